@@ -1,0 +1,1 @@
+"""Protocols for acting on a host, one file a backend."""

@@ -1,0 +1,81 @@
+"""Clock, deadlines, and the one scaled set of timeouts.
+
+The clock is passed in, so that tests bring their own. Deadlines, not timeouts, travel through calls.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, fields, replace
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """A monotonic clock, in seconds."""
+
+    def monotonic(self) -> float:
+        """Seconds since an arbitrary start; never goes back."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait for `seconds`."""
+
+
+class SystemClock:
+    """The machine's own monotonic clock."""
+
+    def monotonic(self) -> float:
+        """See `Clock.monotonic`."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """See `Clock.sleep`."""
+        time.sleep(max(0.0, seconds))
+
+
+SYSTEM_CLOCK = SystemClock()
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """An instant on a clock by which something must have happened."""
+
+    at: float
+    clock: Clock = field(default=SYSTEM_CLOCK, compare=False, repr=False)
+
+    @classmethod
+    def after(cls, seconds: float, clock: Clock = SYSTEM_CLOCK) -> Deadline:
+        """The instant `seconds` from now."""
+        return cls(clock.monotonic() + seconds, clock)
+
+    def within(self, seconds: float) -> Deadline:
+        """The earlier of this deadline and `seconds` from now."""
+        return replace(self, at=min(self.at, self.clock.monotonic() + seconds))
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left; 0.0 once it has passed."""
+        return max(0.0, self.at - self.clock.monotonic())
+
+    @property
+    def passed(self) -> bool:
+        """Whether the instant is over."""
+        return self.clock.monotonic() >= self.at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Every wait of a trial, in seconds, on a target as fast as this machine itself.
+
+    `scaled` multiplies them by a slowdown that was measured on the target at boot; under software
+    emulation that is 10 to 20. Nothing guesses it from the accelerator's name.
+    """
+
+    boot: float = 30.0
+    shell: float = 10.0
+    setup: float = 30.0
+    evidence: float = 10.0
+
+    def scaled(self, slowdown: float) -> Timeouts:
+        """The same waits for a target that is `slowdown` times slower than this machine."""
+        factor = max(1.0, slowdown)
+        return replace(self, **{f.name: getattr(self, f.name) * factor for f in fields(self)})

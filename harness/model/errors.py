@@ -1,0 +1,139 @@
+"""What can go wrong, sorted by who is to blame.
+
+HarnessError
+├── UsageError             the user asked for something that cannot be: one line, exit code 2
+│   ├── InventoryError         a place in an inventory file, and the way out
+│   └── HostEnvironmentError   this machine lacks something, and the command that mends it
+└── InfraError             the harness or its infrastructure failed; never evidence about a kernel
+    ├── BootError              a guest did not become ready; carries its last console lines
+    ├── ShellError             a command on a host could not be run, or failed
+    │   └── DeadlineExceeded       it did not answer in time
+    └── LostHost               a host is gone on every channel
+
+VerdictError               a verdict other than SURVIVED, as an exception for pytest
+├── HangDetected               STALLED, LIVELOCKED, DEADLOCKED, LOCKED_UP
+├── CrashDetected              CRASHED
+├── KilledByOOM                OOM_KILLED
+└── NoVerdict                  INCONCLUSIVE, LOST: an error of the trial, not a failure of the kernel
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.model.verdict import Verdict
+
+__all__ = [
+    "BootError",
+    "CrashDetected",
+    "DeadlineExceeded",
+    "HangDetected",
+    "HarnessError",
+    "HostEnvironmentError",
+    "InfraError",
+    "InventoryError",
+    "KilledByOOM",
+    "LostHost",
+    "NoVerdict",
+    "ShellError",
+    "UsageError",
+    "VerdictError",
+]
+
+
+class HarnessError(Exception):
+    """Root of everything that the harness raises on purpose, but for verdicts."""
+
+
+class UsageError(HarnessError):
+    """The user asked for something that cannot be; the message names the place and the way out."""
+
+
+class InventoryError(UsageError):
+    """An inventory file is wrong at `place`; `hint` is the way out."""
+
+    def __init__(self, *, path: str, place: str, problem: str, hint: str = "") -> None:
+        self.path = path
+        self.place = place
+        self.problem = problem
+        self.hint = hint
+        where = f"{path}: {place}" if place else path
+        super().__init__(f"{where}: {problem}" + (f"; {hint}" if hint else ""))
+
+
+class HostEnvironmentError(UsageError):
+    """This machine lacks something; `remedy` is the command or action that mends it."""
+
+    def __init__(self, problem: str, *, remedy: str = "") -> None:
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(problem + (f"; {remedy}" if remedy else ""))
+
+
+class InfraError(HarnessError):
+    """The harness or its infrastructure failed; nothing follows from it about the kernel under test."""
+
+
+class BootError(InfraError):
+    """A guest did not become ready."""
+
+    def __init__(self, *, host: str, problem: str, console_tail: str = "") -> None:
+        self.host = host
+        self.problem = problem
+        self.console_tail = console_tail
+        message = f"{host}: {problem}"
+        if console_tail:
+            message += "; last console lines:\n" + console_tail
+        super().__init__(message)
+
+
+class ShellError(InfraError):
+    """A command on a host could not be run, or failed."""
+
+    def __init__(self, *, host: str, command: str, problem: str, output: str = "") -> None:
+        self.host = host
+        self.command = command
+        self.problem = problem
+        self.output = output
+        message = f"{host}: `{command}`: {problem}"
+        if output.strip():
+            message += f"\n{output.strip()[-2000:]}"
+        super().__init__(message)
+
+
+class DeadlineExceeded(ShellError):
+    """The host did not answer within the deadline; what it was doing is unknown."""
+
+
+class LostHost(InfraError):
+    """A host is gone on every channel."""
+
+    def __init__(self, *, host: str, problem: str) -> None:
+        self.host = host
+        self.problem = problem
+        super().__init__(f"{host}: {problem}")
+
+
+class VerdictError(AssertionError):
+    """A trial ended with a verdict other than SURVIVED; `verdict` says which and why."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+        super().__init__(f"{verdict.kind.value}: {verdict.summary}")
+
+
+class HangDetected(VerdictError):
+    """The kernel under test hung: STALLED, LIVELOCKED, DEADLOCKED or LOCKED_UP."""
+
+
+class CrashDetected(VerdictError):
+    """The kernel under test crashed."""
+
+
+class KilledByOOM(VerdictError):
+    """The OOM killer ended the workload or a daemon that the storage depends on."""
+
+
+class NoVerdict(VerdictError):
+    """INCONCLUSIVE or LOST: the trial says nothing about the kernel."""

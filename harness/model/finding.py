@@ -1,0 +1,57 @@
+"""What a kernel console said."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class FindingKind(StrEnum):
+    """Kinds of console finding."""
+
+    HUNG_TASK = "hung_task"
+    SOFT_LOCKUP = "soft_lockup"
+    HARD_LOCKUP = "hard_lockup"
+    RCU_STALL = "rcu_stall"
+    WORKQUEUE_LOCKUP = "workqueue_lockup"
+    PANIC = "panic"
+    OOPS = "oops"
+    SANITIZER = "sanitizer"
+    WARNING = "warning"
+    LOCKDEP = "lockdep"
+    ATOMIC_SLEEP = "atomic_sleep"
+    MEMORY_LEAK = "memory_leak"
+    OOM_KILL = "oom_kill"
+    PAGE_ALLOC_FAILURE = "page_alloc_failure"
+    STORAGE_TIMEOUT = "storage_timeout"
+    REBOOT = "reboot"
+
+
+CRASHES = frozenset({FindingKind.PANIC, FindingKind.OOPS, FindingKind.SANITIZER})
+LOCKUPS = frozenset({FindingKind.SOFT_LOCKUP, FindingKind.HARD_LOCKUP, FindingKind.RCU_STALL})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that a kernel console reported.
+
+    `function` is the first frame that says what was waited for or where it broke; `time_s` the kernel's own
+    time stamp in seconds, `line` the 1-based line of the report's headline, `stack` function names, innermost
+    first; `corrupted` says that the report was truncated or interleaved beyond trust.
+    """
+
+    kind: FindingKind
+    title: str
+    line: int
+    function: str | None = None
+    task: str | None = None
+    pid: int | None = None
+    cpu: int | None = None
+    time_s: float | None = None
+    corrupted: bool = False
+    stack: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The finding as plain JSON values."""
+        return {**asdict(self), "kind": self.kind.value, "stack": list(self.stack)}

@@ -1,0 +1,96 @@
+"""What happened in a trial: a flat sequence of events, from which everything else is computed.
+
+A history file holds one JSON object a line, in the order in which the harness learnt of it. `t` is in
+seconds since the trial began, on the harness's monotonic clock. The first event is `trial`.
+
+| kind | host | data |
+| --- | --- | --- |
+| trial | – | name, started (epoch seconds), policy (see `verdicts.judge.Policy`), topology |
+| phase | – | name (boot, storage, baseline, load, fault, recovery, evidence, teardown), state (begin, end) |
+| rung | yes | rung, ok, latency_s or null, blocked_s or null (seconds since it blocks), detail |
+| progress | yes | ops, workers, finished, alive, label: cumulative operations of the workload |
+| vmstat | yes | the counters of /proc/vmstat and of the storage that moved, cumulative |
+| heartbeat | yes | seq, uptime_s: a line of the agent's arrived |
+| console | yes | one finding: kind, title, function, task, pid, cpu, time_s, line, corrupted, stack |
+| fault | yes | name, action (inject, heal), detail |
+| opinion | – | state (running, suspect, stopped, finished), since_s, why: what the watch thinks now |
+| recovery | yes | step (release, observed), recovered, detail |
+| evidence | yes | name, path, ok, detail |
+| infra | maybe | error: the harness or its infrastructure failed |
+| note | maybe | text |
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Rung(StrEnum):
+    """The ladder, from what needs least to what needs most."""
+
+    VCPU = "vcpu"
+    HEARTBEAT = "heartbeat"
+    ALLOC = "alloc"
+    FORK = "fork"
+    DISK = "disk"
+    NET = "net"
+    SHELL = "shell"
+    STORAGE = "storage"
+    PROGRESS = "progress"
+
+
+class Kind(StrEnum):
+    """What an event says; the table in this module's docstring gives the data of each."""
+
+    TRIAL = "trial"
+    PHASE = "phase"
+    RUNG = "rung"
+    PROGRESS = "progress"
+    VMSTAT = "vmstat"
+    HEARTBEAT = "heartbeat"
+    CONSOLE = "console"
+    FAULT = "fault"
+    OPINION = "opinion"
+    RECOVERY = "recovery"
+    EVIDENCE = "evidence"
+    INFRA = "infra"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing the harness learnt, `t` seconds after the trial began."""
+
+    t: float
+    kind: Kind
+    host: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """One line of a history file, without its newline; any text in it is escaped to ASCII."""
+        record = {"t": round(self.t, 4), "kind": self.kind.value, "host": self.host, "data": dict(self.data)}
+        return json.dumps(record, ensure_ascii=True, separators=(",", ":"), default=str)
+
+    @classmethod
+    def from_json(cls, line: str) -> Event:
+        """The event of one line; raises ValueError on anything else."""
+        record = json.loads(line)
+        if not isinstance(record, dict):
+            raise ValueError(f"not an event: {line[:80]!r}")
+        try:
+            return cls(float(record["t"]), Kind(record["kind"]), str(record["host"]), dict(record["data"]))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not an event: {line[:80]!r}") from error
+
+
+def read_events(lines: Iterable[str]) -> Iterator[Event]:
+    """Events of a history file; a last line that a kill cut short is left out."""
+    for line in lines:
+        if not line.endswith("\n"):
+            return
+        if line.strip():
+            yield Event.from_json(line)

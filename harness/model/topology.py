@@ -1,0 +1,59 @@
+"""Hosts and how they are connected: facts only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """One host of a topology.
+
+    `memory` and `disk` are in bytes; `modules` are paths of `.ko` files that replace the kernel's own modules
+    of the same name, or names of variants that vm-images/modules/ knows.
+    """
+
+    name: str
+    memory: int
+    cpus: int = 1
+    disk: int = 2 * GIB
+    kernel: str = "debian:12"
+    cmdline: str = ""
+    ssh_port: int | None = None
+    modules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A network segment that connects two or more hosts; every host gets an address of `subnet`."""
+
+    name: str
+    hosts: tuple[str, ...]
+    subnet: str = "10.77.0.0/24"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topology:
+    """Hosts by role, and the segments between them; `roles` maps a role to the name of a host."""
+
+    name: str
+    hosts: tuple[Host, ...]
+    roles: dict[str, str] = field(default_factory=dict)
+    links: tuple[Link, ...] = ()
+    description: str = ""
+
+    def host(self, name: str) -> Host:
+        """The host called `name`; raises KeyError if there is none."""
+        for host in self.hosts:
+            if host.name == name:
+                return host
+        raise KeyError(name)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory of all hosts together."""
+        return sum(host.memory for host in self.hosts)

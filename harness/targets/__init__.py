@@ -1,0 +1,1 @@
+"""From an inventory file to live targets: inventory, images, kernels, leases."""

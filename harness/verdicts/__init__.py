@@ -1,0 +1,1 @@
+"""Console text to findings, history to verdict. Pure functions of recorded data."""

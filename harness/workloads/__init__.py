@@ -1,0 +1,1 @@
+"""The load that is known to wedge hosts."""
