@@ -1,1 +1,105 @@
-"""The `harness` command."""
+"""The `harness` command.
+
+Exit codes: 0 as expected; 1 an expectation failed; 2 usage, environment or infrastructure, with one line that
+says what to do; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+import harness
+from harness.model.errors import HarnessError
+
+__all__ = ["call", "main"]
+
+FAILED = 2
+INTERRUPTED = 130
+
+# Commands import what they need when they are called: `harness --version` needs neither pytest nor libvirt.
+_COMMANDS = {
+    "clean": "harness.cli.upkeep",
+    "doctor": "harness.cli.upkeep",
+    "prepare": "harness.cli.upkeep",
+    "report": "harness.cli.runs",
+    "run": "harness.cli.run",
+    "verdict": "harness.cli.runs",
+}
+
+
+class _Failure(click.ClickException):
+    exit_code = FAILED
+
+
+class _Group(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = __import__(_COMMANDS[cmd_name], fromlist=[cmd_name])
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            known = ", ".join(_COMMANDS)
+            raise click.UsageError(f"{error.format_message()} The commands are: {known}.", ctx) from error
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HarnessError as error:
+            if ctx.params["debug"]:
+                traceback.print_exc()
+            raise _Failure(_shown(error)) from error
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["--help", "-h"]})
+@click.version_option(harness.__version__, prog_name="harness")
+@click.option("--debug", is_flag=True, help="show a traceback with an error")
+def _group(debug: bool) -> None:
+    """Reproduce kernel hangs under memory pressure on network storage, and say which kind of hang it is."""
+
+
+def call(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code."""
+    try:
+        status = _group.main(args=arguments, prog_name="harness", standalone_mode=False)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("harness: interrupted", err=True)
+        return INTERRUPTED
+    except click.ClickException as error:
+        click.echo(f"harness: {_message(error)}", err=True)
+        return FAILED
+    except Exception:
+        # Not 1: that would say that an expectation about a kernel failed.
+        traceback.print_exc()
+        click.echo("harness: internal error, see above", err=True)
+        return FAILED
+    return status if isinstance(status, int) else 0
+
+
+def main() -> None:
+    """Entry point of the command."""
+    sys.exit(call())
+
+
+def _message(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    hint = f" See '{context.command_path} --help'." if context is not None else ""
+    return error.format_message() + hint
+
+
+def _shown(error: HarnessError) -> str:
+    from harness.results.text import plain
+
+    return plain(str(error))

@@ -8,15 +8,18 @@ seconds since the trial began, on the harness's monotonic clock. The first event
 | trial | – | name, started (epoch seconds), policy (see `verdicts.judge.Policy`), topology |
 | phase | – | name (boot, storage, baseline, load, fault, recovery, evidence, teardown), state (begin, end) |
 | rung | yes | rung, ok, latency_s or null, blocked_s or null (seconds since it blocks), detail |
-| progress | yes | ops, workers, finished, alive, label: cumulative operations of the workload |
+| progress | yes | ops, workers, finished, failed, alive, label: cumulative operations of the workload |
+| baseline | yes | ops_per_s: what the storage does in operations of the workload, measured before the load |
 | vmstat | yes | the counters of /proc/vmstat and of the storage that moved, cumulative |
 | heartbeat | yes | seq, uptime_s: a line of the agent's arrived |
 | console | yes | one finding: kind, title, function, task, pid, cpu, time_s, line, corrupted, stack |
 | fault | yes | name, action (inject, heal), detail |
-| opinion | – | state (running, suspect, stopped, finished), since_s, why: what the watch thinks now |
-| recovery | yes | step (release, observed), recovered, detail |
+| opinion | – | state (see `verdicts.watch.State`), since_s, why: what the watch thinks now |
+| recovery | yes | step (hold, release), recovered, after_s, detail: the recovery probe, docs/verdicts.md |
 | evidence | yes | name, path, ok, detail |
 | infra | maybe | error: the harness or its infrastructure failed |
+| limit | – | seconds: the load was given no more time than this, and it is over |
+| lag | – | seconds: the harness itself did not run for so long, so silence in it says nothing |
 | note | maybe | text |
 """
 
@@ -50,6 +53,7 @@ class Kind(StrEnum):
     PHASE = "phase"
     RUNG = "rung"
     PROGRESS = "progress"
+    BASELINE = "baseline"
     VMSTAT = "vmstat"
     HEARTBEAT = "heartbeat"
     CONSOLE = "console"
@@ -58,6 +62,8 @@ class Kind(StrEnum):
     RECOVERY = "recovery"
     EVIDENCE = "evidence"
     INFRA = "infra"
+    LIMIT = "limit"
+    LAG = "lag"
     NOTE = "note"
 
 

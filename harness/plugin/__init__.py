@@ -1,1 +1,194 @@
-"""The pytest plugin."""
+"""The pytest plugin: options, markers, the fixture `trial`, verdicts as outcomes, results and a summary.
+
+pytest loads it in every session of the environment it is installed in, so that this file imports only what is
+cheap, and a session without an inventory does nothing but know the options and markers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.model.errors import UsageError
+from harness.model.options import Options
+from harness.plugin.settings import add_options, read_options
+
+if TYPE_CHECKING:
+    from harness.model.observe import Observer
+    from harness.model.settings import Settings
+    from harness.model.verdict import Verdict
+    from harness.plugin.markers import Case
+    from harness.plugin.trials import Trial
+    from harness.results.store import RunStore
+    from harness.targets.inventory import Inventory
+    from harness.trial import Plan
+
+OPTIONS: pytest.StashKey[Options] = pytest.StashKey()
+STORE: pytest.StashKey[RunStore] = pytest.StashKey()
+CASE: pytest.StashKey[Case] = pytest.StashKey()
+
+# What the controlling process and the xdist workers tell one another: the folder of the run, a user's mistakes.
+RUN_KEY = "harness_run"
+USAGE_KEY = "harness_usage"
+
+# Invocations that run no test, and so are no run.
+_ONLY_LOOKING = ("help", "collectonly", "markers", "showfixtures", "show_fixtures_per_test", "cacheshow")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of the harness."""
+    add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Add the hooks of the harness."""
+    from harness.plugin import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_harness_options(config: pytest.Config) -> Options:
+    """The options in force, from the command line, the environment and the ini file."""
+    return read_options(config)
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest's own JUnit writer asks where to write
+def pytest_configure(config: pytest.Config) -> None:
+    """Resolve the options; where an inventory is named, this session is a run and gets a folder."""
+    from harness.plugin import forms
+
+    forms.register(config)
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Controller(), "harness-controller")
+    try:
+        options = config.stash[OPTIONS] = config.hook.pytest_harness_options(config=config)
+        if hasattr(config, "workerinput"):
+            _join_run(config)
+        elif options.inventory is not None and not _only_looking(config):
+            _begin_run(config, options)
+    except UsageError as error:
+        raise pytest.UsageError(*str(error).splitlines()) from error
+
+
+class _Controller:
+    """What the controlling process does whether or not this session is a run."""
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: object, error: object) -> None:
+        """An xdist worker ended: if a user's mistake ended it, so it ends the session."""
+        problems = getattr(node, "workeroutput", {}).get(USAGE_KEY)
+        if problems:
+            raise pytest.UsageError(*problems)
+
+
+def _only_looking(config: pytest.Config) -> bool:
+    return any(config.getoption(name, default=None) for name in _ONLY_LOOKING)
+
+
+def _begin_run(config: pytest.Config, options: Options) -> None:
+    from harness.plugin.session import RunSession, make_store
+
+    store = config.stash[STORE] = make_store(options, config.invocation_params.args)
+    config.option.xmlpath = config.option.xmlpath or str(store.junit_path)
+    config.pluginmanager.register(RunSession(store, options, RUN_KEY), "harness-run")
+
+
+def _join_run(config: pytest.Config) -> None:
+    from harness.results.store import RunStore
+
+    run = getattr(config, "workerinput", {}).get(RUN_KEY)
+    if run is not None:
+        config.stash[STORE] = RunStore.open(Path(run))
+
+
+@pytest.hookimpl(trylast=True)  # what was deselected needs no inventory
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Read and check the markers of every selected test, before anything boots."""
+    from harness.plugin.forms import is_case
+
+    cases = [item for item in items if is_case(item)]
+    if cases:
+        _read_cases(config, cases)
+
+
+def _read_cases(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    from harness.plugin.markers import read_case
+
+    inventory = cache(partial(_inventory, config.stash[OPTIONS]))
+    where: dict[str, str] = {}  # a mistake that many tests share is reported once
+    for item in items:
+        try:
+            item.stash[CASE] = read_case(item, inventory)
+        except UsageError as error:
+            for line in str(error).splitlines():
+                where.setdefault(line, item.nodeid)
+    if where:
+        problems = [f"{nodeid}: {line}" for line, nodeid in where.items()]
+        # xdist would report a worker that ends like this as an internal error; its controller can do better.
+        getattr(config, "workeroutput", {})[USAGE_KEY] = problems
+        raise pytest.UsageError(*problems)
+
+
+def _inventory(options: Options) -> Inventory:
+    from harness.plugin.markers import machine_memory
+    from harness.targets.inventory import load_inventory
+
+    if options.inventory is None:
+        raise UsageError("no inventory; name one with --harness-inventory, HARNESS_INVENTORY or harness_inventory")
+    return load_inventory(options.inventory, machine_memory=machine_memory())
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test where this machine lacks what it requires."""
+    case = item.stash.get(CASE, None)
+    if case is not None and case.features:
+        from harness.plugin.features import missing
+
+        reason = missing(case.features)
+        if reason is not None:
+            pytest.skip(reason)
+
+
+@pytest.fixture
+def trial(request: pytest.FixtureRequest) -> Trial:
+    """One trial on the hosts of the test's topology; see `harness.plugin.trials.Trial`."""
+    from harness.plugin.screen import open_view
+    from harness.plugin.trials import Trial
+
+    item, config = request.node, request.config
+    case, options = item.stash[CASE], config.stash[OPTIONS]
+    return Trial(
+        item=item,
+        topology=case.topology,
+        expected=case.expected,
+        settings=options.settings,
+        store=config.stash[STORE],
+        view=open_view(config, options.live, item.nodeid),
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a verdict into an outcome."""
+    report = yield
+    case = item.stash.get(CASE, None)
+    if case is not None:
+        from harness.plugin.outcomes import judge
+
+        judge(item, call, report, case.expected)
+    return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_harness_run_trial(plan: Plan, settings: Settings, store: RunStore, observers: Sequence[Observer]) -> Verdict:
+    """Run the trial on the guests of its topology; any other implementation goes before this one."""
+    from harness.trial import run_trial
+
+    return run_trial(plan, settings=settings, store=store, observers=observers)

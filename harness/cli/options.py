@@ -1,0 +1,77 @@
+"""The harness's options on the command line of `harness`, and what they come to with environment and ini file.
+
+The table is `harness.model.options`. pytest finds and reads the ini file: it is asked with a session that ends
+before it begins, so that `harness clean` and `pytest` in the same folder mean the same state folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import pytest
+
+from harness.model.errors import UsageError
+from harness.model.options import OPTIONS, Option, Options, Origin
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# This process has imported parts of the harness before pytest could rewrite their assertions; they have none
+# that a test would want explained.
+_QUIET = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
+# By its entry point, so that it is there even where autoloading of plugins is off.
+PLUGIN = ("-p", "harness", *_QUIET)
+
+
+def harness_options(*names: str) -> Callable[[F], F]:
+    """A decorator that gives a command the named options of the table, in its order."""
+
+    def decorate(command: F) -> F:
+        for option in reversed(OPTIONS):
+            if option.name in names:
+                command = _click_option(option)(command)
+        return command
+
+    return decorate
+
+
+def pytest_arguments(given: Mapping[str, str | None]) -> list[str]:
+    """The options that were given, as pytest spells them."""
+    return [f"--harness-{name}={text}" for name, text in given.items() if text is not None]
+
+
+def resolve_options(given: Mapping[str, str | None]) -> Options:
+    """The options in force in this folder; raises UsageError."""
+    question = _Question()
+    status = pytest.main([*PLUGIN, "--noconftest", *pytest_arguments(given)], plugins=[question])
+    if question.answer is None:
+        raise UsageError(f"pytest cannot read its configuration in {Path.cwd()} (status {int(status)}, see above)")
+    return question.answer
+
+
+class _Question:
+    answer: Options | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_cmdline_main(self, config: pytest.Config) -> int:
+        try:
+            self.answer = config.hook.pytest_harness_options(config=config)
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from error
+        return 0
+
+
+def _click_option(option: Option) -> Callable[[F], F]:
+    def check(context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
+        if text is not None:
+            option.parse(text, Origin(name=f"--{option.name}", base=Path.cwd()))
+        return text
+
+    return click.option(
+        f"--{option.name}",
+        metavar=option.metavar,
+        help=f"{option.help} [${option.environment}, ini {option.ini}]",
+        callback=check,
+    )

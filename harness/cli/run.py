@@ -1,0 +1,69 @@
+"""`harness run`: a thin layer over pytest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+
+from harness.cli.options import PLUGIN, harness_options, pytest_arguments
+from harness.cli.upkeep import reap_state
+from harness.model.options import Options
+
+CASES = Path("testcases")
+PASSED, FAILED, TROUBLE, INTERRUPTED = 0, 1, 2, 130
+
+
+@click.command()
+@click.argument("paths", nargs=-1, type=click.UNPROCESSED)
+@click.option("-n", "--workers", type=click.IntRange(min=0), metavar="N", help="run N trials at the same time")
+@harness_options("inventory", "state", "cache", "results", "run", "uri", "accel", "budget", "live", "mirror")
+def run(paths: tuple[str, ...], workers: int | None, **given: str | None) -> int:
+    """Run test cases: files, folders or pytest node ids (default: the folder testcases).
+
+    What stands after -- goes to pytest as it is: harness run testcases/test_nbd_swap.py -- -k loopback -x
+
+    Exit codes: 0 all as expected, 1 an expectation failed, 2 a trial ended without a verdict, or usage or
+    environment, 130 interrupted.
+    """
+    watcher = _Watcher()
+    status = pytest.main(_arguments(paths, workers, given), plugins=[watcher])
+    if watcher.interrupted:
+        _leave_nothing(watcher.options)
+        return INTERRUPTED
+    if status == pytest.ExitCode.NO_TESTS_COLLECTED:
+        click.echo("harness: no test case was selected; name files, folders or node ids", err=True)
+    return {pytest.ExitCode.OK: PASSED, pytest.ExitCode.TESTS_FAILED: FAILED}.get(pytest.ExitCode(status), TROUBLE)
+
+
+class _Watcher:
+    """Sees what the exit status of pytest does not tell: whether 2 means Ctrl-C."""
+
+    interrupted = False
+    options: Options | None = None
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self.options = session.config.hook.pytest_harness_options(config=session.config)
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        self.interrupted = excinfo.errisinstance(KeyboardInterrupt)
+
+
+def _arguments(paths: tuple[str, ...], workers: int | None, given: dict[str, str | None]) -> list[str]:
+    chosen = list(paths)
+    if not any(_is_path(path) for path in paths) and CASES.is_dir():
+        chosen.insert(0, str(CASES))
+    parallel = [] if workers is None else ["-n", str(workers)]
+    return [*PLUGIN, *parallel, *pytest_arguments(given), *chosen]
+
+
+def _is_path(argument: str) -> bool:
+    return Path(argument.partition("::")[0]).exists()
+
+
+def _leave_nothing(options: Options | None) -> None:
+    # A worker that had to be killed could not clean up; its run is dead by now.
+    if options is not None:
+        for line in reap_state(options.settings):
+            click.echo(f"harness: {line}", err=True)

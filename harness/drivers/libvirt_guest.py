@@ -1,0 +1,170 @@
+"""A guest of libvirt's QEMU driver, seen and acted upon from outside."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from harness.drivers.libvirt_host import libvirt_module
+from harness.drivers.protocols import DomainState
+from harness.model.errors import BootError, InfraError
+
+# Linux key codes of Alt, SysRq and the letters that sysrq takes (include/uapi/linux/input-event-codes.h).
+KEY_LEFTALT, KEY_SYSRQ = 56, 99
+KEY_CODES = dict(zip("qwertyuiop", range(16, 26), strict=True))
+KEY_CODES |= dict(zip("asdfghjkl", range(30, 39), strict=True))
+KEY_CODES |= dict(zip("zxcvbnm", range(44, 51), strict=True))
+
+_TEMPLATES = Environment(
+    loader=PackageLoader("harness.drivers", "."), autoescape=True, undefined=StrictUndefined
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """One disk of a guest."""
+
+    path: Path
+    target: str
+    format: str = "qcow2"
+    readonly: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nic:
+    """One network card: `netdev` is QEMU's backend, without its id."""
+
+    name: str
+    mac: str
+    netdev: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestSpec:
+    """Everything that one guest is made of; `memory` in bytes."""
+
+    name: str
+    uuid: UUID
+    accelerator: str
+    memory: int
+    cpus: int
+    kernel: Path
+    initrd: Path
+    cmdline: str
+    disks: tuple[Disk, ...]
+    wires: tuple[Path, ...]
+    nics: tuple[Nic, ...]
+
+    @property
+    def extra_arguments(self) -> list[str]:
+        """Network cards as QEMU arguments; libvirt 9 has no words for VDE, nor for a port forwarded by slirp."""
+        arguments: list[str] = []
+        for index, nic in enumerate(self.nics):
+            # Fixed slots, so that the guest finds its cards in this order: eth0, eth1, …
+            device = f"virtio-net-pci,netdev={nic.name},id=nic-{nic.name},mac={nic.mac},addr={0x10 + index:#x}"
+            arguments += ["-netdev", f"{nic.netdev},id={nic.name}", "-device", device]
+        return arguments
+
+
+def domain_xml(spec: GuestSpec) -> str:
+    """The libvirt description of a guest."""
+    return _TEMPLATES.get_template("domain.xml.j2").render(guest=spec)
+
+
+class LibvirtGuest:
+    """A running guest; see `protocols.Hypervisor` for what each method promises."""
+
+    def __init__(self, connection: Any, spec: GuestSpec) -> None:
+        self._libvirt = libvirt_module()
+        self._connection = connection
+        self._lock = threading.Lock()
+        self.spec = spec
+        try:
+            self._domain = connection.createXML(domain_xml(spec), 0)
+        except self._libvirt.libvirtError as error:
+            raise BootError(host=spec.name, problem=f"libvirt cannot start it: {error}") from error
+
+    def state(self) -> DomainState:
+        """See `Hypervisor.state`."""
+        libvirt = self._libvirt
+        names = {
+            libvirt.VIR_DOMAIN_RUNNING: "running",
+            libvirt.VIR_DOMAIN_BLOCKED: "running",
+            libvirt.VIR_DOMAIN_PAUSED: "paused",
+            libvirt.VIR_DOMAIN_CRASHED: "crashed",
+            libvirt.VIR_DOMAIN_SHUTDOWN: "shutoff",
+            libvirt.VIR_DOMAIN_SHUTOFF: "shutoff",
+        }
+        try:
+            code, _, _, _, cpu_ns = self._domain.info()
+        except libvirt.libvirtError:
+            return DomainState(state="gone")
+        return DomainState(state=names.get(code, "running"), cpu_ns=cpu_ns)
+
+    def pause(self) -> None:
+        """See `Hypervisor.pause`."""
+        self._act(self._domain.suspend)
+
+    def resume(self) -> None:
+        """See `Hypervisor.resume`."""
+        self._act(self._domain.resume)
+
+    def set_link(self, name: str, *, up: bool) -> None:
+        """See `Hypervisor.set_link`."""
+        self._qmp("set_link", name=name, up=up)
+
+    def inject_nmi(self) -> None:
+        """See `Hypervisor.inject_nmi`."""
+        self._act(lambda: self._domain.injectNMI(0))
+
+    def send_sysrq(self, key: str) -> None:
+        """See `Hypervisor.send_sysrq`."""
+        keys = [KEY_LEFTALT, KEY_SYSRQ, KEY_CODES[key]]
+        self._act(lambda: self._domain.sendKey(self._libvirt.VIR_KEYCODE_SET_LINUX, 100, keys, len(keys), 0))
+
+    def registers(self) -> str:
+        """See `Hypervisor.registers`."""
+        return self._hmp("info registers -a")
+
+    def program_counters(self) -> tuple[int, ...]:
+        """The instruction address of every processor."""
+        return tuple(int(value, 16) for value in re.findall(r"\bRIP=([0-9a-f]+)", self.registers()))
+
+    def send_break(self) -> None:
+        """A break on the first serial port: the kernel takes the next character as a sysrq key."""
+        self._hmp("chardev-send-break charserial0")
+
+    def destroy(self) -> None:
+        """See `Hypervisor.destroy`."""
+        with contextlib.suppress(self._libvirt.libvirtError):
+            self._domain.destroy()
+
+    def _hmp(self, command: str) -> str:
+        import libvirt_qemu
+
+        flag = libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
+        return str(self._act(lambda: libvirt_qemu.qemuMonitorCommand(self._domain, command, flag)))
+
+    def _qmp(self, command: str, **arguments: object) -> None:
+        import libvirt_qemu
+
+        text = json.dumps({"execute": command, "arguments": arguments})
+        answer = self._act(lambda: libvirt_qemu.qemuMonitorCommand(self._domain, text, 0))
+        if "error" in json.loads(str(answer)):
+            raise InfraError(f"{self.spec.name}: QEMU refused {command}: {answer}")
+
+    def _act(self, call: Callable[[], object]) -> object:
+        try:
+            with self._lock:
+                return call()
+        except self._libvirt.libvirtError as error:
+            raise InfraError(f"{self.spec.name}: {error}") from error

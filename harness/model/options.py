@@ -1,0 +1,181 @@
+"""Every option of the harness, in one table that the pytest plugin and the `harness` command share.
+
+An option called `state` is `--harness-state` for pytest, `--state` for the command, `HARNESS_STATE` in the
+environment and `harness_state` in a pytest ini file; the first of them that is set wins, in this order.
+Relative paths count from the working directory, those of an ini file from the folder it lies in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from harness.model.errors import UsageError
+from harness.model.settings import EMBEDDED, Settings
+
+LIVE = ("auto", "ladder", "lines", "off")
+ACCELERATORS = ("auto", "kvm", "tcg")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a text comes from: `name` as the user spells it, `base` what relative paths count from."""
+
+    name: str
+    base: Path
+
+
+Parser = Callable[[str, Origin], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One option: `parse` turns its text into a value or raises UsageError."""
+
+    name: str
+    metavar: str
+    help: str
+    parse: Parser
+
+    @property
+    def environment(self) -> str:
+        """The variable that sets it."""
+        return f"HARNESS_{self.name.upper()}"
+
+    @property
+    def ini(self) -> str:
+        """The key that sets it in a pytest ini file."""
+        return f"harness_{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Resolved options; `run` is a run directory to use, `live` one of LIVE."""
+
+    settings: Settings
+    inventory: Path | None = None
+    run: Path | None = None
+    live: str = "auto"
+
+
+def nearest(word: str, known: tuple[str, ...] | list[str]) -> str:
+    """`, did you mean 'x'?` for the closest of `known`, or nothing."""
+    close = get_close_matches(word, known, n=1)
+    return f", did you mean '{close[0]}'?" if close else ""
+
+
+def _path(text: str, origin: Origin) -> Path:
+    return origin.base / Path(text).expanduser()
+
+
+def _text(text: str, origin: Origin) -> str:
+    return text
+
+
+def _choice(*words: str) -> Parser:
+    def parse(text: str, origin: Origin) -> str:
+        if text in words:
+            return text
+        known = ", ".join(words)
+        raise UsageError(f"{origin.name}: '{text}' is none of {known}{nearest(text, words)}")
+
+    return parse
+
+
+def _factor(text: str, origin: Origin) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise UsageError(f"{origin.name}: '{text}' is no factor; give a number above 0, such as 0.5")
+    return value
+
+
+OPTIONS = (
+    Option(name="inventory", metavar="FILE", help="topologies and hosts, a TOML file", parse=_path),
+    Option(name="state", metavar="DIR", help="what lives as long as a run: sockets, overlays", parse=_path),
+    Option(name="cache", metavar="DIR", help="what is built once: images, kernels, modules", parse=_path),
+    Option(name="results", metavar="DIR", help="where runs leave their results", parse=_path),
+    Option(name="run", metavar="DIR", help="use this run directory, not a new one in results", parse=_path),
+    Option(name="uri", metavar="URI", help="libvirt URI, or 'embedded' (default)", parse=_text),
+    Option(
+        name="accel",
+        metavar="|".join(ACCELERATORS),
+        help="how guests are run (default: auto, kvm if a guest boots with it)",
+        parse=_choice(*ACCELERATORS),
+    ),
+    Option(name="budget", metavar="FLOAT", help="scales time and passes of every case (default: 1)", parse=_factor),
+    Option(
+        name="live",
+        metavar="|".join(LIVE),
+        help="what a running trial shows (default: auto, the ladder on a terminal, else lines)",
+        parse=_choice(*LIVE),
+    ),
+    Option(name="mirror", metavar="URL", help="package mirror in place of this machine's sources", parse=_text),
+)
+
+
+def resolve(
+    given: Mapping[str, str | None],
+    *,
+    flag: str,
+    environ: Mapping[str, str],
+    ini: Mapping[str, str],
+    cwd: Path,
+    root: Path,
+) -> Options:
+    """The options that `given` (command line, by name), `environ` and `ini` (by key) make together.
+
+    `flag` is how an option is spelled on the command line (`--harness-`), `root` the folder that holds the
+    ini file. Raises UsageError, one line that names the place, on a text that an option cannot take.
+    """
+    values: dict[str, object] = {}
+    for option in OPTIONS:
+        sources = (
+            (given.get(option.name), Origin(name=flag + option.name, base=cwd)),
+            (environ.get(option.environment), Origin(name=option.environment, base=cwd)),
+            (ini.get(option.ini), Origin(name=f"{option.ini} (ini)", base=root)),
+        )
+        for text, origin in sources:
+            if text:
+                values[option.name] = option.parse(text, origin)
+                break
+    return _assemble(values, environ, root)
+
+
+def _assemble(values: Mapping[str, object], environ: Mapping[str, str], root: Path) -> Options:
+    def path(name: str, default: Path) -> Path:
+        value = values.get(name, default)
+        assert isinstance(value, Path)
+        return value
+
+    budget = values.get("budget", 1.0)
+    assert isinstance(budget, float)
+    mirror = values.get("mirror")
+    settings = Settings(
+        state=path("state", _xdg(environ, "XDG_STATE_HOME", ".local/state")),
+        cache=path("cache", _xdg(environ, "XDG_CACHE_HOME", ".cache")),
+        results=path("results", root / "results"),
+        uri=str(values.get("uri", EMBEDDED)),
+        accelerator=str(values.get("accel", "auto")),
+        budget=budget,
+        mirror=None if mirror is None else str(mirror),
+    )
+    return Options(
+        settings=settings,
+        inventory=path("inventory", root) if "inventory" in values else None,
+        run=path("run", root) if "run" in values else None,
+        live=str(values.get("live", "auto")),
+    )
+
+
+def _xdg(environ: Mapping[str, str], variable: str, fallback: str) -> Path:
+    # The specification has relative paths in these variables ignored.
+    folder = Path(environ.get(variable, ""))
+    if not folder.is_absolute():
+        folder = Path(environ.get("HOME") or Path.home()) / fallback
+    return folder / "harness"

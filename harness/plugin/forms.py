@@ -1,0 +1,35 @@
+"""Which markers there are, and which tests they concern; cheap to import, for every pytest session."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.model.verdict import REPRODUCIBLE
+from harness.plugin.features import FEATURES
+
+FORMS = {
+    "topology": "topology(name, *, modules={role: [...]}, memory={role: '256M'}, kernel={role: ...})",
+    "reproduces": "reproduces(word)",
+    "requires": "requires(*features)",
+}
+_MEANINGS = {
+    "topology": "the hosts of the trial, by role, from the inventory, with the changes that this case needs",
+    "reproduces": f"this case is known to end so; the words are {', '.join(REPRODUCIBLE)}",
+    "requires": f"skip where this machine lacks one of these; they are {', '.join(FEATURES)}",
+}
+
+
+def register(config: pytest.Config) -> None:
+    """Make the markers known to pytest."""
+    for name, form in FORMS.items():
+        config.addinivalue_line("markers", f"{form}: {_MEANINGS[name]}")
+
+
+def runs_trial(item: pytest.Item) -> bool:
+    """Whether `item` asks for the fixture `trial`."""
+    return "trial" in getattr(item, "fixturenames", ())
+
+
+def is_case(item: pytest.Item) -> bool:
+    """Whether `item` runs a trial or has a marker of the harness."""
+    return runs_trial(item) or any(item.get_closest_marker(name) for name in FORMS)

@@ -1,0 +1,81 @@
+"""How a verdict becomes a pytest outcome.
+
+| what happened | outcome |
+| --- | --- |
+| SURVIVED | passed |
+| a hang, crash or OOM kill | failed |
+| the same, marked `reproduces` with this very word | xfailed |
+| anything else that the kernel did, marked `reproduces` | failed: what was expected did not happen |
+| INCONCLUSIVE, LOST, or no verdict at all | error, marked or not: it says nothing about the kernel |
+
+pytest and JUnit know an error only outside of a test's call, so the report of one is filed under `setup`. The
+property `harness.verdict` is the authority in any case.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.model.errors import HarnessError, NoVerdict, VerdictError
+from harness.model.verdict import REPRODUCIBLE, VerdictKind
+from harness.plugin.trials import VERDICT, record
+from harness.results.store import SURVIVES
+from harness.results.text import plain
+
+NO_VERDICT = frozenset({VerdictKind.INCONCLUSIVE, VerdictKind.LOST})
+
+
+def judge(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport, expected: str) -> None:
+    """Give `report`, one phase of a harness test, the outcome of the table above."""
+    error = None if call.excinfo is None else call.excinfo.value
+    if call.excinfo is not None and isinstance(error, HarnessError | NoVerdict):
+        # A guest's console may be quoted in it, and the report writes it to a terminal. No traceback: where
+        # in the harness it was raised says nothing to the user.
+        error.args = (plain(str(error)),)
+        report.longrepr = call.excinfo.getrepr(style="value", chain=False)
+    if isinstance(error, HarnessError | VerdictError):
+        _shorten(report, str(error).partition("\n")[0])
+    if report.when == "setup" and isinstance(error, HarnessError):
+        record(item, VerdictKind.INCONCLUSIVE, run="", summary=str(error))
+        report.user_properties = list(item.user_properties)
+    if report.when == "call":
+        _judge_call(report, error, expected, item.stash.get(VERDICT, None))
+
+
+def _shorten(report: pytest.TestReport, message: str) -> None:
+    """Have the short summary and JUnit quote `message`, without the name of the exception's class before it."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is not None:
+        crash.message = message
+
+
+def is_no_verdict(report: pytest.TestReport) -> bool:
+    """Whether `report` is an error of the harness or its infrastructure, not an answer about the kernel."""
+    kinds = {str(value) for name, value in report.user_properties if name == "harness.verdict"}
+    return report.failed and report.when == "setup" and bool(kinds & NO_VERDICT)
+
+
+def _judge_call(
+    report: pytest.TestReport, error: BaseException | None, expected: str, kind: VerdictKind | None
+) -> None:
+    if isinstance(error, HarnessError) or kind in NO_VERDICT:
+        report.when = "setup"
+        report.outcome = "failed"
+        report.longrepr = report.longrepr or f"the trial ended without a verdict: {kind}"
+    elif expected != SURVIVES and not report.skipped:
+        _judge_reproduction(report, error, expected, kind)
+
+
+def _judge_reproduction(
+    report: pytest.TestReport, error: BaseException | None, expected: str, kind: VerdictKind | None
+) -> None:
+    wanted = REPRODUCIBLE[expected]
+    if kind is wanted and (error is None or isinstance(error, VerdictError)):
+        report.outcome = "skipped"
+        report.wasxfail = f"reproduced: {wanted.value}"
+    elif report.passed:
+        report.outcome = "failed"
+        seen = f"the verdict is {kind.value}" if kind else "the test ran no trial"
+        report.longrepr = f"not reproduced: {wanted.value} was expected, {seen}"
+    else:
+        report.sections.append(("harness", f"{wanted.value} was expected (reproduces: {expected})"))

@@ -1,0 +1,168 @@
+"""One pytest session as one run: its folder, its report, its summary and its exit status.
+
+Lives in the process that the user started; xdist workers only get the run's folder from it. Everything that
+the summary says is read back from the run's folder, so that a worker that dies takes no verdict with it.
+
+Exit status: 1 if any expectation failed, else 2 if any trial ended without a verdict or the report could not be
+written, else pytest's own.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import harness
+from harness.model.errors import HarnessError, UsageError
+from harness.model.options import Options
+from harness.model.verdict import VerdictKind
+from harness.plugin import outcomes
+from harness.plugin.summary import table
+from harness.results.text import plain_line
+
+if TYPE_CHECKING:
+    from harness.results.store import RunStore
+
+TROUBLE = 2
+
+
+def make_store(options: Options, arguments: Sequence[str]) -> RunStore:
+    """The folder of this run: the one that `--harness-run` names, or a new one. Raises UsageError."""
+    from harness.results.files import disk_errors, write_json
+    from harness.results.store import MANIFEST, RunStore
+
+    manifest = _manifest(options, arguments)
+    if options.run is None:
+        return RunStore.create(options.settings.results, manifest=manifest)
+    with disk_errors(options.run):
+        options.run.mkdir(parents=True, exist_ok=True)
+    if (options.run / MANIFEST).exists():
+        RunStore(options.run).merge_manifest(manifest)
+    else:
+        write_json(options.run / MANIFEST, manifest)
+    return RunStore.open(options.run)
+
+
+def _manifest(options: Options, arguments: Sequence[str]) -> dict[str, Any]:
+    host = os.uname()
+    return {
+        "harness": harness.__version__,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "arguments": list(arguments),
+        "inventory": str(options.inventory),
+        "settings": {key: str(value) for key, value in asdict(options.settings).items()},
+        "host": {
+            "name": host.nodename,
+            "kernel": host.release,
+            "machine": host.machine,
+            "python": platform.python_version(),
+        },
+    }
+
+
+class RunSession:
+    """Plugin of the controlling process for one run."""
+
+    def __init__(self, store: RunStore, options: Options, key: str) -> None:
+        self._store = store
+        self._is_new = options.run is None
+        self._state = options.settings.state
+        self._key = key
+        self._removed: list[str] = []
+        self._failures = 0
+        self._without_verdict = 0
+        self._report = ""
+        self._ran_something = False
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Remove what earlier runs left that were killed."""
+        from harness.targets.reaper import reap
+        from harness.targets.state import StateDir
+
+        try:
+            self._removed = reap(StateDir(self._state))
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from error
+
+    def pytest_report_header(self) -> list[str]:
+        """Say where the results go, and what was removed."""
+        return [f"harness: {plain_line(line)}" for line in (f"results in {self._store.path}", *self._removed)]
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell an xdist worker which run it belongs to."""
+        node.workerinput[self._key] = str(self._store.path)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
+        """A worker died: an error of the harness, unless the trial had its verdict by then."""
+        verdicts = [
+            record["verdict"]
+            for trial in self._store.trials()
+            if trial.name == crashitem and (record := _readable(trial)) is not None
+        ]
+        report.when = "setup"
+        report.user_properties.append(("harness.verdict", VerdictKind.INCONCLUSIVE.value))
+        known = f"; before that its verdict was {verdicts[-1]}, see {self._store.path}" if verdicts else ""
+        report.longrepr = f"{report.longrepr}{known}"
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count what the exit status depends on."""
+        self._ran_something = True
+        if outcomes.is_no_verdict(report):
+            self._without_verdict += 1
+        elif report.failed:
+            self._failures += 1
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A file that cannot be collected is the user's matter, not the infrastructure's."""
+        self._failures += report.failed
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Write the report; turn "tests failed" into "no verdict" where that is all that happened."""
+        if self._store.trials():
+            if not self._write_report() and exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = TROUBLE
+        elif not self._ran_something and self._is_new:
+            shutil.rmtree(self._store.path)
+        if exitstatus == pytest.ExitCode.TESTS_FAILED and self._without_verdict and not self._failures:
+            session.exitstatus = TROUBLE
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """The table of verdicts, and where the rest is."""
+        trials = self._store.trials()
+        if not trials:
+            if not self._store.path.exists():
+                terminalreporter.write_line(f"harness: nothing ran, so {self._store.path} was removed again")
+            return
+        terminalreporter.section("harness verdicts")
+        for line in table(trials):
+            terminalreporter.write_line(line)
+        terminalreporter.write_line(f"report: {self._report}")
+
+    def _write_report(self) -> bool:
+        from harness.results.report import write_report
+
+        try:
+            self._report = str(write_report(self._store.path))
+        except Exception as error:  # whatever the drawing raises, the verdicts are still to be told
+            self._report = plain_line(f"not written: {type(error).__name__}: {error}")
+            return False
+        return True
+
+
+def _readable(trial: Any) -> dict[str, Any] | None:
+    try:
+        record: dict[str, Any] | None = trial.read_verdict()
+    except HarnessError:
+        return None
+    return record

@@ -1,0 +1,56 @@
+"""The table of verdicts at the end of a run, read back from its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.model.errors import HarnessError
+from harness.results.text import plain_line
+
+if TYPE_CHECKING:
+    from harness.results.store import TrialStore
+
+HEADINGS = ("verdict", "expected", "as expected", "certain after", "wall time", "trial")
+UNKNOWN = "-"
+
+
+def table(trials: Sequence[TrialStore]) -> list[str]:
+    """One line for each trial under a line of headings; the trial's name comes last, so that nothing wraps.
+
+    "certain after" is from the last progress before the hang to the harness being sure of it.
+    """
+    rows = [HEADINGS, *(_row(trial) for trial in trials)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS) - 1)]
+    return [_line(row, widths) for row in rows]
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+    return "  ".join([*cells, row[-1]])
+
+
+def _row(trial: TrialStore) -> tuple[str, ...]:
+    try:
+        record = trial.read_verdict()
+    except HarnessError:
+        return ("damaged", trial.expected, "no", UNKNOWN, UNKNOWN, plain_line(trial.name))
+    if record is None:
+        return ("none", trial.expected, "no", UNKNOWN, UNKNOWN, plain_line(trial.name))
+    return (
+        plain_line(str(record.get("verdict", UNKNOWN))),
+        plain_line(str(record.get("expected", trial.expected))),
+        "yes" if record.get("as_expected") else "no",
+        _seconds(_difference(record, "onset_s", "certain_s")),
+        _seconds(record.get("wall_s")),
+        plain_line(trial.name),
+    )
+
+
+def _difference(record: dict[str, Any], begin: str, end: str) -> float | None:
+    first, last = record.get(begin), record.get(end)
+    return last - first if isinstance(first, int | float) and isinstance(last, int | float) else None
+
+
+def _seconds(value: object) -> str:
+    return f"{value:.1f} s" if isinstance(value, int | float) else UNKNOWN

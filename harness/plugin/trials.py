@@ -1,0 +1,114 @@
+"""The fixture `trial`: what a test case sees of the harness."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+from harness.model.errors import UsageError
+from harness.model.observe import Observer
+from harness.model.settings import Settings
+from harness.model.topology import Topology
+from harness.model.verdict import Verdict, VerdictKind
+from harness.results.text import plain, plain_line
+from harness.targets.inventory import require_role
+
+if TYPE_CHECKING:
+    from harness.results.store import RunStore
+    from harness.trial import Plan
+
+VERDICT: pytest.StashKey[VerdictKind] = pytest.StashKey()
+
+
+class View(Observer, Protocol):
+    """An observer that can also be told a line of its own."""
+
+    def write(self, line: str) -> None:
+        """Show one line."""
+
+
+@dataclass(slots=True, kw_only=True, repr=False)
+class Trial:
+    """One trial on the hosts of the test's topology.
+
+    `budget` scales the time and passes of a case; it is what `--harness-budget` says.
+    """
+
+    item: pytest.Item
+    topology: Topology
+    expected: str
+    settings: Settings
+    store: RunStore
+    view: AbstractContextManager[View]
+    started: bool = False
+
+    @property
+    def budget(self) -> float:
+        """The factor by which to scale the time and passes of this case."""
+        return self.settings.budget
+
+    def host(self, role: str) -> str:
+        """The name of the host that plays `role`; raises UsageError that lists the roles."""
+        return require_role(self.topology, role).name
+
+    def run(self, *, storage: object, workload: object, faults: Sequence[object] = ()) -> Verdict:
+        """Run the trial and return its verdict if the kernel survived.
+
+        Any other verdict is raised: HangDetected, CrashDetected, KilledByOOM, or NoVerdict. Raises UsageError
+        or InfraError where there is no verdict to be had; each test runs one trial.
+        """
+        __tracebackhide__ = True
+        plan = self._plan(storage, workload, faults)
+        with self.view as view:
+            verdict = self._verdict(plan, view)
+            view.write(plain_line(f"verdict: {verdict.kind.value}: {verdict.summary}"))
+        self.item.ihook.pytest_harness_verdict(plan=plan, verdict=verdict)
+        error = replace(verdict, summary=plain(verdict.summary)).to_error()
+        if error is not None:
+            raise error
+        return verdict
+
+    def _plan(self, storage: object, workload: object, faults: Sequence[object]) -> Plan:
+        from harness.trial import Plan
+
+        if self.started:
+            raise UsageError("a test runs one trial; make another test, or parametrize this one")
+        self.started = True
+        return Plan(
+            name=self.item.nodeid,
+            topology=self.topology,
+            storage=storage,
+            workload=workload,
+            faults=tuple(faults),
+            expected=self.expected,
+        )
+
+    def _verdict(self, plan: Plan, view: View) -> Verdict:
+        try:
+            verdict: Verdict = self.item.ihook.pytest_harness_run_trial(
+                plan=plan, settings=self.settings, store=self.store, observers=(view,)
+            )
+        except Exception as error:
+            problem = str(error).partition("\n")[0]
+            self._note(VerdictKind.INCONCLUSIVE, f"{type(error).__name__}: {problem}")
+            view.write(plain_line(f"no verdict: {problem}"))
+            raise
+        self._note(verdict.kind, verdict.summary)
+        return verdict
+
+    def _note(self, kind: VerdictKind, summary: str) -> None:
+        self.item.stash[VERDICT] = kind
+        record(self.item, kind, run=str(self.store.path), summary=summary)
+
+
+def record(item: pytest.Item, kind: VerdictKind, *, run: str, summary: str) -> None:
+    """Give `item` the properties that reach its report and JUnit; (str, str) only, or `-n` breaks."""
+    item.user_properties += [
+        ("harness.verdict", kind.value),
+        ("harness.run", run),
+        ("harness.summary", plain_line(summary)),
+    ]

@@ -1,0 +1,114 @@
+"""The page: every trial's view and timeline, put into the template."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from harness.model.history import Rung
+from harness.results.files import DamagedResult
+from harness.results.report import words
+from harness.results.report.lanes import SLOW_S, VERY_SLOW_S, State
+from harness.results.report.palette import BANDS, BLOCKED_HATCH, COLOURS, LINES, ROWS, UNKNOWN
+from harness.results.report.read import TrialView, read_trial
+from harness.results.report.timeline import draw_timeline
+from harness.results.store import RunStore
+from harness.results.text import plain, plain_line
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_FACTS = 16
+
+
+def render_run(run: RunStore) -> str:
+    """The whole page as HTML; safe to encode as UTF-8, whatever the guests printed."""
+    manifest, problem = _manifest(run)
+    trials = [read_trial(store) for store in run.trials()]
+    return _environment().get_template("report.html.j2").render(
+        run=run.name,
+        headline=_headline(trials, manifest),
+        facts=_facts(manifest),
+        manifest=json.dumps(manifest, indent=2, ensure_ascii=True, default=str),
+        manifest_problem=problem,
+        trials=trials,
+        timelines={trial.slug: _timeline(number, trial) for number, trial in enumerate(trials)},
+        css=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        rungs=[(rung.value, words.RUNGS[rung]) for rung in Rung],
+    )  # fmt: skip
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        seconds=words.seconds,
+        instant=words.instant,
+        tone=words.tone,
+        meanings=words.MEANINGS,
+        state_colours={state.name: colour for state, colour in COLOURS.items()},
+        states=State,
+        hatch=BLOCKED_HATCH,
+        unknown=UNKNOWN,
+        bands=BANDS,
+        lines=LINES,
+        rows=ROWS,
+        slow=SLOW_S,
+        very_slow=VERY_SLOW_S,
+        line=plain_line,
+    )
+    return environment
+
+
+def _finalize(value: Any) -> Any:
+    """Every value on its way into the page becomes safe text; the template's escaping does the rest."""
+    return value if isinstance(value, Markup) else plain(str(value))
+
+
+def _timeline(number: int, trial: TrialView) -> Markup | None:
+    if not trial.lanes and not trial.marks and not trial.phases and not trial.story.panels:
+        return None
+    title = plain_line(f"Timeline of {trial.name}")
+    return Markup(draw_timeline(trial.story, prefix=f"t{number}-", title=title))
+
+
+def _manifest(run: RunStore) -> tuple[dict[str, Any], str]:
+    try:
+        return run.read_manifest(), ""
+    except DamagedResult as error:
+        return {}, str(error)
+
+
+def _headline(trials: list[TrialView], manifest: Mapping[str, Any]) -> str:
+    """One sentence: how many trials, on which kernel, how many as expected."""
+    counted = Counter(trial.judgement.as_expected for trial in trials)
+    kernel = manifest.get("kernel")
+    where = f" on kernel {kernel}" if isinstance(kernel, str) else ""
+    head = f"{len(trials)} trial{'s' if len(trials) != 1 else ''}{where}: {counted[True]} as expected"
+    if counted[False]:
+        head += f", {counted[False]} not as expected"
+    return head + (f", {counted[None]} without a verdict." if counted[None] else ".")
+
+
+def _facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The manifest's top level in one line each; all of it is at the end of the page."""
+    facts = [(key.replace("_", " "), plain_line(_in_words(value), 300)) for key, value in manifest.items()]
+    return [fact for fact in facts if fact[1]][:_FACTS]
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key}: {_in_words(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(_in_words(item) for item in value)
+    return "" if value is None else str(value)

@@ -1,0 +1,72 @@
+"""Whether a file is what it is said to be: a kernel that boots, a module that this kernel loads."""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.model.errors import UsageError
+from harness.targets.module_tree import read_module
+
+# Documentation/arch/x86/boot.rst: the header's magic, and the offset of the version string, less 0x200.
+_MAGIC_AT, _MAGIC = 0x202, b"HdrS"
+_VERSION_AT = 0x20E
+_ET_REL = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleInfo:
+    """What a module says of itself: its name, and the release of the kernel that it was built for."""
+
+    name: str
+    release: str
+    vermagic: str
+
+
+def check_kernel_image(path: Path) -> str:
+    """The version string of a Linux boot image for x86; raises UsageError if `path` is none."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(0x10000)
+    except OSError as error:
+        raise UsageError(f"kernel {path} cannot be read: {error.strerror}") from error
+    if head[_MAGIC_AT : _MAGIC_AT + 4] != _MAGIC:
+        raise UsageError(f"{path} is no kernel: it has no x86 boot header; give a bzImage (vmlinuz), not {_kind(head)}")
+    (offset,) = struct.unpack_from("<H", head, _VERSION_AT)
+    return head[offset + 0x200 :].split(b"\0", 1)[0].decode("ascii", "replace")
+
+
+def read_module_info(path: Path) -> ModuleInfo:
+    """What the module file `path` says of itself; raises UsageError if it is no kernel module."""
+    try:
+        data = read_module(path)
+    except OSError as error:
+        raise UsageError(f"module {path} cannot be read: {error.strerror}") from error
+    if data[:4] != b"\x7fELF" or len(data) < 64 or struct.unpack_from("<H", data, 16)[0] != _ET_REL:
+        raise UsageError(f"{path} is no kernel module: it is {_kind(data)}, not a relocatable ELF file")
+    vermagic, name = _modinfo(data, b"vermagic"), _modinfo(data, b"name")
+    if not vermagic or not name:
+        raise UsageError(f"{path} is no kernel module: it names no kernel that it was built for (vermagic)")
+    return ModuleInfo(name=name, release=vermagic.split()[0], vermagic=vermagic)
+
+
+def check_module(path: Path, release: str) -> ModuleInfo:
+    """What the module says of itself; raises UsageError if it was not built for the kernel `release`."""
+    info = read_module_info(path)
+    if info.release != release:
+        hint = "build it for that kernel, or choose the kernel it was built for"
+        raise UsageError(f"module {path} was built for kernel {info.release}, the guest runs {release}; {hint}")
+    return info
+
+
+def _modinfo(data: bytes, name: bytes) -> str:
+    """An entry of the section .modinfo: NUL-terminated `name=value` strings."""
+    found = re.search(rb"\0" + name + rb"=([^\0]+)\0", data)
+    return found[1].decode("ascii", "replace") if found else ""
+
+
+def _kind(head: bytes) -> str:
+    known = {b"\x7fELF": "an ELF file", b"\x1f\x8b": "a gzip file", b"QFI\xfb": "a qcow2 image", b"#!": "a script"}
+    return next((kind for magic, kind in known.items() if head.startswith(magic)), "something else")

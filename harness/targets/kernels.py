@@ -1,0 +1,165 @@
+"""Kernels of guests: a distribution's own package, as a boot image, a disk of modules and an initramfs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.model.errors import HostEnvironmentError
+from harness.model.observe import Progress
+from harness.model.settings import Settings
+from harness.model.topology import MIB
+from harness.targets.apt import PrivateApt
+from harness.targets.cache import BUILD_LOG, Cache, digest_of
+from harness.targets.ext4 import mke2fs_command
+from harness.targets.initrd import build_initrd
+from harness.targets.kernel_files import check_kernel_image
+from harness.targets.mirror import Sources, codename_of, find_sources
+from harness.targets.module_tree import ModulesRecipe, reduce_modules
+from harness.targets.recipes import read_recipe, vm_images
+from harness.targets.toolrun import run_tool
+
+# Changes whenever the same package would give other files.
+BUILDER = 1
+KIND = "kernel"
+META_PACKAGE = "linux-image-amd64"
+IMAGE_PACKAGE = r"linux-image-\d\S*-amd64"
+# 90 MB of package, 500 MB unpacked, 200 MB of what stays.
+NEED = 1000 * MIB
+# What of the modules recipe decides the kernel's entry; the rest only decides the initramfs.
+TREE = {"keep", "leave_out", "keep_anyway"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kernel:
+    """A kernel that guests boot.
+
+    `name` is what was asked for (`debian:12`), `release` what `uname -r` says, `version` that of the package.
+    `modules_dir` is lib/modules/<release> as guests see it, `modules_image` an ext4 disk of it, with <release>/ at
+    its root; `initrd` has the init and the boot modules. `digest` covers all of them.
+    """
+
+    name: str
+    release: str
+    version: str
+    vmlinuz: Path
+    modules_dir: Path
+    modules_image: Path
+    initrd: Path
+    config: Path
+    digest: str
+
+    @property
+    def series(self) -> str:
+        """The upstream series: `6.1` of `6.1.0-56-amd64`."""
+        return ".".join(self.release.split("-")[0].split(".")[:2])
+
+
+def fetch_kernel(settings: Settings, name: str, progress: Progress, *, refresh: bool = False) -> Kernel:
+    """The newest kernel of the suite `name` (`debian:12`) when it was first fetched, or with `refresh`, now.
+
+    Raises UsageError for an unknown name, HostEnvironmentError for what this machine or the archive lacks.
+    """
+    codename = codename_of(name)
+    recipe = read_recipe(vm_images() / "modules.toml", ModulesRecipe)
+    key = {
+        "builder": BUILDER,
+        "codename": codename,
+        "modules": recipe.model_dump(include=TREE),
+        "mirror": settings.mirror,
+    }
+    cache = Cache(settings.cache, progress)
+
+    def build(folder: Path) -> None:
+        sources = find_sources(settings.mirror, codename)
+        _Build(folder, recipe, sources, progress).run()
+
+    entry = cache.get_or_build(KIND, key, build, need=NEED, refresh=refresh)
+    return kernel_of(cache, entry, name, recipe, progress)
+
+
+def kernel_of(cache: Cache, entry: Path, name: str, recipe: ModulesRecipe, progress: Progress) -> Kernel:
+    """The kernel of a cache entry, with an initramfs for it, from the cache or packed now."""
+    facts = json.loads((entry / "kernel.json").read_bytes())
+    modules_dir = entry / "lib/modules" / facts["release"]
+    initrd = build_initrd(cache, digest_of(entry), modules_dir, recipe, progress)
+    return Kernel(
+        name=name,
+        release=facts["release"],
+        version=facts["version"],
+        vmlinuz=entry / "vmlinuz",
+        modules_dir=modules_dir,
+        modules_image=entry / "modules.ext4",
+        initrd=initrd / "initrd",
+        config=entry / "config",
+        digest=f"{digest_of(entry)}+{digest_of(initrd)[:16]}",
+    )
+
+
+class _Build:
+    """One kernel, in the folder of its cache entry."""
+
+    def __init__(self, folder: Path, recipe: ModulesRecipe, sources: Sources, progress: Progress) -> None:
+        self._folder = folder
+        self._recipe = recipe
+        self._sources = sources
+        self._progress = progress
+        self._log = folder / BUILD_LOG
+
+    def run(self) -> None:
+        """Package → unpacked → the modules that guests need → their disk; the package does not stay."""
+        full = self._folder / "full"
+        full.mkdir()
+        version = self._unpack(full)
+        release = self._take_boot_files(full)
+        self._progress.step(f"kernel {release}: choosing modules")
+        reduce_modules(full, self._folder, release, self._recipe, self._log)
+        shutil.rmtree(full)
+        self._progress.step(f"kernel {release}: making the disk of modules")
+        make_modules_image(self._folder, self._log)
+        facts = {"release": release, "version": version}
+        (self._folder / "kernel.json").write_text(json.dumps(facts), encoding="utf-8")
+
+    def _unpack(self, full: Path) -> str:
+        apt = PrivateApt(self._folder / "apt", self._sources, self._progress, self._log)
+        apt.update()
+        package = apt.show(META_PACKAGE).dependency(IMAGE_PACKAGE)
+        if package is None:
+            raise HostEnvironmentError(f"{META_PACKAGE} of {self._sources.codename} depends on no kernel image")
+        version = apt.show(package).version
+        archive = apt.download(package, version, self._folder)
+        self._progress.step(f"unpacking {package}")
+        run_tool(["dpkg-deb", "-x", str(archive), str(full)], log=self._log)
+        archive.unlink()
+        shutil.rmtree(self._folder / "apt")
+        return version
+
+    def _take_boot_files(self, full: Path) -> str:
+        """Move vmlinuz and config out of the package's tree; gives the release."""
+        (vmlinuz,) = (full / "boot").glob("vmlinuz-*")
+        release = vmlinuz.name.removeprefix("vmlinuz-")
+        check_kernel_image(vmlinuz)
+        vmlinuz.rename(self._folder / "vmlinuz")
+        (full / "boot" / f"config-{release}").rename(self._folder / "config")
+        # Since Debian 13 the package has them in /usr.
+        if (full / "usr/lib/modules").is_dir():
+            (full / "usr/lib/modules").rename(_made(full / "lib") / "modules")
+        return release
+
+
+def make_modules_image(folder: Path, log: Path) -> None:
+    """Make `folder`/modules.ext4 of `folder`/lib/modules; <release>/ is at its root."""
+    tree = folder / "lib/modules"
+    # Every file takes whole blocks; a tenth and a little on top for inodes and folders.
+    blocks = sum(-(-path.stat().st_size // 4096) + 1 for path in tree.rglob("*"))
+    size = (blocks * 4096 * 11 // 10 + 8 * MIB) // MIB * MIB
+    image = folder / "modules.ext4"
+    run_tool(["fakeroot", *mke2fs_command(tree, image, size, "modules")], log=log)
+    image.chmod(0o444)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,252 @@
+"""Module variants: a driver of the guest's kernel, built from the distribution's own source with a patch."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from harness.model.errors import HostEnvironmentError, UsageError
+from harness.model.observe import Progress
+from harness.model.settings import Settings
+from harness.model.topology import MIB
+from harness.targets.apt import PrivateApt
+from harness.targets.cache import BUILD_LOG, Cache, digest_of
+from harness.targets.kernel_files import check_module
+from harness.targets.kernels import Kernel
+from harness.targets.mirror import codename_of, find_sources
+from harness.targets.recipes import Recipe, read_recipe, vm_images
+from harness.targets.toolrun import CommandFailed, find_tool, read_tool, run_tool
+
+# Changes whenever the same variant would give another module.
+BUILDER = 1
+
+# No segment begins with a dot, so none leads out of the tree.
+RelativePath = Annotated[str, StringConstraints(pattern=r"^([\w+-][\w.+-]*/)*[\w+-][\w.+-]*$")]
+
+
+class VariantRecipe(Recipe):
+    """A module variant.
+
+    `module` is the module's name, `source` its folder in the kernel's tree, `files` what is taken from there and
+    `extra` what it needs from elsewhere in the tree (paths from its top). `kbuild` is the text of the Kbuild file,
+    by default one object of the module's name. `undoes` and `commits` say what the patch takes away.
+    """
+
+    module: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]+$")]
+    source: RelativePath
+    files: Annotated[tuple[RelativePath, ...], Field(min_length=1)]
+    extra: tuple[RelativePath, ...] = ()
+    kbuild: str = ""
+    undoes: str
+    commits: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> list[str]:
+        """Every file that the build takes from the kernel's tree, as paths from its top."""
+        return [f"{self.source}/{name}" for name in self.files] + list(self.extra)
+
+
+def variant_names() -> list[str]:
+    """Names of the variants that vm-images/modules/ knows."""
+    return sorted(path.parent.name for path in (vm_images() / "modules").glob("*/variant.toml"))
+
+
+def read_variant(name: str) -> VariantRecipe:
+    """The variant `name`; raises UsageError that offers the known ones."""
+    path = vm_images() / "modules" / name / "variant.toml"
+    if "/" in name or not path.is_file():
+        known = ", ".join(variant_names()) or "none"
+        raise UsageError(f"no module variant {name!r} in vm-images/modules/; there are: {known}")
+    return read_recipe(path, VariantRecipe)
+
+
+def build_variant(settings: Settings, kernel: Kernel, name: str, progress: Progress) -> Path:
+    """The `.ko` of the variant `name` for `kernel`, from the cache or built now (half a minute the first time).
+
+    Raises UsageError if there is no such variant, or its patch does not fit this kernel's source;
+    HostEnvironmentError for what this machine or the archive lacks.
+    """
+    recipe = read_variant(name)
+    if "/" in kernel.name:
+        hint = "build the module yourself and give the .ko file"
+        raise UsageError(f"variant {name} is built from a distribution's source, which {kernel.name} has not; {hint}")
+    patch = _find_patch(name, kernel)
+    cache = Cache(settings.cache, progress)
+    packages = _Packages(settings, kernel, cache, progress)
+    source = packages.source(recipe.sources)
+    key = {
+        "builder": BUILDER,
+        "release": kernel.release,
+        "version": kernel.version,
+        "recipe": recipe.model_dump(),
+        "patch": patch.read_text(encoding="utf-8"),
+        "source": digest_of(source),
+        "compiler": _compiler_version(kernel),
+    }
+
+    def build(folder: Path) -> None:
+        _Build(folder, kernel, name, recipe, progress).run(source, packages.headers(), patch)
+
+    entry = cache.get_or_build("module", key, build, need=200 * MIB)
+    return entry / f"{recipe.module}.ko"
+
+
+def _find_patch(name: str, kernel: Kernel) -> Path:
+    folder = vm_images() / "modules" / name
+    patch = folder / f"{kernel.series}.patch"
+    if not patch.is_file():
+        known = ", ".join(sorted(path.stem for path in folder.glob("*.patch"))) or "none"
+        raise UsageError(f"variant {name} has no patch for kernel {kernel.series} ({kernel.name}); it has: {known}")
+    return patch
+
+
+class _Packages:
+    """What the build takes from the distribution, in the cache and never installed."""
+
+    def __init__(self, settings: Settings, kernel: Kernel, cache: Cache, progress: Progress) -> None:
+        self._settings = settings
+        self._kernel = kernel
+        self._cache = cache
+        self._progress = progress
+
+    def source(self, paths: list[str]) -> Path:
+        """The cache entry with the files `paths` of the kernel's source."""
+        return self._entry("kernel-source", {"paths": paths}, lambda folder: self._extract(folder, paths), 400 * MIB)
+
+    def headers(self) -> Path:
+        """The cache entry with the packages that a module build needs."""
+        return self._entry("kernel-headers", {}, self._download_headers, 50 * MIB)
+
+    def _entry(self, kind: str, more: dict[str, Any], build: Any, need: int) -> Path:
+        key = {"builder": BUILDER, "kernel": self._kernel.name, "version": self._kernel.version, **more}
+        key["release"] = self._kernel.release
+        return self._cache.get_or_build(kind, key, build, need=need)
+
+    def _extract(self, folder: Path, paths: list[str]) -> None:
+        apt, version = self._apt(folder), self._kernel.version
+        package = f"linux-source-{self._kernel.series}"
+        archive = apt.download(package, version, folder)
+        unpacked = folder / "unpacked"
+        self._progress.step(f"taking {len(paths)} files out of {package}")
+        run_tool(["dpkg-deb", "-x", str(archive), str(unpacked)], log=folder / BUILD_LOG)
+        (tarball,) = (unpacked / "usr/src").glob("linux-source-*.tar.*")
+        top = tarball.name.partition(".tar")[0]
+        # --occurrence ends the reading of 1.4 GB once every file was found.
+        take = ["tar", "-xf", str(tarball), "-C", str(folder), "--strip-components=1", "--occurrence=1"]
+        try:
+            run_tool([*take, *(f"{top}/{path}" for path in paths)], log=folder / BUILD_LOG)
+        except CommandFailed as error:
+            raise UsageError(f"{package} {version}: {error.last}") from error
+        archive.unlink()
+        shutil.rmtree(unpacked)
+        shutil.rmtree(folder / "apt")
+
+    def _download_headers(self, folder: Path) -> None:
+        apt, version = self._apt(folder), self._kernel.version
+        headers = apt.show(f"linux-headers-{self._kernel.release}")
+        names = [headers.name]
+        names += filter(None, (headers.dependency(r"linux-headers-.*-common"), headers.dependency(r"linux-kbuild-.*")))
+        for name in names:
+            apt.download(name, version, folder)
+        shutil.rmtree(folder / "apt")
+
+    def _apt(self, folder: Path) -> PrivateApt:
+        sources = find_sources(self._settings.mirror, codename_of(self._kernel.name))
+        apt = PrivateApt(folder / "apt", sources, self._progress, folder / BUILD_LOG)
+        apt.update()
+        return apt
+
+
+class _Build:
+    """One variant, in the folder of its cache entry."""
+
+    def __init__(self, folder: Path, kernel: Kernel, name: str, recipe: VariantRecipe, progress: Progress) -> None:
+        self._folder = folder
+        self._kernel = kernel
+        self._name = name
+        self._recipe = recipe
+        self._progress = progress
+        self._log = folder / BUILD_LOG
+
+    def run(self, source: Path, headers: Path, patch: Path) -> None:
+        """Source and headers → patched → compiled → stripped; only the module, the patch and the log stay."""
+        tree = self._folder / "tree"
+        self._lay_out(source, tree)
+        self._apply(patch, tree)
+        build_tree = self._unpack_headers(headers)
+        self._make(build_tree, tree / self._recipe.source)
+        module = self._folder / f"{self._recipe.module}.ko"
+        shutil.move(tree / self._recipe.source / module.name, module)
+        run_tool(["strip", "-g", str(module)], log=self._log)
+        check_module(module, self._kernel.release)
+        shutil.copyfile(patch, self._folder / "applied.patch")
+        facts = {"variant": self._name, "release": self._kernel.release, "undoes": self._recipe.undoes}
+        (self._folder / "variant.json").write_text(json.dumps(facts), encoding="utf-8")
+        shutil.rmtree(tree)
+        shutil.rmtree(self._folder / "headers")
+
+    def _lay_out(self, source: Path, tree: Path) -> None:
+        for path in self._recipe.sources:
+            (tree / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / path, tree / path)
+        kbuild = self._recipe.kbuild or f"obj-m := {self._recipe.module}.o\n"
+        (tree / self._recipe.source / "Kbuild").write_text(kbuild, encoding="utf-8")
+
+    def _apply(self, patch: Path, tree: Path) -> None:
+        self._progress.step(f"{self._name}: applying {patch.name}")
+        argv = ["patch", "-p1", "--fuzz=0", "--batch", "--forward", "--no-backup-if-mismatch", "-i", str(patch)]
+        try:
+            run_tool(argv, log=self._log, cwd=tree)
+        except CommandFailed as error:
+            source = f"the source of {self._kernel.name} {self._kernel.version}"
+            raise UsageError(f"{patch} does not apply to {source}: {error.last}") from error
+
+    def _unpack_headers(self, headers: Path) -> Path:
+        root = self._folder / "headers"
+        for package in sorted(headers.glob("*.deb")):
+            run_tool(["dpkg-deb", "-x", str(package), str(root)], log=self._log)
+        build_tree = root / "usr/src" / f"linux-headers-{self._kernel.release}"
+        makefile = build_tree / "Makefile"
+        # The package expects to be installed: its Makefile names its other half by absolute path.
+        text = re.sub(r"(?<=\s)/usr/(src|lib)/", rf"{root}/usr/\1/", makefile.read_text(encoding="utf-8"))
+        makefile.write_text(text, encoding="utf-8")
+        return build_tree
+
+    def _make(self, build_tree: Path, source: Path) -> None:
+        if re.search(r"[\s:]", str(source)):
+            raise HostEnvironmentError(
+                f"make takes no blank or colon in {source}", remedy="choose another XDG_CACHE_HOME"
+            )
+        self._progress.step(f"{self._name}: compiling {self._recipe.module}.ko for {self._kernel.release}")
+        argv = ["make", "-C", str(build_tree), f"M={source}", f"CC={_compiler(self._kernel)}", "modules"]
+        try:
+            run_tool(argv, log=self._log)
+        except CommandFailed as error:
+            problem = f"variant {self._name} does not compile for {self._kernel.release}: {error.last}"
+            remedy = f"that kernel wants {_wanted_compiler(self._kernel)}; install it if this machine has another"
+            raise HostEnvironmentError(problem, remedy=remedy) from error
+
+
+def _compiler(kernel: Kernel) -> str:
+    """The compiler that the kernel was built with if this machine has it, else its own gcc."""
+    wanted = _wanted_compiler(kernel)
+    if shutil.which(wanted) is None:
+        find_tool("gcc")
+        return "gcc"
+    return wanted
+
+
+def _wanted_compiler(kernel: Kernel) -> str:
+    """`gcc-12` of a kernel that says CONFIG_CC_VERSION_TEXT="gcc-12 (Debian …"; "gcc" if it says nothing like it."""
+    config = kernel.config.read_text(encoding="utf-8")
+    named = re.search(r'^CONFIG_CC_VERSION_TEXT="\S*?(gcc-\d+) ', config, re.MULTILINE)
+    return named[1] if named else "gcc"
+
+
+def _compiler_version(kernel: Kernel) -> str:
+    return read_tool([_compiler(kernel), "--version"]).splitlines()[0]

@@ -1,0 +1,83 @@
+"""What makes one guest different from another: a small archive behind the kernel's initramfs.
+
+The kernel unpacks archives one after the other; vm-images/init.c finds this one under /seed.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.model.topology import Host, Topology
+from harness.targets.cpio import make_cpio
+from harness.targets.keys import Keys
+
+AGENT = Path(__file__).parent.parent / "agent" / "agent.py"
+MANAGEMENT_ADDRESS = "10.0.2.15/24"  # what QEMU's user-mode network forwards to
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """One network card inside a guest; `link` is "" for the management network."""
+
+    name: str
+    link: str
+    address: str
+
+
+def address_of(topology: Topology, link: str, host: str) -> str:
+    """The address of a host on a segment, such as 10.77.0.1."""
+    segment = next(segment for segment in topology.links if segment.name == link)
+    network = ipaddress.ip_network(segment.subnet)
+    return str(network[1 + segment.hosts.index(host)])
+
+
+def interfaces(topology: Topology, host: Host) -> list[Interface]:
+    """The cards of a host: management first, then one a segment, in the order of the topology."""
+    cards = [Interface("eth0", "", MANAGEMENT_ADDRESS)]
+    for segment in topology.links:
+        if host.name in segment.hosts:
+            prefix = ipaddress.ip_network(segment.subnet).prefixlen
+            address = f"{address_of(topology, segment.name, host.name)}/{prefix}"
+            cards.append(Interface(f"eth{len(cards)}", segment.name, address))
+    return cards
+
+
+def peers(topology: Topology, host: Host) -> list[str]:
+    """Addresses of all other hosts that share a segment with this one."""
+    return [
+        address_of(topology, segment.name, other)
+        for segment in topology.links
+        if host.name in segment.hosts
+        for other in segment.hosts
+        if other != host.name
+    ]
+
+
+def make_seed(topology: Topology, host: Host, keys: Keys, boot_script: Path, modules: Mapping[str, Path]) -> bytes:
+    """The archive of one guest. `modules`: path below /lib/modules/<release> → the file that replaces it there."""
+    config = {"peers": peers(topology, host)}
+    names = "".join(
+        f"{address_of(topology, segment.name, other)} {other} {other}.{segment.name}\n"
+        for segment in topology.links
+        for other in segment.hosts
+    )
+    cards = "".join(f"{card.name} {card.address}\n" for card in interfaces(topology, host))
+    files: dict[str, bytes | Path] = {
+        "agent.py": AGENT,
+        "agent.json": json.dumps(config).encode(),
+        "boot.sh": boot_script,
+        "hostname": host.name.encode() + b"\n",
+        "hosts": names.encode(),
+        "net": cards.encode(),
+        "authorized_keys": keys.client_public.encode() + b"\n",
+        "ssh_host_ed25519_key": keys.host_file,
+        "modules.map": "".join(f"{path} {Path(path).name}\n" for path in modules).encode(),
+    }
+    for path, file in modules.items():
+        files[f"modules/{Path(path).name}"] = file
+    modes = {"seed/ssh_host_ed25519_key": 0o600, "seed/authorized_keys": 0o600}
+    return make_cpio({f"seed/{name}": data for name, data in files.items()}, modes)

@@ -1,0 +1,54 @@
+"""The thresholds of a trial, in seconds; they are part of its history, so that a verdict can be recomputed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """When the watch is sure of what.
+
+    `stop_s`: no progress for so long while a rung is blocked is a stop. Survivors of swap over NBD under software
+    emulation were without progress for 1.5 s at the most, while their `alloc` rung was blocked for 46 s.
+    `quiet_s`: the same while every rung answers. `silent_s`: no heartbeat. `patience_s`: how long a stop may end by
+    itself before the recovery probe begins. `hold_s` and `release_s`: how long each step of that probe waits.
+    `livelock_share` of the baseline, over `livelock_s`, is a livelock. `mortal`: tasks whose death by the OOM killer
+    decides a trial.
+    """
+
+    stop_s: float = 5.0
+    quiet_s: float = 30.0
+    silent_s: float = 6.0
+    patience_s: float = 10.0
+    hold_s: float = 8.0
+    release_s: float = 10.0
+    livelock_s: float = 60.0
+    livelock_share: float = 0.01
+    endless: bool = False
+    mortal: tuple[str, ...] = ()
+
+    def scaled(self, slowdown: float) -> Policy:
+        """The same judgement on a target that is `slowdown` times slower than this machine.
+
+        Waiting longer costs more than it gains once every rung has had several turns, so the factor is bounded; it
+        never makes the watch more hasty than its defaults.
+        """
+        factor = min(2.0, max(1.0, slowdown / 15.0))
+        stretched = ("stop_s", "quiet_s", "silent_s", "hold_s", "release_s")
+        return replace(self, **{name: round(getattr(self, name) * factor, 2) for name in stretched})
+
+    def to_dict(self) -> dict[str, Any]:
+        """The policy as plain JSON values."""
+        return {**asdict(self), "mortal": list(self.mortal)}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Policy:
+        """The policy that `to_dict` wrote; what is missing has its default."""
+        known = {field.name for field in fields(cls)}
+        values = {name: value for name, value in record.items() if name in known}
+        if "mortal" in values:
+            values["mortal"] = tuple(str(name) for name in values["mortal"])
+        return cls(**values)

@@ -1,0 +1,80 @@
+"""`harness run` over fake trials: what it passes on, and what its exit code says."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.results.store import RunStore
+
+HARNESS = Path(sys.executable).with_name("harness")
+FILE = """
+import pytest
+
+@pytest.mark.topology("pair")
+@pytest.mark.parametrize("word", ["SURVIVED", "DEADLOCKED", "no-boot", "interrupt", "sleep"])
+def test_case(trial, word):
+    assert trial.budget == 0.5
+    trial.run(storage=None, workload=word)
+"""
+
+
+def write_case(project: pytest.Pytester) -> None:
+    (project.mkdir("testcases") / "test_swap.py").write_text(FILE)
+
+
+def run(project: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    write_case(project)
+    return project.run(HARNESS, "run", "--budget", "0.5", *arguments)
+
+
+@pytest.mark.parametrize(("word", "status"), [("SURVIVED", 0), ("DEADLOCKED", 1), ("no-boot", 2)])
+def test_exit_code(project: pytest.Pytester, word: str, status: int) -> None:
+    assert run(project, "--", "-k", word).ret == status
+
+
+def test_two_workers_and_options(project: pytest.Pytester) -> None:
+    result = run(project, "-n", "2", "--results", "mine", "testcases/test_swap.py::test_case[SURVIVED]")
+    assert result.ret == 0
+    (store,) = RunStore.runs(project.path / "mine")
+    assert len(store.trials()) == 1
+
+
+def test_interrupted(project: pytest.Pytester) -> None:
+    result = run(project, "--", "-k", "interrupt")
+    assert result.ret == 130
+    assert "Traceback" not in result.stderr.str()
+
+
+def test_ctrl_c_in_mid_trial_restores_the_terminal(project: pytest.Pytester, read_terminal: Callable[..., str]) -> None:
+    write_case(project)
+    controller, terminal = os.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
+    command = [str(HARNESS), "run", "--budget", "0.5", "--", "-k", "sleep"]
+    process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment)
+    os.close(terminal)
+    with os.fdopen(controller, "rb", buffering=0) as stream:
+        text = read_terminal(stream, until="● 10 ms")
+        process.send_signal(signal.SIGINT)
+        text += read_terminal(stream)
+    assert process.wait() == 130
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") > 0
+    assert "KeyboardInterrupt" in text and "Traceback" not in text
+
+
+def test_nothing_selected(project: pytest.Pytester) -> None:
+    result = run(project, "--", "-k", "absent")
+    assert result.ret == 2
+    result.stderr.fnmatch_lines(["harness: no test case was selected; *"])
+
+
+def test_usage(project: pytest.Pytester) -> None:
+    result = run(project, "--inventory", "none.toml")
+    assert result.ret == 2
+    result.stderr.fnmatch_lines(["ERROR: *none.toml: there is no such file*"])

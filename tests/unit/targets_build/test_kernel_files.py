@@ -1,0 +1,93 @@
+"""Kernels and modules are recognised by their contents, and a wrong one is refused with a reason."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import struct
+from pathlib import Path
+
+import pytest
+
+from harness.model.errors import UsageError
+from harness.targets.kernel_files import check_kernel_image, check_module, read_module_info
+
+
+def boot_image(version: str = "6.1.0-56-amd64 (builder) #1 SMP") -> bytes:
+    head = bytearray(0x4000)
+    head[0x202:0x206] = b"HdrS"
+    struct.pack_into("<H", head, 0x20E, 0x3000 - 0x200)
+    head[0x3000 : 0x3000 + len(version)] = version.encode()
+    return bytes(head)
+
+
+def module(release: str = "6.1.0-56-amd64", kind: int = 1) -> bytes:
+    info = f"\0license=GPL\0name=nbd\0vermagic={release} SMP preempt mod_unload modversions \0".encode()
+    return b"\x7fELF" + bytes(12) + struct.pack("<H", kind) + bytes(64) + info
+
+
+def test_a_kernel_says_its_version(tmp_path: Path) -> None:
+    path = tmp_path / "vmlinuz"
+    path.write_bytes(boot_image())
+    assert check_kernel_image(path) == "6.1.0-56-amd64 (builder) #1 SMP"
+
+
+@pytest.mark.parametrize(
+    ("contents", "kind"),
+    [(b"", "something else"), (b"\x7fELF" + bytes(0x300), "an ELF file"), (b"QFI\xfb" + bytes(0x300), "a qcow2 image")],
+)
+def test_what_is_no_kernel_is_refused(tmp_path: Path, contents: bytes, kind: str) -> None:
+    path = tmp_path / "vmlinux"
+    path.write_bytes(contents)
+    with pytest.raises(UsageError, match=rf"{path} is no kernel: .*bzImage.*not {kind}$"):
+        check_kernel_image(path)
+
+
+def test_a_kernel_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read: No such file"):
+        check_kernel_image(tmp_path / "none")
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [("", bytes), (".xz", lzma.compress), (".gz", gzip.compress)])
+def test_a_module_says_what_it_was_built_for(tmp_path: Path, suffix: str, pack: type[bytes]) -> None:
+    path = tmp_path / f"nbd.ko{suffix}"
+    path.write_bytes(pack(module()))
+    info = check_module(path, "6.1.0-56-amd64")
+    assert (info.name, info.release) == ("nbd", "6.1.0-56-amd64")
+    assert info.vermagic.startswith("6.1.0-56-amd64 SMP preempt")
+
+
+def test_a_module_of_another_kernel_is_refused_by_both_names(tmp_path: Path) -> None:
+    path = tmp_path / "nbd.ko"
+    path.write_bytes(module("6.1.0-55-amd64"))
+    with pytest.raises(UsageError, match=r"nbd.ko was built for kernel 6.1.0-55-amd64, the guest runs 6.1.0-56-amd64;"):
+        check_module(path, "6.1.0-56-amd64")
+
+
+@pytest.mark.parametrize(
+    ("contents", "problem"),
+    [
+        (b"#!/bin/sh\n", "it is a script, not a relocatable ELF file"),
+        (module(kind=2), "it is an ELF file, not a relocatable"),
+        (b"\x7fELF" + bytes(12) + b"\1\0" + bytes(64), "names no kernel"),
+        (b"", "something else"),
+    ],
+)
+def test_what_is_no_module_is_refused(tmp_path: Path, contents: bytes, problem: str) -> None:
+    path = tmp_path / "nbd.ko"
+    path.write_bytes(contents)
+    with pytest.raises(UsageError, match=f"nbd.ko is no kernel module: .*{problem}"):
+        read_module_info(path)
+
+
+@pytest.mark.parametrize("suffix", [".xz", ".gz"])
+def test_a_module_that_is_badly_compressed(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"nbd.ko{suffix}"
+    path.write_bytes(b"not compressed")
+    with pytest.raises(UsageError, match="cannot be uncompressed"):
+        read_module_info(path)
+
+
+def test_a_module_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"none.ko cannot be read: No such file"):
+        read_module_info(tmp_path / "none.ko")
