@@ -48,6 +48,7 @@ VMSTAT = (
 ).split()
 
 MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4
+SIGNALS = {"hold": signal.SIGSTOP, "resume": signal.SIGCONT, "kill": signal.SIGKILL}
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -504,7 +505,7 @@ class Agent:
                 self.answer(order.get("id"), False, repr(error))
 
     def command(self, order):
-        """ping; progress(path); storage(path, offset); stats(files); kill(); sysrq(key); read(path); stacks()."""
+        """ping; progress(path); storage(…); stats(files); hold, resume, kill(); sysrq(key); read(path); stacks()."""
         verb = order["do"]
         if verb == "ping":
             self.answer(order["id"], True, "")
@@ -514,8 +515,8 @@ class Agent:
         elif verb in ("storage", "stats"):
             os.write(self.orders[verb], json.dumps(order).encode())
             self.answer(order["id"], True, "")
-        elif verb == "kill":
-            os.killpg(PROGRESS.unpack_from(self.progress, 0)[3], signal.SIGKILL)
+        elif verb in SIGNALS:
+            os.killpg(PROGRESS.unpack_from(self.progress, 0)[3], SIGNALS[verb])
             self.answer(order["id"], True, "")
         elif verb == "sysrq":
             # Here and not in a child: when memory is gone, a child that was forked needs pages to wake up, this

@@ -8,8 +8,6 @@ import click
 import pytest
 
 from harness.cli.options import PLUGIN, harness_options, pytest_arguments
-from harness.cli.upkeep import reap_state
-from harness.model.options import Options
 
 CASES = Path("testcases")
 PASSED, FAILED, TROUBLE, INTERRUPTED = 0, 1, 2, 130
@@ -30,7 +28,6 @@ def run(paths: tuple[str, ...], workers: int | None, **given: str | None) -> int
     watcher = _Watcher()
     status = pytest.main(_arguments(paths, workers, given), plugins=[watcher])
     if watcher.interrupted:
-        _leave_nothing(watcher.options)
         return INTERRUPTED
     if status == pytest.ExitCode.NO_TESTS_COLLECTED:
         click.echo("harness: no test case was selected; name files, folders or node ids", err=True)
@@ -41,10 +38,6 @@ class _Watcher:
     """Sees what the exit status of pytest does not tell: whether 2 means Ctrl-C."""
 
     interrupted = False
-    options: Options | None = None
-
-    def pytest_sessionstart(self, session: pytest.Session) -> None:
-        self.options = session.config.hook.pytest_harness_options(config=session.config)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         self.interrupted = excinfo.errisinstance(KeyboardInterrupt)
@@ -60,10 +53,3 @@ def _arguments(paths: tuple[str, ...], workers: int | None, given: dict[str, str
 
 def _is_path(argument: str) -> bool:
     return Path(argument.partition("::")[0]).exists()
-
-
-def _leave_nothing(options: Options | None) -> None:
-    # A worker that had to be killed could not clean up; its run is dead by now.
-    if options is not None:
-        for line in reap_state(options.settings):
-            click.echo(f"harness: {line}", err=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import astuple
 from pathlib import Path
 
 import click
@@ -12,11 +12,14 @@ from rich.text import Text
 
 from harness.cli.options import harness_options, resolve_options
 from harness.model.errors import HarnessError, UsageError
-from harness.model.verdict import Verdict
+from harness.model.verdict import Stall, Verdict
 from harness.results.store import RunStore, TrialStore
 from harness.results.text import plain_line
 
 SAME, DIFFERENT = 0, 1
+# What a verdict says, without the words in which it says it.
+COMPARED = ("kind", "onset_s", "certain_s", "blocked", "alive", "stalls")
+ROUNDING_S = 0.001  # times in a history have four decimal places
 
 
 @click.command()
@@ -87,5 +90,15 @@ def _recorded(trial: TrialStore) -> Verdict | None:
 def _sameness(recorded: Verdict | None, again: Verdict) -> str:
     if recorded is None:
         return "no: nothing is recorded"
-    names = [f.name for f in fields(Verdict) if getattr(recorded, f.name) != getattr(again, f.name)]
+    names = [name for name in COMPARED if not _equal(getattr(recorded, name), getattr(again, name))]
     return "yes" if not names else f"no: {', '.join(names)} differ"
+
+
+def _equal(one: object, other: object) -> bool:
+    if isinstance(one, float | int) and isinstance(other, float | int):
+        return abs(one - other) <= ROUNDING_S
+    if isinstance(one, Stall) and isinstance(other, Stall):
+        return _equal(astuple(one), astuple(other))
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    return one == other

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 from rich.console import Console
 from rich.table import Table
@@ -9,8 +11,10 @@ from rich.text import Text
 
 from harness.cli.options import harness_options, resolve_options
 from harness.cli.progress import Bars
-from harness.model.settings import Settings
 from harness.results.text import plain_line
+
+if TYPE_CHECKING:
+    from harness.targets.doctor import Check
 
 READY, MISSING = 0, 2
 
@@ -21,20 +25,18 @@ READY, MISSING = 0, 2
 def doctor(quick: bool, **given: str | None) -> int:
     """Say what this machine can do, what is missing, and the command that mends it.
 
-    Exit code 2 if something is missing that trials need.
+    Exit code 2 if something is missing without which no trial runs.
     """
     from harness.targets.doctor import check
 
-    checks = check(resolve_options(given).settings, quick=quick)
+    settings = resolve_options(given).settings
+    with Bars(Console(stderr=True)) as progress:
+        checks = check(settings, quick=quick, progress=progress)
     table = Table(box=None, pad_edge=False, show_header=False)
     for each in checks:
-        mark = Text("ok", style="green") if each.ok else Text("missing", style="bold red")
-        detail = Text(plain_line(each.detail))
-        if each.remedy and not each.ok:
-            detail.append(f"\n{plain_line(each.remedy)}", style="bold")
-        table.add_row(mark, Text(each.name), detail)
+        table.add_row(_mark(each), Text(plain_line(each.name)), _detail(each))
     Console().print(table)
-    return READY if all(each.ok for each in checks) else MISSING
+    return MISSING if any(each.required and not each.ok for each in checks) else READY
 
 
 @click.command()
@@ -51,14 +53,22 @@ def prepare(**given: str | None) -> None:
 @harness_options("state", "uri")
 def clean(**given: str | None) -> None:
     """Remove what dead runs left: guests, switches, overlays, sockets. Live runs are not touched."""
-    lines = reap_state(resolve_options(given).settings)
+    from harness.targets.state import StateDir
+    from harness.trial.run import clean as remove
+
+    lines = remove(StateDir(resolve_options(given).settings.state))
     for line in lines or ["nothing to remove"]:
         click.echo(plain_line(line))
 
 
-def reap_state(settings: Settings) -> list[str]:
-    """Remove what dead runs left in the state folder; one line for each thing."""
-    from harness.targets.reaper import reap
-    from harness.targets.state import StateDir
+def _mark(check: Check) -> Text:
+    if check.ok:
+        return Text("ok", style="green")
+    return Text("missing", style="bold red") if check.required else Text("better", style="yellow")
 
-    return reap(StateDir(settings.state))
+
+def _detail(check: Check) -> Text:
+    detail = Text(plain_line(check.detail))
+    if check.remedy and not check.ok:
+        detail.append(f"\n→ {plain_line(check.remedy, limit=500)}", style="bold")
+    return detail

@@ -83,9 +83,10 @@ def domain_xml(spec: GuestSpec) -> str:
 class LibvirtGuest:
     """A running guest; see `protocols.Hypervisor` for what each method promises."""
 
-    def __init__(self, connection: Any, spec: GuestSpec) -> None:
+    def __init__(self, connection: Any, spec: GuestSpec, send_console: Callable[[bytes], None]) -> None:
         self._libvirt = libvirt_module()
         self._connection = connection
+        self._send_console = send_console
         self._lock = threading.Lock()
         self.spec = spec
         try:
@@ -139,9 +140,10 @@ class LibvirtGuest:
         """The instruction address of every processor."""
         return tuple(int(value, 16) for value in re.findall(r"\bRIP=([0-9a-f]+)", self.registers()))
 
-    def send_break(self) -> None:
-        """A break on the first serial port: the kernel takes the next character as a sysrq key."""
+    def send_break(self, key: str) -> None:
+        """See `Hypervisor.send_break`."""
         self._hmp("chardev-send-break charserial0")
+        self._send_console(key.encode())
 
     def destroy(self) -> None:
         """See `Hypervisor.destroy`."""

@@ -32,6 +32,8 @@ _loop_running = False
 def libvirt_module() -> Any:
     """The libvirt bindings, quiet, with a running event loop; the embedded driver needs one before it is opened."""
     global _loop_running
+    # libvirt prints its warnings to stderr, and reads this when it is first used; its errors come as exceptions.
+    os.environ.setdefault("LIBVIRT_LOG_OUTPUTS", "4:file:/dev/null")
     try:
         import libvirt
     except ImportError as error:
@@ -41,7 +43,7 @@ def libvirt_module() -> Any:
     with _loop_lock:
         if not _loop_running:
             libvirt.virEventRegisterDefaultImpl()
-            # Errors come as exceptions; without this they are printed to stderr as well.
+            # The bindings print every error as well, unless somebody else takes them.
             libvirt.registerErrorHandler(lambda _context, _error: None, None)
             threading.Thread(target=_run_loop, args=(libvirt,), name="libvirt events", daemon=True).start()
             _loop_running = True

@@ -70,6 +70,9 @@ class Hypervisor(Protocol):
     def send_sysrq(self, key: str) -> None:
         """Press Alt+SysRq+key on the guest's keyboard."""
 
+    def send_break(self, key: str) -> None:
+        """Send a break and `key` over the guest's console port, which the kernel takes as sysrq."""
+
     def registers(self) -> str:
         """Registers of every processor, as text."""
 

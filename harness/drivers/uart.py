@@ -38,6 +38,7 @@ class UartLink:
     """The wire to one agent. Every record that is not an answer goes to `on_record`."""
 
     def __init__(self, path: Path, host: str, on_record: Callable[[dict[str, Any]], None]) -> None:
+        self.path = path
         self._host = host
         self._on_record = on_record
         self._buffer = b""
@@ -99,6 +100,11 @@ class UartLink:
             with self._changed:
                 self._answers.pop(number, None)
                 self._done.pop(number, None)
+
+    @property
+    def error(self) -> Exception | None:
+        """The first exception of whoever was given a record, if there was one."""
+        return self._wire.error
 
     def close(self) -> None:
         """Let go of the wire; never raises."""

@@ -17,13 +17,17 @@ READ_SIZE = 65536
 
 
 class Wire:
-    """One serial port: every byte that arrives goes to `sink`, on a thread of its own."""
+    """One serial port: every byte that arrives goes to `sink`, on a thread of its own.
+
+    `error` is the first that `sink` raised, if it did.
+    """
 
     def __init__(self, path: Path, sink: Callable[[bytes], None]) -> None:
         self.path = path
         self._sink = sink
         self._peer: socket.socket | None = None
         self._closed = False
+        self.error: Exception | None = None
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._server.bind(str(path))
@@ -47,7 +51,11 @@ class Wire:
                 return
             if not data:
                 return
-            self._sink(data)
+            try:
+                self._sink(data)
+            except Exception as error:
+                # Go on reading: a port that nobody empties holds up the guest that prints to it.
+                self.error = self.error or error
 
     def send(self, data: bytes) -> None:
         """Write to the guest's port; raises InfraError when nobody is connected."""

@@ -90,14 +90,24 @@ def _fault(event: Event) -> str:
 
 def _recovery(event: Event) -> str:
     detail = event.data.get("detail")
-    step = f"recovery probe: {event.data.get('step')}"
-    if event.data.get("step") == "observed":
-        step += ", recovered" if event.data.get("recovered") else ", not recovered"
-    return step + (f": {detail}" if detail else "")
+    answer = "recovered" if event.data.get("recovered") else "not recovered"
+    return f"recovery probe: {event.data.get('step')}, {answer}" + (f": {detail}" if detail else "")
+
+
+def _limit(event: Event) -> str:
+    return f"the load's time is over ({event.data.get('seconds')} s)"
+
+
+def _lag(event: Event) -> str:
+    return f"the harness itself did not run for {event.data.get('seconds')} s"
 
 
 def _infra(event: Event) -> str:
     return f"harness: {event.data.get('error')}"
+
+
+def _note(event: Event) -> str:
+    return str(event.data.get("text"))
 
 
 _WORDS: dict[Kind, Callable[[Event], str | None]] = {
@@ -106,5 +116,8 @@ _WORDS: dict[Kind, Callable[[Event], str | None]] = {
     Kind.CONSOLE: _console,
     Kind.FAULT: _fault,
     Kind.RECOVERY: _recovery,
+    Kind.LIMIT: _limit,
+    Kind.LAG: _lag,
     Kind.INFRA: _infra,
+    Kind.NOTE: _note,
 }

@@ -12,16 +12,14 @@ from rich.text import Text
 from harness.model.clock import SYSTEM_CLOCK, Clock
 from harness.model.history import Event, Rung
 from harness.plugin.view import HostView, RungView, View
+from harness.results.report.lanes import SLOW_S, VERY_SLOW_S
 from harness.results.text import plain_line
 
-# Colours only: what is a hang is decided by the verdicts, with thresholds scaled to the target.
-AMBER_S = 1.0
-RED_S = 5.0
 REFRESHES_PER_SECOND = 4
-# One silent rung is drawn as blocked from here on; below, a slow sample is simply not back yet.
+# A sample is taken at least once a second; one that is this old says nothing about now.
 UNANSWERED_S = 5.0
 
-_OPINION_STYLES = {"running": "green", "suspect": "yellow", "stopped": "bold red", "finished": "bold green"}
+_OPINION_STYLES = {"running": "green", "finished": "bold green", "stopped": "bold red", "gone": "bold red"}
 
 
 def render(view: View, elapsed: float | None = None) -> RenderableType:
@@ -104,9 +102,11 @@ def _ladders(view: View, now: float) -> Table:
 def _cell(rung: RungView | None, now: float) -> Text:
     if rung is None:
         return Text("·", style="dim")
-    blocked = _blocked(rung, now)
-    if blocked is not None:
-        return Text(f"▒ blocked {blocked:.0f} s", style="bold red")
+    silent = now - rung.t
+    if rung.blocked_s is not None:
+        return Text(f"▒ blocked {rung.blocked_s + silent:.0f} s", style="bold red")
+    if silent > UNANSWERED_S:
+        return Text(f"? silent {silent:.0f} s", style="yellow")
     if not rung.ok:
         return Text(f"✗ {plain_line(rung.detail) or 'fails'}", style="red")
     if rung.latency_s is None:
@@ -114,21 +114,14 @@ def _cell(rung: RungView | None, now: float) -> Text:
     return Text(f"● {_seconds(rung.latency_s)}", style=_colour(rung.latency_s))
 
 
-def _blocked(rung: RungView, now: float) -> float | None:
-    silent = now - rung.t
-    if rung.blocked_s is not None:
-        return rung.blocked_s + silent
-    return silent if silent > UNANSWERED_S else None
-
-
 def _seconds(latency: float) -> str:
     return f"{latency * 1000:.0f} ms" if latency < 1.0 else f"{latency:.1f} s"
 
 
 def _colour(latency: float) -> str:
-    if latency < AMBER_S:
+    if latency < SLOW_S:
         return "green"
-    return "yellow" if latency < RED_S else "red"
+    return "yellow" if latency < VERY_SLOW_S else "red"
 
 
 def _work(host: HostView) -> Text:
@@ -136,6 +129,8 @@ def _work(host: HostView) -> Text:
         return Text("·", style="dim")
     rate = "" if host.rate is None else f" {host.rate:.0f}/s"
     done = f" {host.finished}/{host.workers} done" if host.workers else ""
+    if host.failed:
+        done += f", {host.failed} failed"
     return Text(f"{host.ops:.0f} {plain_line(host.label) or 'ops'}{rate}{done}")
 
 
@@ -143,7 +138,7 @@ def _opinion(view: View, now: float) -> Text:
     if not view.opinion:
         return Text("watch: no opinion yet", style="dim")
     line = Text("watch: ", overflow="ellipsis", no_wrap=True)
-    line.append(plain_line(view.opinion), style=_OPINION_STYLES.get(view.opinion, ""))
+    line.append(plain_line(view.opinion), style=_OPINION_STYLES.get(view.opinion, "yellow"))
     if view.since_s is not None:
         line.append(f" for {max(0.0, now - view.since_s):.0f} s")
     if view.why:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -76,6 +77,7 @@ class RunSession:
         self._state = options.settings.state
         self._key = key
         self._removed: list[str] = []
+        self._interrupted = False
         self._failures = 0
         self._without_verdict = 0
         self._report = ""
@@ -84,13 +86,20 @@ class RunSession:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
         """Remove what earlier runs left that were killed."""
-        from harness.targets.reaper import reap
-        from harness.targets.state import StateDir
-
         try:
-            self._removed = reap(StateDir(self._state))
+            self._removed = self._reap()
         except UsageError as error:
             raise pytest.UsageError(str(error)) from error
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """Remember to remove what a worker leaves that is killed because it does not end in time."""
+        self._interrupted = True
+
+    def pytest_unconfigure(self) -> None:
+        """By now the workers are gone."""
+        if self._interrupted:
+            for line in self._reap():
+                print(f"harness: {plain_line(line)}", file=sys.stderr)
 
     def pytest_report_header(self) -> list[str]:
         """Say where the results go, and what was removed."""
@@ -148,6 +157,12 @@ class RunSession:
         for line in table(trials):
             terminalreporter.write_line(line)
         terminalreporter.write_line(f"report: {self._report}")
+
+    def _reap(self) -> list[str]:
+        from harness.targets.state import StateDir
+        from harness.trial.run import clean
+
+        return clean(StateDir(self._state))
 
     def _write_report(self) -> bool:
         from harness.results.report import write_report

@@ -18,8 +18,11 @@ from harness.results.text import plain, plain_line
 from harness.targets.inventory import require_role
 
 if TYPE_CHECKING:
+    from harness.faults.base import Fault
     from harness.results.store import RunStore
+    from harness.storage.base import Storage
     from harness.trial import Plan
+    from harness.workloads.base import Workload
 
 VERDICT: pytest.StashKey[VerdictKind] = pytest.StashKey()
 
@@ -55,7 +58,7 @@ class Trial:
         """The name of the host that plays `role`; raises UsageError that lists the roles."""
         return require_role(self.topology, role).name
 
-    def run(self, *, storage: object, workload: object, faults: Sequence[object] = ()) -> Verdict:
+    def run(self, *, storage: Storage, workload: Workload, faults: Sequence[Fault] = ()) -> Verdict:
         """Run the trial and return its verdict if the kernel survived.
 
         Any other verdict is raised: HangDetected, CrashDetected, KilledByOOM, or NoVerdict. Raises UsageError
@@ -72,7 +75,7 @@ class Trial:
             raise error
         return verdict
 
-    def _plan(self, storage: object, workload: object, faults: Sequence[object]) -> Plan:
+    def _plan(self, storage: Storage, workload: Workload, faults: Sequence[Fault]) -> Plan:
         from harness.trial import Plan
 
         if self.started:

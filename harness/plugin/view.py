@@ -34,6 +34,7 @@ class HostView:
     samples: deque[tuple[float, float]] = field(default_factory=deque)
     workers: int = 0
     finished: int = 0
+    failed: int = 0
     label: str = ""
 
     @property
@@ -101,6 +102,7 @@ class View:
             host.samples.popleft()
         host.workers = int(_number(event.data, "workers") or 0)
         host.finished = int(_number(event.data, "finished") or 0)
+        host.failed = int(_number(event.data, "failed") or 0)
         host.label = str(event.data.get("label") or "")
 
 

@@ -70,3 +70,8 @@ def _modinfo(data: bytes, name: bytes) -> str:
 def _kind(head: bytes) -> str:
     known = {b"\x7fELF": "an ELF file", b"\x1f\x8b": "a gzip file", b"QFI\xfb": "a qcow2 image", b"#!": "a script"}
     return next((kind for magic, kind in known.items() if head.startswith(magic)), "something else")
+
+
+def source_version(path: Path) -> str:
+    """The module's `srcversion`, which /sys/module/<name>/srcversion shows of a loaded one; "" if it has none."""
+    return _modinfo(read_module(path), b"srcversion")

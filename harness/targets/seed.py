@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import lzma
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,13 @@ def peers(topology: Topology, host: Host) -> list[str]:
     ]
 
 
+def _packed(path: str, file: Path) -> bytes:
+    """The replacement in the form in which the kernel's own module lies there."""
+    data = file.read_bytes()
+    # The kernel's own unpacker knows no other checksum (lib/decompress_unxz.c).
+    return lzma.compress(data, check=lzma.CHECK_CRC32) if path.endswith(".xz") else data
+
+
 def make_seed(topology: Topology, host: Host, keys: Keys, boot_script: Path, modules: Mapping[str, Path]) -> bytes:
     """The archive of one guest. `modules`: path below /lib/modules/<release> → the file that replaces it there."""
     config = {"peers": peers(topology, host)}
@@ -78,6 +86,6 @@ def make_seed(topology: Topology, host: Host, keys: Keys, boot_script: Path, mod
         "modules.map": "".join(f"{path} {Path(path).name}\n" for path in modules).encode(),
     }
     for path, file in modules.items():
-        files[f"modules/{Path(path).name}"] = file
+        files[f"modules/{Path(path).name}"] = _packed(path, file)
     modes = {"seed/ssh_host_ed25519_key": 0o600, "seed/authorized_keys": 0o600}
     return make_cpio({f"seed/{name}": data for name, data in files.items()}, modes)

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 
 from harness.model.finding import CRASHES
 from harness.model.history import Event, Kind
+from harness.model.opinion import State
 from harness.model.verdict import Stall, Verdict, VerdictKind
 from harness.verdicts.pace import Pace
 from harness.verdicts.policy import Policy
-from harness.verdicts.watch import State, Stop, Watch
+from harness.verdicts.watch import Stop, Watch
 
 
 class _Case:

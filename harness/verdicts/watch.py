@@ -3,38 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
+from harness.model.finding import CRASHES, FindingKind
 from harness.model.history import Event, Kind, Rung
+from harness.model.opinion import Opinion, State
 from harness.verdicts.policy import Policy
 
 # Phases in which the harness itself disturbs the host: it prints long dumps, holds and kills the workload.
 DISTURBING = frozenset({"evidence", "recovery", "teardown"})
 BLOCKED_S = 1.0  # a probe that is under way for less is nothing to speak of
 CORROBORATING = (Rung.STORAGE, Rung.ALLOC, Rung.FORK, Rung.DISK, Rung.NET, Rung.SHELL)
-
-
-class State(StrEnum):
-    """What the watch thinks of a trial."""
-
-    IDLE = "idle"
-    RUNNING = "running"
-    SUSPECT = "suspect"
-    STOPPED = "stopped"
-    SILENT = "silent"
-    PAUSED = "paused"
-    GONE = "gone"
-    FINISHED = "finished"
-
-
-@dataclass(frozen=True, slots=True)
-class Opinion:
-    """`state` since `since_s`, and why, in words."""
-
-    state: State
-    since_s: float
-    why: str
 
 
 @dataclass(slots=True)
@@ -83,6 +62,8 @@ class Watch:
         self.opinion = Opinion(State.IDLE, 0.0, "no workload yet")
         self.phase = ""
         self._loaded = False
+        self._loaded_s = 0.0
+        self._ended: Opinion | None = None
 
     @property
     def open_stop(self) -> Stop | None:
@@ -97,6 +78,7 @@ class Watch:
             Kind.PROGRESS: self._progress,
             Kind.HEARTBEAT: self._heartbeat,
             Kind.LAG: self._lag,
+            Kind.CONSOLE: self._console,
         }.get(event.kind)
         if handler is not None:
             handler(event)
@@ -111,8 +93,16 @@ class Watch:
             self.phase = ""
         if self.phase == "load":
             self._loaded = True
+            self._loaded_s = event.t
             for host in self.hosts.values():
                 host.moved_s = max(host.moved_s, event.t)
+
+    def _console(self, event: Event) -> None:
+        title = f"{event.host}: {event.data.get('title', '')}"
+        if event.data.get("kind") in CRASHES:
+            self._ended = Opinion(State.CRASHED, event.t, title)
+        elif event.data.get("kind") == FindingKind.OOM_KILL and event.data.get("task") in self.policy.mortal:
+            self._ended = self._ended or Opinion(State.KILLED, event.t, title)
 
     def _host(self, name: str) -> HostView:
         return self.hosts.setdefault(name, HostView())
@@ -145,6 +135,7 @@ class Watch:
     def _lag(self, event: Event) -> None:
         # Nobody was listening: what was not heard in that time may well have been said.
         lag = float(event.data["seconds"])
+        self._loaded_s += lag
         for host in self.hosts.values():
             host.moved_s += lag
             if host.beat_s is not None:
@@ -152,7 +143,7 @@ class Watch:
 
     def _judge(self, now: float) -> None:
         self.opinion = (
-            self._power_opinion(now) or self._silence_opinion(now) or self._progress_opinion(now) or self.opinion
+            self._ended or self._power_opinion(now) or self._silence_opinion(now) or self._progress_opinion(now) or self.opinion
         )
 
     def _power_opinion(self, now: float) -> Opinion | None:
@@ -175,12 +166,11 @@ class Watch:
 
     def _progress_opinion(self, now: float) -> Opinion | None:
         working = {name: host for name, host in self.hosts.items() if host.workers}
-        if not working:
-            return None
-        if all(host.finished + host.failed >= host.workers for host in working.values()):
+        if working and all(host.finished + host.failed >= host.workers for host in working.values()):
             return Opinion(State.FINISHED, now, "every worker has come to its end")
-        last = max(host.moved_s for host in working.values())
-        flat = now - last
+        # A workload that has not begun to report may have been caught before its first page; it gets more time.
+        last = max((host.moved_s for host in working.values()), default=self._loaded_s)
+        flat = now - last if working else (now - last) / 2
         if self.open_stop is not None:
             return self.opinion
         if flat < self.policy.stop_s / 2:

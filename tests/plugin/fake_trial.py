@@ -12,6 +12,7 @@ from harness.model.observe import Observer
 from harness.model.settings import Settings
 from harness.model.verdict import Verdict, VerdictKind
 from harness.results.store import RunStore, TrialStore
+from harness.targets.state import StateDir
 from harness.trial import Plan
 
 
@@ -27,7 +28,10 @@ def pytest_harness_run_trial(plan: Plan, settings: Settings, store: RunStore, ob
     if word == "interrupt":
         raise KeyboardInterrupt
     if word == "sleep":
-        time.sleep(60)
+        with StateDir(settings.state).open_run():
+            for observer in observers:
+                observer.on_event(Event(0.3, Kind.PHASE, data={"name": "asleep", "state": "begin"}))
+            time.sleep(60)
     verdict = Verdict(
         kind=VerdictKind.LOST if word == "sleep" else VerdictKind(word.removeprefix("die-")),
         summary=f"the fake {word}\x1b[2J",

@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,13 @@ def test_case(trial, word):
     assert trial.budget == 0.5
     trial.run(storage=None, workload=word)
 """
+
+
+@pytest.fixture
+def short() -> Iterator[str]:
+    """A state folder with a path that is short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="h", dir="/tmp") as folder:
+        yield folder
 
 
 def write_case(project: pytest.Pytester) -> None:
@@ -52,20 +60,39 @@ def test_interrupted(project: pytest.Pytester) -> None:
     assert "Traceback" not in result.stderr.str()
 
 
-def test_ctrl_c_in_mid_trial_restores_the_terminal(project: pytest.Pytester, read_terminal: Callable[..., str]) -> None:
+def test_ctrl_c_in_mid_trial_restores_the_terminal(
+    project: pytest.Pytester, short: str, read_terminal: Callable[..., str]
+) -> None:
     write_case(project)
     controller, terminal = os.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
-    command = [str(HARNESS), "run", "--budget", "0.5", "--", "-k", "sleep"]
+    command = [str(HARNESS), "run", "--budget", "0.5", "--state", short, "--", "-k", "sleep"]
     process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment)
     os.close(terminal)
     with os.fdopen(controller, "rb", buffering=0) as stream:
-        text = read_terminal(stream, until="● 10 ms")
+        text = read_terminal(stream, until="asleep")
         process.send_signal(signal.SIGINT)
         text += read_terminal(stream)
     assert process.wait() == 130
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h") > 0
     assert "KeyboardInterrupt" in text and "Traceback" not in text
+
+
+def test_ctrl_c_under_xdist_leaves_nothing(
+    project: pytest.Pytester, short: str, read_terminal: Callable[..., str]
+) -> None:
+    write_case(project)
+    controller, terminal = os.openpty()
+    command = [str(HARNESS), "run", "--budget", "0.5", "--state", short, "-n", "2", "--", "-k", "sleep"]
+    process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True)
+    os.close(terminal)
+    with os.fdopen(controller, "rb", buffering=0) as stream:
+        text = read_terminal(stream, until="phase asleep")
+        os.killpg(process.pid, signal.SIGINT)
+        text += read_terminal(stream)
+    assert process.wait() == 130
+    assert list(Path(short, "r").glob("[!.]*")) == []
+    assert "INTERNALERROR" not in text
 
 
 def test_nothing_selected(project: pytest.Pytester) -> None:

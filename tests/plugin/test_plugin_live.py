@@ -51,10 +51,10 @@ def test_ladder_shows_latency_blocked_and_failed() -> None:
     assert "·" in row(text, "fork")
 
 
-def test_a_blocked_rung_goes_on_counting_and_a_silent_one_begins_to() -> None:
+def test_a_blocked_rung_goes_on_counting_and_an_old_sample_says_so() -> None:
     text = draw(EVENTS, elapsed=31.0)
     assert "blocked 32 s" in row(text, "storage")
-    assert "blocked 30 s" in row(text, "alloc")
+    assert "silent 30 s" in row(text, "alloc")
 
 
 def test_progress_phase_elapsed_and_what_is_awaited() -> None:
@@ -154,17 +154,15 @@ def test_lines_of_the_rest() -> None:
         for line in lines_of(
             [
                 Event(1.0, Kind.FAULT, "server", {"name": "link", "action": "heal"}),
-                Event(2.0, Kind.RECOVERY, "client", {"step": "release"}),
-                Event(
-                    3.0, Kind.RECOVERY, "client", {"step": "observed", "recovered": False, "detail": "still blocked"}
-                ),
+                Event(2.0, Kind.RECOVERY, "client", {"step": "hold", "recovered": True}),
+                Event(3.0, Kind.RECOVERY, "client", {"step": "release", "recovered": False, "detail": "still blocked"}),
                 Event(4.0, Kind.INFRA, data={"error": "no shell\nat all"}),
                 Event(5.0, Kind.PHASE, data={"name": "load", "state": "end"}),
             ]
         )
     ] == [
         "server: fault link: heal",
-        "client: recovery probe: release",
-        "client: recovery probe: observed, not recovered: still blocked",
+        "client: recovery probe: hold, recovered",
+        "client: recovery probe: release, not recovered: still blocked",
         "harness: no shell at all",
     ]

@@ -53,6 +53,8 @@ def work(shared, worker, size, passes):
         count += 1
         COUNTS.pack_into(shared, offset, count, count * PAGE)
 
+    with open("/proc/self/comm", "w") as name:
+        name.write("thrash")  # so that the OOM killer's line names the workload
     WORKER.pack_into(shared, offset, 0, 0, RUNNING, os.getpid())
     area = mmap.mmap(-1, pages * PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     state = FAILED

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,20 +17,14 @@ from harness.cli import call
 from harness.cli.progress import Bars
 from harness.model.errors import BootError
 from harness.model.history import Event, Kind
+from harness.model.observe import Progress
 from harness.model.settings import Settings
-from harness.model.verdict import Verdict, VerdictKind
+from harness.model.verdict import Stall, Verdict, VerdictKind
 from harness.results.store import RunStore
+from harness.targets.doctor import Check
 
 Capture = pytest.CaptureFixture[str]
-SURVIVED = Verdict(kind=VerdictKind.SURVIVED, summary="done")
-
-
-@dataclass
-class Check:
-    name: str
-    ok: bool
-    detail: str
-    remedy: str = ""
+SURVIVED = Verdict(kind=VerdictKind.SURVIVED, summary="done", stalls=(Stall(1.0, 5.0, True),))
 
 
 @pytest.fixture(autouse=True)
@@ -110,6 +104,8 @@ def test_report_of_the_newest_run_of_the_ini_files_results(
         (SURVIVED, 0, " yes "),
         (replace(SURVIVED, kind=VerdictKind.LOST), 1, "kind differ"),
         (replace(SURVIVED, onset_s=1.0), 1, "onset_s differ"),
+        (replace(SURVIVED, stalls=(Stall(1.00004, 5.0, True),), summary="said otherwise"), 0, " yes "),
+        (replace(SURVIVED, stalls=(Stall(1.0, 5.5, True),)), 1, "stalls differ"),
     ],
 )
 def test_verdict_is_computed_again_and_compared(
@@ -131,20 +127,33 @@ def test_verdict_of_damaged_files(capsys: Capture, module: Callable[..., None], 
     assert "damaged" in capsys.readouterr().out
 
 
-def test_doctor_says_what_is_missing_and_the_way_out(capsys: Capture, module: Callable[..., None]) -> None:
-    seen: list[bool] = []
+VDE = Check(name="VDE", ok=False, detail="no vde_switch", remedy="apt-get install vde2")
 
-    def check(settings: Settings, *, quick: bool) -> list[Check]:
-        seen.append(quick)
-        return [Check("QEMU", True, "7.2"), Check("VDE", False, "no vde_switch", "apt-get install vde2")]
 
-    module("harness.targets.doctor", check=check)
-    assert call(["doctor", "--quick"]) == 2
+@pytest.mark.parametrize(
+    ("checks", "status", "mark"),
+    [
+        ([Check(name="QEMU", ok=True, detail="7.2")], 0, "ok "),
+        ([VDE], 2, "missing "),
+        ([replace(VDE, required=False)], 0, "better "),
+    ],
+)
+def test_doctor_says_what_is_missing_and_the_way_out(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, checks: list[Check], status: int, mark: str
+) -> None:
+    asked: list[bool] = []
+
+    def check(settings: Settings, *, quick: bool, progress: Progress) -> list[Check]:
+        progress.step("looking")
+        asked.append(quick)
+        return checks
+
+    monkeypatch.setattr("harness.targets.doctor.check", check)
+    assert call(["doctor", "--quick"]) == status
     out = capsys.readouterr().out
-    assert "QEMU" in out and "apt-get install vde2" in out
-    module("harness.targets.doctor", check=lambda settings, quick: [Check("QEMU", True, "7.2")])
-    assert call(["doctor"]) == 0
-    assert seen == [True]
+    assert out.startswith(mark)
+    assert ("apt-get install vde2" in out) == (not checks[0].ok)
+    assert asked == [True]
 
 
 def test_clean_of_an_empty_state(capsys: Capture, tmp_path: Path) -> None:
@@ -196,3 +205,15 @@ def test_progress_without_a_terminal_is_a_line_for_each_step() -> None:
 def test_progress_on_a_terminal_has_a_bar() -> None:
     text = bars(("guest image", 0.5), ("module", None), terminal=True)
     assert "guest image" in text and "100%" in text
+
+
+def test_verdict_with_the_real_rules(capsys: Capture, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "kept")
+    trial = run.trial("test_x.py::test_broken")
+    trial.append(Event(0.0, Kind.TRIAL, data={"name": "broken"}))
+    trial.append(Event(1.0, Kind.INFRA, data={"error": "no shell"}))
+    trial.close()
+    trial.write_verdict(Verdict(kind=VerdictKind.SURVIVED, summary="a lie"), {})
+    assert call(["verdict", run.name]) == 1
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "test_broken" in line]
+    assert "INCONCLUSIVE" in row and "kind" in row

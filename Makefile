@@ -1,0 +1,53 @@
+# make itself answers every failure with exit code 2. The scripts print the real one, and `sh scripts/demo.sh` and
+# `sh scripts/check.sh` return it: 0 as expected, 1 an expectation failed, 2 usage or environment.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup demo check lint types contracts unit plugin live bench clean distclean
+
+PYTEST := .venv/bin/python -m pytest
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+	@echo
+	@echo "PYTHON=python3.12 before or after make names the interpreter of the virtual environment."
+
+setup: ## install what is missing: packages of the system, the virtual environment .venv
+	@sh scripts/setup.sh
+
+demo: ## set up, build the guests, run the three rows of swap over NBD
+	@sh scripts/demo.sh
+
+check: ## set up, then lint, types, import contracts and all tests, live ones included
+	@sh scripts/check.sh
+
+lint: setup ## ruff: rules and format
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+
+types: setup ## mypy
+	@.venv/bin/mypy
+
+contracts: setup ## import-linter: which part may import which
+	@.venv/bin/lint-imports
+
+unit: setup ## tests without guests: our own logic, and console logs of real kernels
+	@$(PYTEST) tests/unit tests/corpus </dev/null
+
+plugin: setup ## tests of the pytest plugin
+	@$(PYTEST) tests/plugin </dev/null
+
+live: setup ## tests that boot guests
+	@$(PYTEST) tests/live </dev/null
+
+bench: setup ## all measurements in benchmarks/, one after the other
+	@status=0; for script in benchmarks/*.py; do \
+		echo "== $$script"; .venv/bin/python $$script </dev/null || status=1; done; exit $$status
+
+clean: ## remove what dead runs left (guests, sockets), and caches of the tools
+	@if [ -x .venv/bin/harness ]; then .venv/bin/harness clean; fi
+	@rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+distclean: clean ## the same, and the virtual environment; results, images and kernels stay
+	@rm -rf .venv *.egg-info

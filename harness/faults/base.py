@@ -1,0 +1,23 @@
+"""What is done to a host in a trial."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from harness.targets.target import Site
+
+
+class Fault(Protocol):
+    """Injected `at_s` seconds after the load began; healed `heal_after_s` later, or never if that is None."""
+
+    at_s: float
+    heal_after_s: float | None
+
+    def describe(self) -> str:
+        """What is done to whom, in a few words."""
+
+    def inject(self, site: Site) -> None:
+        """Do it."""
+
+    def heal(self, site: Site) -> None:
+        """Undo it."""

@@ -1,0 +1,70 @@
+"""Faults that the hypervisor does to a guest; they need nothing of its kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.targets.target import Site
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkDown:
+    """The cable of `link` is pulled out of the host that plays `role`."""
+
+    role: str
+    link: str
+    at_s: float = 0.0
+    heal_after_s: float | None = None
+
+    def describe(self) -> str:
+        """See `Fault.describe`."""
+        return f"cable of {self.link} out of {self.role}"
+
+    def inject(self, site: Site) -> None:
+        """See `Fault.inject`."""
+        site.role(self.role).hypervisor.set_link(self.link, up=False)
+
+    def heal(self, site: Site) -> None:
+        """See `Fault.heal`."""
+        site.role(self.role).hypervisor.set_link(self.link, up=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """The processors of the host that plays `role` stand still."""
+
+    role: str
+    at_s: float = 0.0
+    heal_after_s: float | None = None
+
+    def describe(self) -> str:
+        """See `Fault.describe`."""
+        return f"{self.role} paused"
+
+    def inject(self, site: Site) -> None:
+        """See `Fault.inject`."""
+        site.role(self.role).hypervisor.pause()
+
+    def heal(self, site: Site) -> None:
+        """See `Fault.heal`."""
+        site.role(self.role).hypervisor.resume()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerOff:
+    """The host that plays `role` loses its power; nothing heals that."""
+
+    role: str
+    at_s: float = 0.0
+    heal_after_s: float | None = None
+
+    def describe(self) -> str:
+        """See `Fault.describe`."""
+        return f"{self.role} powered off"
+
+    def inject(self, site: Site) -> None:
+        """See `Fault.inject`."""
+        site.role(self.role).hypervisor.destroy()
+
+    def heal(self, site: Site) -> None:
+        """A guest that lost its power does not come back within its trial."""

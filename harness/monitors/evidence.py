@@ -1,0 +1,164 @@
+"""What a host can still tell when something hangs, collected before anything is reset.
+
+Collecting never raises and every step has a deadline. What the kernel prints is cut out of the console as it
+arrives, so it needs no working memory, disk or network on the host.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from harness.drivers.protocols import Completed
+from harness.model.clock import Clock, Deadline
+from harness.model.errors import HarnessError
+from harness.model.history import Kind
+from harness.monitors.recorder import Recorder
+from harness.targets.target import Target
+
+# Memory, blocked tasks, processors (an NMI to each), all tasks: from short to long.
+SYSRQ_KEYS = ("m", "w", "l", "t")
+SYSRQ_MARK = b"sysrq: "
+QUIET_S = 1.0
+SYSRQ_S = 20.0
+READ_S = 4.0
+SHELL_S = 8.0
+REFUSALS = 2  # files that may block before the agent's two readers are both gone
+LIMIT = 4 * 1024 * 1024
+
+
+class ConsoleTap:
+    """The newest console output of one host, for whoever asked the kernel to print something."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._buffer = bytearray()
+        self._open = False
+        self._heard = 0.0
+        self._lock = threading.Lock()
+
+    def listen(self, data: bytes) -> None:
+        """Take in what the console printed."""
+        with self._lock:
+            self._heard = self._clock.monotonic()
+            if self._open and len(self._buffer) < LIMIT:
+                self._buffer += data
+
+    def begin(self) -> None:
+        """Forget what was printed so far."""
+        with self._lock:
+            self._buffer.clear()
+            self._open = True
+
+    def until_quiet(self, mark: bytes, deadline: Deadline) -> bytes:
+        """What was printed since `begin`, once it has `mark` in it and nothing has come for a second."""
+        first = deadline.within(3.0)
+        while not deadline.passed:
+            with self._lock:
+                printed, quiet = mark in self._buffer, self._clock.monotonic() - self._heard
+            if printed and quiet > QUIET_S:
+                break
+            if not printed and first.passed:
+                break
+            time.sleep(0.05)
+        with self._lock:
+            self._open = False
+            return bytes(self._buffer)
+
+
+class Collector:
+    """Collects the evidence of one host into a folder, and notes in the history what there is."""
+
+    def __init__(self, target: Target, tap: ConsoleTap, folder: Path, recorder: Recorder, clock: Clock) -> None:
+        self._target, self._tap, self._folder = target, tap, folder
+        self._recorder, self._clock = recorder, clock
+
+    def sysrq(self, keys: Sequence[str] = SYSRQ_KEYS) -> None:
+        """Let the kernel print what it knows; tries the agent, then the serial port, then the keyboard."""
+        for key in keys:
+            for road, press in self._roads(key):
+                self._tap.begin()
+                try:
+                    press()
+                except HarnessError as error:
+                    self._note(f"sysrq-{key}", None, f"{road}: {error}")
+                    continue
+                text = self._tap.until_quiet(SYSRQ_MARK, self._deadline(SYSRQ_S))
+                if SYSRQ_MARK in text:
+                    self._write(f"sysrq-{key}", text, road)
+                    break
+            else:
+                self._note(f"sysrq-{key}", None, "no road to sysrq printed anything")
+
+    def _roads(self, key: str) -> list[tuple[str, Callable[[], object]]]:
+        target = self._target
+        return [
+            ("agent", lambda: target.agent.ask("sysrq", key=key, deadline=self._deadline(SYSRQ_S))),
+            ("serial break", lambda: target.hypervisor.send_break(key)),
+            ("keyboard", lambda: target.hypervisor.send_sysrq(key)),
+        ]
+
+    def registers(self) -> None:
+        """Where the processors are, as the hypervisor sees it."""
+        try:
+            self._write("registers", self._target.hypervisor.registers().encode(), "hypervisor")
+        except HarnessError as error:
+            self._note("registers", None, str(error))
+
+    def files(self, paths: Sequence[str], label: str = "") -> None:
+        """Read files of the host through the agent; one that blocks is left, two end it."""
+        refused = 0
+        for path in paths:
+            name = label + path.strip("/").replace("/", "-")
+            try:
+                text = self._target.agent.ask("read", path=path, deadline=self._deadline(READ_S))
+            except HarnessError as error:
+                refused += "no answer" in str(error)
+                self._note(name, None, str(error).splitlines()[0])
+                if refused >= REFUSALS:
+                    self._note("files", None, "the agent's readers are blocked; no more files")
+                    return
+                continue
+            self._write(name, text.encode(), "agent")
+
+    def stacks(self) -> None:
+        """Kernel stacks of the tasks in uninterruptible sleep."""
+        try:
+            text = self._target.agent.ask("stacks", deadline=self._deadline(2 * READ_S))
+        except HarnessError as error:
+            self._note("stacks", None, str(error).splitlines()[0])
+            return
+        self._write("stacks", text.encode(), "agent")
+
+    def command(self, name: str, command: str) -> None:
+        """The output of a command, if SSH still answers."""
+        try:
+            done: Completed = self._target.shell.run(command, deadline=self._deadline(SHELL_S), check=False)
+        except HarnessError as error:
+            self._note(name, None, str(error).splitlines()[0])
+            return
+        self._write(name, (done.stdout + done.stderr).encode(), "ssh")
+
+    def _deadline(self, seconds: float) -> Deadline:
+        return Deadline.after(seconds, self._clock)
+
+    def _write(self, name: str, data: bytes, road: str) -> None:
+        path = self._folder / f"{self._target.name}.{name}.txt"
+        try:
+            path.write_bytes(data[:LIMIT])
+        except OSError as error:
+            self._note(name, None, str(error))
+            return
+        self._note(name, path, f"{len(data)} bytes over {road}")
+
+    def _note(self, name: str, path: Path | None, detail: str) -> None:
+        self._recorder.emit(
+            Kind.EVIDENCE,
+            self._target.name,
+            name=name,
+            path=path.name if path is not None else "",
+            ok=path is not None,
+            detail=detail,
+        )

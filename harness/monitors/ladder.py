@@ -1,0 +1,209 @@
+"""One ladder a host: the agent's samples as they arrive, and the rungs that are sampled from here.
+
+Every rung gives one event a second, whether it answered or is blocked.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from harness.drivers.protocols import Shell
+from harness.model.clock import Clock, Deadline
+from harness.model.errors import ShellError
+from harness.model.history import Kind, Rung
+from harness.monitors.recorder import Recorder
+from harness.targets.target import Target
+
+PERIOD_S = 1.0
+BEAT_S = 0.5  # harness/agent/agent.py, INTERVAL_S
+SHELL_PERIOD_S = 5.0  # a new session costs a guest under emulation 60 ms of its processor
+SHELL_LIMIT_S = 600.0
+MISSED_BEATS = 4
+AGENT_RUNGS = (Rung.ALLOC, Rung.FORK, Rung.DISK, Rung.NET, Rung.STORAGE)
+
+
+class AgentRungs:
+    """The agent's records of one host, as events."""
+
+    def __init__(self, host: str, recorder: Recorder, clock: Clock) -> None:
+        self._host, self._recorder, self._clock = host, recorder, clock
+        self._last_beat: float | None = None
+        self._gap = 0.0
+        self._ladder_due = 0.0
+        self.uses_own_net = True
+
+    def on_record(self, record: dict[str, Any]) -> None:
+        """Take one record in; called on the thread of the UART."""
+        if "b" in record:
+            self._on_beat(record)
+        elif "v" in record:
+            self._recorder.emit(Kind.VMSTAT, self._host, **record["v"])
+
+    def _on_beat(self, record: dict[str, Any]) -> None:
+        now = self._clock.monotonic()
+        self._gap = now - self._last_beat if self._last_beat is not None else 0.0
+        self._last_beat = now
+        self._recorder.emit(Kind.HEARTBEAT, self._host, seq=record["b"], uptime_s=record["u"])
+        if record.get("w") is not None:
+            ops, count, workers, finished, failed, alive = record["w"]
+            self._recorder.emit(
+                Kind.PROGRESS,
+                self._host,
+                ops=ops,
+                bytes=count,
+                workers=workers,
+                finished=finished,
+                failed=failed,
+                alive=alive,
+            )
+        if now >= self._ladder_due:
+            self._ladder_due = now + PERIOD_S - BEAT_S / 2
+            for rung in AGENT_RUNGS:
+                self._sample(rung, record["p"].get(rung.value))
+
+    def _sample(self, rung: Rung, sample: list[Any] | None) -> None:
+        if sample is None:
+            return
+        latency, blocked, errors, detail = sample
+        self._recorder.emit(
+            Kind.RUNG,
+            self._host,
+            rung=rung.value,
+            ok=not detail,
+            latency_s=latency,
+            blocked_s=blocked,
+            errors=errors,
+            detail=detail,
+        )
+
+    def heartbeat(self) -> None:
+        """Emit the heartbeat rung: the newest gap between beats, or how long there has been none."""
+        if self._last_beat is None:
+            return
+        silence = self._clock.monotonic() - self._last_beat
+        missing = silence > MISSED_BEATS * BEAT_S
+        self._recorder.emit(
+            Kind.RUNG,
+            self._host,
+            rung=Rung.HEARTBEAT.value,
+            ok=not missing,
+            latency_s=max(0.0, self._gap - BEAT_S),
+            blocked_s=silence if missing else None,
+            detail="",
+        )
+
+
+class BackgroundProbe:
+    """A probe that may block, on a thread of its own; its state can be asked for at any time."""
+
+    def __init__(self, sample: Callable[[], None], period_s: float, clock: Clock, name: str) -> None:
+        self._sample, self._period_s, self._clock = sample, period_s, clock
+        self._started: float | None = None
+        self._latency: float | None = None
+        self._detail = ""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin to sample."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop sampling; a sample under way is left to its deadline."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            begun = self._started = self._clock.monotonic()
+            try:
+                self._sample()
+                self._detail = ""
+            except (ShellError, OSError) as error:
+                self._detail = str(error).splitlines()[0]
+            self._latency = self._clock.monotonic() - begun
+            self._started = None
+            self._stop.wait(max(0.2, self._period_s - self._latency))
+
+    def state(self) -> dict[str, Any]:
+        """Latency of the last sample and, if one is under way, for how long."""
+        started = self._started
+        return {
+            "ok": not self._detail,
+            "latency_s": self._latency,
+            "blocked_s": self._clock.monotonic() - started if started is not None else None,
+            "detail": self._detail,
+        }
+
+
+def shell_sample(shell: Shell) -> Callable[[], None]:
+    """Does a new SSH session answer?"""
+
+    def sample() -> None:
+        shell.run(":", deadline=Deadline.after(SHELL_LIMIT_S))
+
+    return sample
+
+
+def echo_sample(address: tuple[str, int]) -> Callable[[], None]:
+    """Does the management network carry a byte there and back? Asks again until it does."""
+
+    def sample() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(0.5)
+            client.connect(address)
+            for _ in range(int(SHELL_LIMIT_S)):
+                try:
+                    client.send(b"harness")
+                    client.recv(64)
+                    return
+                except (TimeoutError, ConnectionError):
+                    continue
+        raise TimeoutError("no echo")
+
+    return sample
+
+
+class HostMonitor:
+    """The ladder of one host."""
+
+    def __init__(self, target: Target, agent: AgentRungs, recorder: Recorder, clock: Clock) -> None:
+        self._target, self._agent, self._recorder = target, agent, recorder
+        self._probes = {
+            Rung.SHELL: BackgroundProbe(
+                shell_sample(target.probe_shell), SHELL_PERIOD_S, clock, f"shell {target.name}"
+            )
+        }
+        if not target.peers:
+            self._probes[Rung.NET] = BackgroundProbe(
+                echo_sample(target.echo), PERIOD_S, clock, f"echo {target.name}"
+            )
+
+    def start(self) -> None:
+        """Begin to sample."""
+        for probe in self._probes.values():
+            probe.start()
+
+    def stop(self) -> None:
+        """Stop sampling."""
+        for probe in self._probes.values():
+            probe.stop()
+
+    def tick(self) -> None:
+        """Emit the rungs that are sampled from here; call it once a second."""
+        state = self._target.hypervisor.state()
+        self._recorder.emit(
+            Kind.RUNG,
+            self._target.name,
+            rung=Rung.VCPU.value,
+            ok=state.state == "running",
+            latency_s=0.0 if state.state == "running" else None,
+            blocked_s=None,
+            detail=state.state,
+            cpu_ns=state.cpu_ns,
+        )
+        self._agent.heartbeat()
+        for rung, probe in self._probes.items():
+            self._recorder.emit(Kind.RUNG, self._target.name, rung=rung.value, **probe.state())

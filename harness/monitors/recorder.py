@@ -1,0 +1,57 @@
+"""Where everything that is learnt goes: into the history, to the watch, and to whoever looks on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from harness.model.clock import Clock
+from harness.model.history import Event, Kind
+from harness.model.observe import Observer
+from harness.model.opinion import Opinion
+
+
+class Recorder:
+    """Stamps events with the trial's time and passes them on, one at a time, whichever thread they come from."""
+
+    def __init__(
+        self,
+        append: Callable[[Event], None],
+        watch: Callable[[Event], Opinion],
+        observers: Sequence[Observer],
+        clock: Clock,
+    ) -> None:
+        self._append = append
+        self._watch = watch
+        self._observers = observers
+        self._clock = clock
+        self._started = clock.monotonic()
+        self._lock = threading.Lock()
+        self._said: Opinion | None = None
+
+    @property
+    def now(self) -> float:
+        """Seconds since the trial began."""
+        return self._clock.monotonic() - self._started
+
+    def emit(self, kind: Kind, host: str = "", /, **data: object) -> None:
+        """Record one event, and what the watch thinks after it if that has changed."""
+        with self._lock:
+            event = Event(self.now, kind, host, data)
+            self._pass_on(event)
+            opinion = self._watch(event)
+            if self._said is None or opinion.state is not self._said.state:
+                self._said = opinion
+                self._pass_on(
+                    Event(
+                        event.t,
+                        Kind.OPINION,
+                        "",
+                        {"state": opinion.state.value, "since_s": opinion.since_s, "why": opinion.why},
+                    )
+                )
+
+    def _pass_on(self, event: Event) -> None:
+        self._append(event)
+        for observer in self._observers:
+            observer.on_event(event)

@@ -1,0 +1,49 @@
+"""What a trial asks of the storage under test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from harness.targets.target import Site, Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageProbe:
+    """How the agent of `host` samples the storage.
+
+    `spec` goes to the agent's storage probe (harness/agent/agent.py, `Direct`); `counters` are files of which it reads
+    the numbers beside /proc/vmstat; `evidence` are files worth reading when something hangs.
+    """
+
+    host: str
+    spec: Mapping[str, Any]
+    counters: Mapping[str, str] = field(default_factory=dict)
+    evidence: tuple[str, ...] = ()
+
+
+class Storage(Protocol):
+    """Storage under test: set up before the load, torn down after it."""
+
+    def describe(self) -> str:
+        """What it is, in a few words."""
+
+    def set_up(self, site: Site) -> StorageProbe:
+        """Bring it up; raises InfraError if it cannot be."""
+
+    def baseline(self, site: Site) -> float:
+        """Operations of 4 KiB a second that it does when nothing else happens; measured."""
+
+    def tear_down(self, site: Site) -> None:
+        """Take it down as far as the hosts still answer; raises InfraError if they do not."""
+
+    @property
+    def mortal(self) -> tuple[str, ...]:
+        """Names of the tasks that it depends on."""
+
+
+def loaded_modules(target: Target, site: Site) -> str:
+    """`name srcversion` a line, of every loaded module that says one: which code really runs."""
+    script = "for m in /sys/module/*/srcversion; do echo \"$(basename $(dirname $m)) $(cat $m)\"; done"
+    return target.shell.run(script, deadline=site.deadline(10)).stdout

@@ -1,0 +1,221 @@
+"""The experiment itself, on hosts that are up: storage, baseline, load, faults, recovery probe, evidence, tear-down."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness.faults.base import Fault
+from harness.model.clock import Clock, Deadline
+from harness.model.errors import HarnessError, InfraError
+from harness.model.history import Kind
+from harness.model.opinion import State
+from harness.monitors.evidence import Collector
+from harness.monitors.ladder import PERIOD_S, HostMonitor
+from harness.monitors.recorder import Recorder
+from harness.storage.base import StorageProbe
+from harness.targets.kernel_files import source_version
+from harness.targets.machines import Machine
+from harness.targets.target import Site
+from harness.trial.listening import Listening
+from harness.trial.plan import Plan
+from harness.trial.recovery import probe_recovery
+from harness.verdicts.watch import Watch
+from harness.workloads.base import Progress
+
+TICK_S = 0.25
+LAG_S = 2.0  # a ticker that comes later than this says that this machine starves
+AGENT_S = 5.0
+CRASH_QUIET_S = 4.0  # time for the rest of a panic to be printed
+ENDED = (State.FINISHED, State.CRASHED, State.KILLED, State.GONE)
+WAITING = (State.STOPPED, State.SILENT, State.PAUSED)
+
+
+class Experiment:
+    """Runs one plan on a site. The history that it leaves is all that the verdict is made of."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        site: Site,
+        machines: Mapping[str, Machine],
+        recorder: Recorder,
+        watch: Watch,
+        listening: Listening,
+        evidence: Path,
+        clock: Clock,
+        lab_failure: Callable[[], Exception | None],
+    ) -> None:
+        self._plan, self._site, self._machines = plan, site, machines
+        self._recorder, self._watch, self._listening, self._clock = recorder, watch, listening, clock
+        self._lab_failure = lab_failure
+        self._collectors = {
+            name: Collector(target, listening.taps[name], evidence, recorder, clock)
+            for name, target in site.targets.items()
+        }
+        self._monitors = [
+            HostMonitor(target, listening.agents[name], recorder, clock) for name, target in site.targets.items()
+        ]
+
+    def run(self) -> None:
+        """Storage up, monitors on, baseline, load, faults; stop on done, limit or a hang; recovery, evidence, down."""
+        with self._watching():
+            with self._phase("storage"):
+                probe = self._plan.storage.set_up(self._site)
+                self._check_modules()
+            with self._phase("baseline"):
+                self._recorder.emit(
+                    Kind.BASELINE, probe.host, ops_per_s=round(self._plan.storage.baseline(self._site), 1)
+                )
+                progress = self._prepare(probe)
+            with self._phase("load"):
+                self._plan.workload.launch(self._site)
+                self._supervise()
+            state = self._watch.opinion.state
+            if state in (State.STOPPED, State.SILENT, State.CRASHED, State.KILLED):
+                with self._phase("evidence"):
+                    self._collect(probe, progress, state)
+            if state is State.STOPPED:
+                with self._phase("recovery"):
+                    probe_recovery(self._site.targets[progress.host], self._watch, self._recorder, self._clock)
+                with self._phase("evidence"):
+                    self._collectors[probe.host].files(["/proc/vmstat", "/proc/meminfo"], label="after-")
+            if state is State.FINISHED:
+                with self._phase("teardown"):
+                    self._tear_down(probe, progress)
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        self._recorder.emit(Kind.PHASE, name=name, state="begin")
+        try:
+            yield
+        finally:
+            self._recorder.emit(Kind.PHASE, name=name, state="end")
+
+    @contextmanager
+    def _watching(self) -> Iterator[None]:
+        """Sample every host once a second, on a thread of its own."""
+        stop = threading.Event()
+        ticker = threading.Thread(target=self._tick, args=(stop,), name="ticker", daemon=True)
+        for monitor in self._monitors:
+            monitor.start()
+        ticker.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            for monitor in self._monitors:
+                monitor.stop()
+            ticker.join(timeout=10.0)
+
+    def _tick(self, stop: threading.Event) -> None:
+        due = self._clock.monotonic()
+        while not stop.is_set():
+            for monitor in self._monitors:
+                monitor.tick()
+            due += PERIOD_S
+            late = self._clock.monotonic() - due
+            if late > LAG_S:
+                self._recorder.emit(Kind.LAG, seconds=round(late, 2))
+                due = self._clock.monotonic()
+            stop.wait(max(0.0, -late))
+
+    def _check_modules(self) -> None:
+        """Whether the replaced modules are what really runs; a stock module in their place would prove nothing."""
+        for name, machine in self._machines.items():
+            target = self._site.targets[name]
+            for file in machine.modules.values():
+                path = f"/sys/module/{file.stem.replace('-', '_')}/srcversion"
+                shown = target.shell.run("cat %s", path, deadline=self._site.deadline(5), check=False).stdout.strip()
+                wanted = source_version(file)
+                if shown != wanted:
+                    raise InfraError(
+                        f"{name}: module {file.stem} runs from source {shown or 'that is not loaded'}, not {wanted}"
+                    )
+
+    def _prepare(self, probe: StorageProbe) -> Progress:
+        """Everything that the agent will need, while memory is plentiful."""
+        progress = self._plan.workload.prepare(self._site)
+        watched = self._site.targets[probe.host].agent
+        watched.ask("storage", **probe.spec, deadline=self._agent_deadline())
+        watched.ask("stats", files=dict(probe.counters), deadline=self._agent_deadline())
+        worker = self._site.targets[progress.host].agent
+        worker.ask("progress", path=progress.path, deadline=self._agent_deadline())
+        self._collectors[probe.host].files(["/proc/vmstat", "/proc/meminfo"], label="before-")
+        return progress
+
+    def _agent_deadline(self) -> Deadline:
+        return Deadline.after(self._site.deadline(AGENT_S).remaining, self._clock)
+
+    def _supervise(self) -> None:
+        """Wait for the end of the load: done, its time over, or a hang that is sure and does not go by itself."""
+        begun = self._recorder.now
+        limit = self._plan.workload.limit_s
+        steps = self._schedule(begun)
+        crash_seen: float | None = None
+        while True:
+            self._clock.sleep(TICK_S)
+            now = self._recorder.now
+            if (failure := self._lab_failure()) is not None:
+                raise InfraError(f"a reader of a serial port failed: {failure!r}") from failure
+            while steps and steps[0][0] <= now:
+                steps.pop(0)[1]()
+            if self._listening.crashing:
+                crash_seen = crash_seen or now
+                if now - crash_seen > CRASH_QUIET_S:
+                    self._listening.close()
+                    return
+            if self._is_over(now) and not steps:
+                return
+            if now - begun > limit:
+                self._recorder.emit(Kind.LIMIT, seconds=limit)
+                return
+
+    def _is_over(self, now: float) -> bool:
+        opinion, stop = self._watch.opinion, self._watch.open_stop
+        if opinion.state in ENDED:
+            return True
+        if opinion.state not in WAITING:
+            return False
+        certain = stop.certain_s if opinion.state is State.STOPPED and stop is not None else opinion.since_s
+        return now - certain >= self._plan.policy.patience_s
+
+    def _schedule(self, begun: float) -> list[tuple[float, Callable[[], None]]]:
+        """What the faults do, and when."""
+        steps: list[tuple[float, Callable[[], None]]] = []
+        for fault in self._plan.faults:
+            steps.append((begun + fault.at_s, self._step(fault, "inject")))
+            if fault.heal_after_s is not None:
+                steps.append((begun + fault.at_s + fault.heal_after_s, self._step(fault, "heal")))
+        return sorted(steps, key=lambda step: step[0])
+
+    def _step(self, fault: Fault, action: str) -> Callable[[], None]:
+        def act() -> None:
+            getattr(fault, action)(self._site)
+            self._recorder.emit(Kind.FAULT, name=fault.describe(), action=action, detail="")
+
+        return act
+
+    def _collect(self, probe: StorageProbe, progress: Progress, state: State) -> None:
+        """From what needs least of the host to what needs most."""
+        collector = self._collectors[probe.host]
+        collector.registers()
+        if state is State.CRASHED:
+            return
+        collector.sysrq()
+        if state is State.SILENT:
+            return
+        collector.files(probe.evidence)
+        collector.stacks()
+        if not self._watch.hosts[probe.host].blocked_for("shell", self._recorder.now):
+            collector.command("workload-log", f"tail -c 20000 {progress.log}")
+
+    def _tear_down(self, probe: StorageProbe, progress: Progress) -> None:
+        self._collectors[probe.host].files(["/proc/vmstat"], label="after-")
+        self._collectors[progress.host].command("workload-log", f"tail -c 20000 {progress.log}")
+        try:
+            self._plan.storage.tear_down(self._site)
+        except HarnessError as error:
+            self._recorder.emit(Kind.NOTE, text=f"tear-down: {error}")

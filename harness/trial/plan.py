@@ -1,0 +1,26 @@
+"""What one trial is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from harness.faults.base import Fault
+from harness.model.topology import Topology
+from harness.storage.base import Storage
+from harness.verdicts.policy import Policy
+from harness.workloads.base import Workload
+
+SURVIVES = "survives"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One experiment: `name` is unique in its run, `expected` "survives" or a word that `reproduces` takes."""
+
+    name: str
+    topology: Topology
+    storage: Storage
+    workload: Workload
+    faults: tuple[Fault, ...] = ()
+    expected: str = SURVIVES
+    policy: Policy = field(default_factory=Policy)

@@ -1,0 +1,71 @@
+"""The recovery probe: does a stop end when the pressure goes?
+
+Two steps, since they ask different questions. Hold: the workload is stopped (SIGSTOP), so nobody asks for more, but
+nothing is freed. Overload ends then; a circular wait does not. Kill: the workload dies and its memory with it, which
+breaks a circular wait for memory by giving one of those who wait what they wait for; whether that helps says how to get
+such a machine back, not whether it was deadlocked.
+"""
+
+from __future__ import annotations
+
+from harness.model.clock import Clock, Deadline
+from harness.model.errors import HarnessError
+from harness.model.history import Kind
+from harness.monitors.recorder import Recorder
+from harness.targets.target import Target
+from harness.verdicts.watch import BLOCKED_S, Watch
+
+AGENT_S = 5.0
+LOOK_S = 0.25
+SETTLED_S = 2.0  # rungs must answer for so long: one sample may slip through
+
+
+def probe_recovery(target: Target, watch: Watch, recorder: Recorder, clock: Clock) -> None:
+    """Take both steps; what each showed is a `recovery` event."""
+    for step, verb, seconds in (("hold", "hold", watch.policy.hold_s), ("release", "kill", watch.policy.release_s)):
+        begun = clock.monotonic()
+        refused = _order(target, verb, clock)
+        recovered = not refused and _comes_back(step, seconds, watch, recorder, clock)
+        recorder.emit(
+            Kind.RECOVERY,
+            target.name,
+            step=step,
+            recovered=recovered,
+            after_s=round(clock.monotonic() - begun, 1),
+            detail=refused or ", ".join(watch.blocked(recorder.now, BLOCKED_S)),
+        )
+        if recovered:
+            return
+
+
+def _order(target: Target, verb: str, clock: Clock) -> str:
+    try:
+        target.agent.ask(verb, deadline=Deadline.after(AGENT_S, clock))
+    except HarnessError as error:
+        return str(error)
+    return ""
+
+
+def _comes_back(step: str, seconds: float, watch: Watch, recorder: Recorder, clock: Clock) -> bool:
+    deadline = Deadline.after(seconds, clock)
+    settled: float | None = None
+    while not deadline.passed:
+        clock.sleep(LOOK_S)
+        now = clock.monotonic()
+        if not _is_back(step, watch, recorder.now):
+            settled = None
+        elif settled is None:
+            settled = now
+        elif now - settled >= SETTLED_S:
+            return True
+    return False
+
+
+def _is_back(step: str, watch: Watch, now: float) -> bool:
+    """Every rung answers again; after a kill the workload is gone too."""
+    if watch.blocked(now, BLOCKED_S):
+        return False
+    if step == "hold":
+        stop = watch.open_stop
+        return stop is not None and bool(stop.blocked)  # rungs that never blocked cannot come back
+    return all(host.alive == 0 for host in watch.hosts.values())

@@ -1,0 +1,175 @@
+"""`run_trial`: prepare, lease, boot, experiment, verdict. Whatever happens on the way, nothing is left running."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from harness.model.clock import SYSTEM_CLOCK, Deadline
+from harness.model.errors import HostEnvironmentError, UsageError
+from harness.model.history import Kind
+from harness.model.observe import Observer
+from harness.model.settings import Settings
+from harness.model.verdict import Verdict
+from harness.monitors.recorder import Recorder
+from harness.results.store import RunStore, TrialStore
+from harness.targets.domains import Domain
+from harness.targets.lab import Lab, destroy_domains
+from harness.targets.lease import acquire, default_budget
+from harness.targets.machines import Machine, machines_for
+from harness.targets.reaper import reap
+from harness.targets.state import StateDir
+from harness.trial.experiment import Experiment
+from harness.trial.listening import Listening
+from harness.trial.plan import Plan
+from harness.verdicts.judge import judge
+from harness.verdicts.watch import Watch
+
+LEASE_S = 4 * 3600.0
+QEMU_OVERHEAD = 1.3  # of a guest's memory: what QEMU needs beside it
+
+
+def clean(state: StateDir) -> list[str]:
+    """Remove what dead runs left behind; one line for each thing."""
+
+    def destroy(run: Path, domains: tuple[Domain, ...]) -> None:
+        for uri in {domain.uri for domain in domains}:
+            destroy_domains(run, uri, [domain.uuid for domain in domains if domain.uri == uri])
+
+    return reap(state, hypervisor_cleanup=destroy)
+
+
+def run_trial(plan: Plan, *, settings: Settings, store: RunStore, observers: Sequence[Observer] = ()) -> Verdict:
+    """Run one trial and return its verdict, which is in the run store by then.
+
+    Raises UsageError or InfraError where there is no verdict to be had; INCONCLUSIVE is in the store then.
+    """
+    trial = store.trial(plan.name, expected=plan.expected)
+    mortal = tuple(dict.fromkeys((*plan.policy.mortal, *plan.storage.mortal, *plan.workload.mortal)))
+    plan = replace(plan, policy=replace(plan.policy, mortal=mortal))
+    started = time.monotonic()
+    watch = Watch(plan.policy)
+    recorder = Recorder(trial.append, watch.feed, observers, SYSTEM_CLOCK)
+    try:
+        _run(plan, settings, store, trial, recorder, watch)
+    except UsageError as error:
+        _record_failure(recorder, trial, error, started)
+        raise
+    except Exception as error:
+        _record_failure(recorder, trial, error, started)
+        _check_disk(error, trial.path, settings.state)
+        raise
+    verdict = judge(trial.read_history())
+    trial.write_verdict(verdict, {"wall_s": round(time.monotonic() - started, 1)})
+    trial.close()
+    return verdict
+
+
+def _record_failure(recorder: Recorder, trial: TrialStore, error: Exception, started: float) -> None:
+    try:
+        recorder.emit(Kind.INFRA, getattr(error, "host", ""), error=f"{type(error).__name__}: {error}")
+        verdict = judge(trial.read_history())
+        trial.write_verdict(verdict, {"wall_s": round(time.monotonic() - started, 1)})
+    except UsageError:
+        pass  # the disk is full; the first error says so
+    finally:
+        trial.close()
+
+
+def _check_disk(error: Exception, *folders: Path) -> None:
+    """A full disk shows in many disguises; say what it is."""
+    for folder in folders:
+        if shutil.disk_usage(folder).free < 1024 * 1024:
+            raise HostEnvironmentError(
+                f"the disk of {folder} is full", remedy="free some space, or name another folder"
+            ) from error
+
+
+def _run(
+    plan: Plan, settings: Settings, store: RunStore, trial: TrialStore, recorder: Recorder, watch: Watch
+) -> None:
+    state = StateDir(settings.state)
+    recorder.emit(Kind.TRIAL, **_facts(plan))
+    for line in clean(state):
+        recorder.emit(Kind.NOTE, text=f"left by a dead run, removed: {line}")
+    machines = machines_for(settings, plan.topology.hosts, _Notes(recorder))
+    store.merge_manifest({"trials": {trial.slug: _manifest(plan, machines)}})
+    with ExitStack() as stack:
+        memory = int(plan.topology.memory * QEMU_OVERHEAD)
+        stack.enter_context(
+            acquire(
+                state,
+                memory=memory,
+                budget=default_budget(state, available=psutil.virtual_memory().available),
+                deadline=Deadline.after(LEASE_S),
+                on_wait=lambda line: recorder.emit(Kind.NOTE, text=f"waiting for memory: {line}"),
+                purpose=plan.name,
+            )
+        )
+        recorder.emit(Kind.PHASE, name="boot", state="begin")
+        listening = Listening(plan.topology, recorder, SYSTEM_CLOCK)
+        stack.callback(listening.close)
+        lab = Lab(settings, machines, listener=listening, console_path=trial.console)
+        stack.callback(lab.close)
+        site = lab.start(plan.topology)
+        recorder.emit(Kind.PHASE, name="boot", state="end")
+        slowest = max(target.slowdown for target in site.targets.values())
+        plan = replace(plan, policy=plan.policy.scaled(slowest))
+        watch.policy = plan.policy
+        recorder.emit(Kind.TRIAL, **_facts(plan), slowdown=slowest)
+        Experiment(plan, site, machines, recorder, watch, listening, trial.evidence, SYSTEM_CLOCK, lab.failure).run()
+
+
+def _facts(plan: Plan) -> dict[str, Any]:
+    return {
+        "name": plan.name,
+        "started": time.time(),
+        "policy": plan.policy.to_dict(),
+        "topology": plan.topology.name,
+        "storage": plan.storage.describe(),
+        "workload": plan.workload.describe(),
+        "faults": [fault.describe() for fault in plan.faults],
+    }
+
+
+def _manifest(plan: Plan, machines: dict[str, Machine]) -> dict[str, Any]:
+    return {
+        "name": plan.name,
+        "hosts": {
+            host.name: {
+                "kernel": machines[host.name].kernel.release,
+                "kernel_package": machines[host.name].kernel.version,
+                "kernel_digest": machines[host.name].kernel.digest,
+                "image_digest": machines[host.name].image.digest,
+                "modules": {path: file.name for path, file in machines[host.name].modules.items()},
+                "variants": list(host.modules),
+                "accelerator": machines[host.name].accelerator,
+                "memory": host.memory,
+                "cpus": host.cpus,
+            }
+            for host in plan.topology.hosts
+        },
+    }
+
+
+class _Notes:
+    """Progress of preparations as notes in the history; steps that only differ in their share count once."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._last = ""
+
+    def step(self, what: str, done: float | None = None) -> None:
+        """See `Progress.step`."""
+        if what != self._last:
+            self._last = what
+            self._recorder.emit(Kind.NOTE, text=what)
+
+

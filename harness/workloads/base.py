@@ -1,0 +1,39 @@
+"""What a trial asks of a load."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from harness.targets.target import Site
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a workload reports: a shared file on `host` in the layout of docs/agent.md, and its `log`."""
+
+    host: str
+    path: str
+    workers: int
+    log: str
+
+
+class Workload(Protocol):
+    """A load: prepared first, so that its launch is one command, and watched through its progress file."""
+
+    def describe(self) -> str:
+        """What it does, in a few words."""
+
+    def prepare(self, site: Site) -> Progress:
+        """Put everything in place on its host; nothing runs yet."""
+
+    def launch(self, site: Site) -> None:
+        """Set it going; returns at once."""
+
+    @property
+    def limit_s(self) -> float:
+        """Seconds after which it is given up."""
+
+    @property
+    def mortal(self) -> tuple[str, ...]:
+        """Names of its tasks, as the OOM killer prints them."""

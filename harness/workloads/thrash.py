@@ -1,0 +1,73 @@
+"""Swap thrash: anonymous private mappings of several times the memory, filled and then read linearly in a loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.targets.target import Site, Target
+from harness.workloads.base import Progress
+
+SCRIPT = Path(__file__).parent / "guest" / "thrash.py"
+FOLDER = "/run/harness/workload"
+PROGRESS = "/dev/shm/harness-progress"
+PAGE = 4096
+HEADER, SLOT = 64, 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwapThrash:
+    """The load of "Swap-over-NBD without deadlocking" (2012).
+
+    `processes_per_cpu` × processors map `ram_ratio` × memory in all, fill it, and read it `passes` times. One operation
+    is one page written or read and compared.
+    """
+
+    host: str = "client"
+    processes_per_cpu: int = 8
+    ram_ratio: float = 4.0
+    passes: int = 1
+    limit_s: float = 900.0
+
+    def describe(self) -> str:
+        """See `Workload.describe`."""
+        return f"{self.processes_per_cpu} processes a processor, {self.ram_ratio:g} × memory, {self.passes} pass(es)"
+
+    @property
+    def mortal(self) -> tuple[str, ...]:
+        """See `Workload.mortal`."""
+        return ("thrash",)
+
+    def prepare(self, site: Site) -> Progress:
+        """See `Workload.prepare`."""
+        target = site.role(self.host)
+        workers = self.processes_per_cpu * target.cpus
+        target.shell.run(
+            "mkdir -p %s && rm -f %s && truncate -s %s %s",
+            FOLDER,
+            PROGRESS,
+            HEADER + SLOT * workers,
+            PROGRESS,
+            deadline=site.deadline(10),
+        )
+        target.shell.put(SCRIPT, f"{FOLDER}/thrash.py", deadline=site.deadline(10))
+        return Progress(host=target.name, path=PROGRESS, workers=workers, log=f"{FOLDER}/log")
+
+    def launch(self, site: Site) -> None:
+        """See `Workload.launch`."""
+        target = site.role(self.host)
+        workers = self.processes_per_cpu * target.cpus
+        each = self._bytes_each(target, workers)
+        target.shell.run(
+            "setsid python3 -I -S %s %s %s %s %s >%s 2>&1 </dev/null &",
+            f"{FOLDER}/thrash.py",
+            PROGRESS,
+            workers,
+            each,
+            self.passes,
+            f"{FOLDER}/log",
+            deadline=site.deadline(10),
+        )
+
+    def _bytes_each(self, target: Target, workers: int) -> int:
+        return int(target.memory * self.ram_ratio) // workers // PAGE * PAGE

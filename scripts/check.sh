@@ -1,0 +1,37 @@
+#!/bin/sh
+# Everything that has to hold before a change goes in: lint, types, import contracts, all tests. Arguments go to pytest.
+#
+# Goes on after a failure, so that one run tells all. Exit codes, which `make check` cannot pass on: 0 all passed, 1 a
+# check failed, 2 the set-up failed, 130 interrupted.
+unset CDPATH
+cd -P "$(dirname "$0")/.." || exit 2
+exec </dev/null
+
+sh scripts/setup.sh || exit 2
+failed=""
+
+check() {
+	name=$1
+	shift
+	printf 'check: %s\n' "$name"
+	"$@" || failed="$failed, $name"
+}
+
+check lint .venv/bin/ruff check .
+check format .venv/bin/ruff format --check .
+check types .venv/bin/mypy
+check "import contracts" .venv/bin/lint-imports
+# Last, and its summary line the last but one.
+printf 'check: tests\n'
+.venv/bin/python -m pytest tests/unit tests/corpus tests/plugin tests/live "$@"
+status=$?
+case $status in
+0) ;;
+2) printf 'check: interrupted, or tests that could not be collected\n' >&2 && exit 2 ;;
+*) failed="$failed, tests" ;;
+esac
+if [ -n "$failed" ]; then
+	printf 'check: failed: %s\n' "${failed#, }" >&2
+	exit 1
+fi
+printf 'check: all passed\n'
