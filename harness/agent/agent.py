@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """The agent: what runs on a host under test and tells the harness how it is.
 
-One file, standard library only. The main process is locked in memory, scheduled in real time, and does nothing
-that can block: it reads counters from shared memory and writes one line to a UART, because a 16550's transmit path
-allocates nothing. Everything that can block is done by children at ordinary priority (a probe in real time
-looks healthier than any user's task is), one process each, so that one that blocks holds up nobody else;
-they were forked, with every file opened and every buffer touched, before the pressure began.
+One file, standard library only. Three processes, all locked in memory:
+  main     real time; reads shared memory and writes a line to a UART, because a 16550's transmit path allocates
+           nothing. It does nothing that can block.
+  probes   ordinary priority (a probe in real time looks healthier than any user's task is), a thread for each
+           question and for each late action. A thread blocks in a system call, where the interpreter lets the
+           others go on; none of them maps memory after the start, so the address space's lock holds up nobody.
+  fork     the one question that does need that lock for itself.
 
 Lines to the harness, each `JSON*CRC32\\n`:
   {"hello": …}   once: kernel release, memory in KiB, processors, seconds that `calibrate` took
@@ -15,13 +17,13 @@ Lines to the harness, each `JSON*CRC32\\n`:
 Commands from the harness, in the same form: {"id": n, "do": verb, …}; `Agent.command` lists the verbs.
 """
 
+import _thread
 import binascii
 import ctypes
 import gc
 import json
 import mmap
 import os
-import resource
 import select
 import signal
 import socket
@@ -36,6 +38,7 @@ ECHO_PORT = 7077
 PAGE = mmap.PAGESIZE
 SLOT = struct.Struct("=dddII64s")  # started, finished, latency, count, errors, detail
 SLOT_SIZE = 128
+LATE_S = 1.0
 STATS_SIZE = 16 * 1024
 PIECE = 900  # bytes of an answer a line, so that a line stays below the tty's 4 KiB even when escaped
 PROGRESS = struct.Struct("=8sIIII")  # magic, workers, slot size, process group, reserved; docs/agent.md
@@ -47,9 +50,11 @@ VMSTAT = (
     "oom_kill compact_stall"
 ).split()
 
+STACK = 128 * 1024
+MADV_DONTNEED = 4
 MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4
 SIGNALS = {"hold": signal.SIGSTOP, "resume": signal.SIGCONT, "kill": signal.SIGKILL}
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -89,11 +94,17 @@ def unframe(line):
 def protect():
     """Lock this process in memory and keep the OOM killer off it.
 
-    On fault: what has been touched stays, and the first beats, long before the pressure, touch all that later ones
-    need. Without it, every page of the interpreter would be locked, used or not, nine times over.
+    Writable memory is populated now, which also ends its sharing with the process it was forked from: copying a page
+    on the first write would need a fresh one at the worst moment. Program text is locked as it is used: the first
+    samples, long before the pressure, use all that later ones need.
     """
     if LIBC.mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT):
         print("harness-agent: mlockall:", os.strerror(ctypes.get_errno()), flush=True)
+    with open("/proc/self/maps") as maps:
+        lines = [line.split() for line in maps if " rw-p " in line]
+    for words in lines:
+        begin, _, end = words[0].partition("-")
+        LIBC.mlock(ctypes.c_void_p(int(begin, 16)), ctypes.c_size_t(int(end, 16) - int(begin, 16)))
     try:
         with open("/proc/self/oom_score_adj", "w") as score:
             score.write("-1000")
@@ -105,6 +116,7 @@ def settle_heap():
     """Make the heap as large as it will ever be, and keep it: growing it needs pages at the worst moment."""
     LIBC.mallopt(M_TRIM_THRESHOLD, 1 << 30)
     LIBC.mallopt(M_MMAP_MAX, 0)
+    LIBC.mallopt(M_ARENA_MAX, 1)
     blocks = [bytearray(64 * 1024) for _ in range(12)]
     del blocks
     gc.disable()
@@ -132,28 +144,44 @@ class Slot:
         now = time.monotonic()
         self.put(started, now, now - started, count + 1, errors + bool(error), error.encode()[:64])
 
-    def sample(self, now):
-        """[latency_s, blocked_s, errors, detail], or None before the first sample began."""
+    def sample(self, now, interval):
+        """[latency_s, blocked_s, errors, detail], or None before the first sample began.
+
+        A probe that does not come for its next sample is blocked as well, outside of what it measures.
+        """
         started, finished, latency, count, errors, detail = self.get()
         if not started:
             return None
-        blocked = round(now - started, 3) if started > finished else None
-        return [round(latency, 4) if count else None, blocked, errors, detail.rstrip(b"\0").decode("ascii", "replace")]
+        blocked = now - started if started > finished else now - finished - interval
+        late = started > finished or blocked > LATE_S
+        text = detail.rstrip(b"\0").decode("ascii", "replace")
+        return [round(latency, 4) if count else None, round(blocked, 3) if late else None, errors, text]
 
 
 # --- probes: each `prepare` runs before the pressure, each `sample` may block
 
 
 class Alloc:
-    """Can a task get fresh pages?"""
+    """Can a task get fresh pages?
+
+    The pages are taken by the kernel inside a system call, where the interpreter lets other threads go on.
+    """
 
     SIZE = 64 * PAGE
 
+    def __init__(self):
+        self.zero = os.open("/dev/zero", os.O_RDONLY)
+        self.area = mmap.mmap(-1, self.SIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self.address = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(self.area)))
+        self.length = ctypes.c_size_t(self.SIZE)
+
+    def prepare(self):
+        LIBC.munlock(self.address, self.length)  # locked pages cannot be given back
+
     def sample(self):
-        area = mmap.mmap(-1, self.SIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        for offset in range(0, self.SIZE, PAGE):
-            area[offset] = 1
-        area.close()
+        LIBC.madvise(self.address, self.length, MADV_DONTNEED)
+        if os.preadv(self.zero, [self.area], 0) != self.SIZE:
+            raise OSError("short read of /dev/zero")
 
 
 class Fork:
@@ -273,6 +301,7 @@ def child(work, *arguments):
         return pid
     try:
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        settle_heap()
         protect()
         work(*arguments)
     except BaseException as error:
@@ -357,15 +386,14 @@ def keep_acting(orders, answers):
 
 
 class Executor:
-    """A child that does what may block, and the pipes to it."""
+    """A thread of the probes' process that does what may block, and the pipes to it."""
 
     def __init__(self):
-        orders, self.orders = os.pipe()
-        self.answers, answers = os.pipe()
+        self.inbox, self.orders = os.pipe()
+        self.answers, self.outbox = os.pipe()
         os.set_blocking(self.answers, False)
         self.busy = False
         self.buffer = b""
-        child(keep_acting, orders, answers)
 
     def send(self, order):
         self.busy = True
@@ -381,6 +409,16 @@ class Executor:
             return None
         answer, self.buffer, self.busy = json.loads(self.buffer), b"", False
         return answer
+
+
+def run_threads(jobs, alloc):
+    """What the probes' process does: every job on a thread of its own, for ever."""
+    alloc.prepare()
+    _thread.stack_size(STACK)
+    for work, arguments in jobs:
+        _thread.start_new_thread(work, arguments)
+    while True:
+        time.sleep(3600)
 
 
 class Agent:
@@ -402,30 +440,34 @@ class Agent:
         self.stats_seen = 0
         self.slots = {}
         self.orders = {}
-        self.start_children()
+        self.interval = config.get("probe_interval_s", 0.7)
         self.executors = [Executor(), Executor()]
+        self.start_children()
 
     def start_children(self):
-        interval = self.config.get("probe_interval_s", 0.7)
         disk = {"path": self.config.get("disk", "/var/tmp/harness-probe"), "create": True}
-        probes = {"alloc": Alloc(), "fork": Fork(), "disk": Direct(disk), "storage": None}
+        alloc = Alloc()
+        probes = {"alloc": alloc, "disk": Direct(disk), "storage": None}
         peers = self.config.get("peers", [])
         if peers:
             probes["net"] = Echo(peers)
         probes["stats"] = Stats(self.memory, self.stats_offset)
+        jobs = [(keep_acting, (executor.inbox, executor.outbox)) for executor in self.executors]
+        jobs.append((answer_echoes, ()))
         for index, (name, probe) in enumerate(probes.items()):
             self.slots[name] = Slot(self.memory, index)
-            pipe, self.orders[name] = os.pipe()
-            orders = pipe if name in ("storage", "stats") else None
-            child(keep_probing, self.slots[name], probe, orders, interval)
-        child(answer_echoes)
+            inbox, self.orders[name] = os.pipe()
+            orders = inbox if name in ("storage", "stats") else None
+            jobs.append((keep_probing, (self.slots[name], probe, orders, self.interval)))
+        child(run_threads, jobs, alloc)
+        self.slots["fork"] = Slot(self.memory, len(probes))
+        child(keep_probing, self.slots["fork"], Fork(), None, self.interval)
 
     def run(self):
         """Beat for ever."""
-        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        settle_heap()
         protect()
         os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(50))
-        settle_heap()
         self.say({"hello": hello()})
         due = time.monotonic()
         while True:
@@ -456,7 +498,7 @@ class Agent:
     def beat(self):
         self.sequence += 1
         now = time.monotonic()
-        probes = {name: slot.sample(now) for name, slot in self.slots.items() if name != "stats"}
+        probes = {name: slot.sample(now, self.interval) for name, slot in self.slots.items() if name != "stats"}
         record = {"b": self.sequence, "u": round(now, 3), "p": probes, "w": self.read_progress()}
         self.say(record)
         self.say_stats()

@@ -1,6 +1,6 @@
 """The markers of a test case, read and checked before anything boots.
 
-    @pytest.mark.topology("pair", modules={"client": ["nbd-nomemalloc"]}, memory={"client": "256M"})
+    @pytest.mark.topology("pair", modules={"client": ["nbd-no-memalloc"]}, memory={"client": "256M"})
     @pytest.mark.reproduces("deadlock")
     @pytest.mark.requires("vde")
     def test_swap_on_nbd(trial): ...
@@ -25,6 +25,7 @@ from harness.plugin.forms import FORMS, runs_trial
 from harness.results.store import SURVIVES
 from harness.targets import relations, schema
 from harness.targets.inventory import Inventory, require_role
+from harness.targets.modules import read_variant
 from harness.targets.problems import nearest, place, shown
 from harness.targets.sizes import parse_size
 
@@ -114,6 +115,8 @@ def _topology(mark: TopologyMark, item: pytest.Item, inventory: Inventory) -> To
     folder = item.path.parent
     _check(topology, changes, folder)
     hosts = tuple(_changed(host, changes.get(host.name, {}), folder) for host in topology.hosts)
+    for module in (module for host in hosts for module in host.modules if not schema.is_module_file(module)):
+        read_variant(module)
     return replace(topology, hosts=hosts)
 
 

@@ -157,6 +157,7 @@ def test_lines_of_the_rest() -> None:
                 Event(2.0, Kind.RECOVERY, "client", {"step": "hold", "recovered": True}),
                 Event(3.0, Kind.RECOVERY, "client", {"step": "release", "recovered": False, "detail": "still blocked"}),
                 Event(4.0, Kind.INFRA, data={"error": "no shell\nat all"}),
+                Event(4.5, Kind.NOTE, data={"text": "building the image"}),
                 Event(5.0, Kind.PHASE, data={"name": "load", "state": "end"}),
             ]
         )
@@ -165,4 +166,5 @@ def test_lines_of_the_rest() -> None:
         "client: recovery probe: hold, recovered",
         "client: recovery probe: release, not recovered: still blocked",
         "harness: no shell at all",
+        "building the image",
     ]

@@ -26,6 +26,9 @@ MISTAKES = {
     ),
     '@pytest.mark.topology("pair", modules={"client": "nbd"})': '*"small": modules: must be a list, not a string*',
     '@pytest.mark.topology("pair", kernel={"target": "linux"})': "*\"server\": kernel: 'linux' is neither *",
+    '@pytest.mark.topology("pair", modules={"client": ["nbd-no-memaloc"]})': (
+        "no module variant 'nbd-no-memaloc' in vm-images/modules/; there are: *nbd-no-memalloc*"
+    ),
     '@pytest.mark.reproduces("deadlok")': "marker reproduces: 'deadlok' is none of *; did you mean 'deadlock'[?]",
     "@pytest.mark.reproduces()": "marker reproduces: missing 1 required positional argument: 'word'; *",
     '@pytest.mark.requires("kwm")': "marker requires: unknown feature 'kwm'; did you mean 'kvm'[?]",
@@ -96,14 +99,14 @@ def test_changes_of_the_marker_reach_the_hosts(project: pytest.Pytester) -> None
 
         @pytest.mark.topology(
             "pair",
-            modules={"client": ["./mine.ko", "nbd-nomemalloc"]},
+            modules={"client": ["./mine.ko", "nbd-no-memalloc"]},
             memory={"client": "256M"},
             kernel={"target": "./vmlinuz"},
         )
         def test_case(trial):
             here = Path(__file__).parent
             small, server = trial.topology.host("small"), trial.topology.host("server")
-            assert small.modules == (str(here / "mine.ko"), "nbd-nomemalloc")
+            assert small.modules == (str(here / "mine.ko"), "nbd-no-memalloc")
             assert small.memory == 256 * 1024 * 1024
             assert server.kernel == str(here / "vmlinuz")
             assert (small.kernel, server.modules) == ("debian:12", ())
