@@ -2,7 +2,7 @@
 # Everything that has to hold before a change goes in: lint, types, import contracts, all tests. Arguments go to pytest.
 #
 # Goes on after a failure, so that one run tells all. Exit codes, which `make check` cannot pass on: 0 all passed, 1 a
-# check failed, 2 the set-up failed, 130 interrupted.
+# check failed, 2 the set-up failed.
 unset CDPATH
 cd -P "$(dirname "$0")/.." || exit 2
 exec </dev/null
@@ -21,15 +21,10 @@ check lint .venv/bin/ruff check .
 check format .venv/bin/ruff format --check .
 check types .venv/bin/mypy
 check "import contracts" .venv/bin/lint-imports
-# Last, and its summary line the last but one.
-printf 'check: tests\n'
-.venv/bin/python -m pytest tests/unit tests/corpus tests/plugin tests/live "$@"
-status=$?
-case $status in
-0) ;;
-2) printf 'check: interrupted, or tests that could not be collected\n' >&2 && exit 2 ;;
-*) failed="$failed, tests" ;;
-esac
+# What the live tests boot: built here, where its progress shows.
+check prepare .venv/bin/harness prepare
+# Last, so that what takes longest hides nothing.
+check tests .venv/bin/python -m pytest tests/unit tests/corpus tests/plugin tests/live "$@"
 if [ -n "$failed" ]; then
 	printf 'check: failed: %s\n' "${failed#, }" >&2
 	exit 1

@@ -31,7 +31,10 @@ conclude() {
 }
 
 started=$(date +%s)
-sh scripts/setup.sh || conclude $?
+sh scripts/setup.sh || case $? in
+130) conclude 130 ;;
+*) finish 2 "the set-up failed, see above" ;;
+esac
 say "guest image, kernel and module variant (what is built already is kept)"
 .venv/bin/harness prepare || conclude $?
 say "three trials, two at a time; about two minutes each under software emulation"

@@ -110,7 +110,8 @@ venv_current() {
 
 install_packages() {
 	if [ -z "$missing" ]; then
-		step 1 "packages of the system: all there"
+		[ -z "${SKIP_PACKAGES:-}" ] && there="all there" || there="left alone"
+		step 1 "packages of the system: $there"
 		return
 	fi
 	step 1 "packages of the system: installing $missing"

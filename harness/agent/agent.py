@@ -17,6 +17,8 @@ Lines to the harness, each `JSON*CRC32\\n`:
 Commands from the harness, in the same form: {"id": n, "do": verb, …}; `Agent.command` lists the verbs.
 """
 
+from __future__ import annotations
+
 import _thread
 import binascii
 import ctypes
@@ -33,6 +35,11 @@ import termios
 import time
 import tty
 
+TYPE_CHECKING = False  # what type checkers take for true; the module `typing` itself would have to be locked in memory
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
 INTERVAL_S = 0.5
 ECHO_PORT = 7077
 PAGE = mmap.PAGESIZE
@@ -40,15 +47,17 @@ SLOT = struct.Struct("=dddII64s")  # started, finished, latency, count, errors, 
 SLOT_SIZE = 128
 LATE_S = 1.0
 STATS_SIZE = 16 * 1024
+POLL_S = 0.1
+ANSWER = 32 * 1024  # characters of an answer; escaped, they still fit into an executor's box in all but odd cases
 PIECE = 900  # bytes of an answer a line, so that a line stays below the tty's 4 KiB even when escaped
 PROGRESS = struct.Struct("=8sIIII")  # magic, workers, slot size, process group, reserved; docs/agent.md
 PROGRESS_MAGIC = b"HRNSPRG1"
 WORKER = struct.Struct("=QQII")  # operations, bytes, state (0 starting, 1 running, 2 finished, 3 failed), pid
 VMSTAT = (
-    "nr_free_pages nr_dirty nr_writeback nr_unstable pswpin pswpout pgscan_kswapd pgscan_direct pgsteal_kswapd "
-    "pgsteal_direct pgscan_direct_throttle allocstall_dma32 allocstall_normal allocstall_movable pgmajfault "
-    "oom_kill compact_stall"
-).split()
+    *("nr_free_pages", "nr_dirty", "nr_writeback", "nr_unstable", "pswpin", "pswpout", "pgmajfault"),
+    *("pgscan_kswapd", "pgscan_direct", "pgsteal_kswapd", "pgsteal_direct", "pgscan_direct_throttle"),
+    *("allocstall_dma32", "allocstall_normal", "allocstall_movable", "oom_kill", "compact_stall"),
+)
 
 STACK = 128 * 1024
 MADV_DONTNEED = 4
@@ -59,7 +68,7 @@ PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def calibrate():
+def calibrate() -> float:
     """Seconds for a fixed piece of work: interpreter, system calls, page faults. Comparable between machines."""
     best = float("inf")
     for _ in range(3):
@@ -77,13 +86,13 @@ def calibrate():
     return best
 
 
-def frame(record):
+def frame(record: dict[str, Any]) -> bytes:
     """One line of the protocol."""
     text = json.dumps(record, separators=(",", ":")).encode()
     return b"%s*%08x\n" % (text, binascii.crc32(text))
 
 
-def unframe(line):
+def unframe(line: bytes) -> Any:
     """The record of one line; raises ValueError if it is not whole."""
     text, star, crc = line.strip().rpartition(b"*")
     if not star or int(crc, 16) != binascii.crc32(text):
@@ -91,7 +100,7 @@ def unframe(line):
     return json.loads(text)
 
 
-def protect():
+def protect() -> None:
     """Lock this process in memory and keep the OOM killer off it.
 
     Writable memory is populated now, which also ends its sharing with the process it was forked from: copying a page
@@ -112,7 +121,7 @@ def protect():
         print("harness-agent: oom_score_adj:", error, flush=True)
 
 
-def settle_heap():
+def settle_heap() -> None:
     """Make the heap as large as it will ever be, and keep it: growing it needs pages at the worst moment."""
     LIBC.mallopt(M_TRIM_THRESHOLD, 1 << 30)
     LIBC.mallopt(M_MMAP_MAX, 0)
@@ -125,26 +134,26 @@ def settle_heap():
 class Slot:
     """One probe's state in shared memory, written by its process and read by the main one."""
 
-    def __init__(self, memory, index):
+    def __init__(self, memory: mmap.mmap, index: int) -> None:
         self.memory, self.offset = memory, index * SLOT_SIZE
         self.put(0.0, 0.0, 0.0, 0, 0, b"")
 
-    def put(self, *values):
+    def put(self, *values: float | bytes) -> None:
         SLOT.pack_into(self.memory, self.offset, *values)
 
-    def get(self):
+    def get(self) -> tuple[Any, ...]:
         return SLOT.unpack_from(self.memory, self.offset)
 
-    def begin(self):
+    def begin(self) -> None:
         _, finished, latency, count, errors, detail = self.get()
         self.put(time.monotonic(), finished, latency, count, errors, detail)
 
-    def end(self, error=""):
+    def end(self, error: str = "") -> None:
         started, _, _, count, errors, _ = self.get()
         now = time.monotonic()
         self.put(started, now, now - started, count + 1, errors + bool(error), error.encode()[:64])
 
-    def sample(self, now, interval):
+    def sample(self, now: float, interval: float) -> list[Any] | None:
         """[latency_s, blocked_s, errors, detail], or None before the first sample began.
 
         A probe that does not come for its next sample is blocked as well, outside of what it measures.
@@ -169,16 +178,16 @@ class Alloc:
 
     SIZE = 64 * PAGE
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.zero = os.open("/dev/zero", os.O_RDONLY)
         self.area = mmap.mmap(-1, self.SIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self.address = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(self.area)))
         self.length = ctypes.c_size_t(self.SIZE)
 
-    def prepare(self):
+    def prepare(self) -> None:
         LIBC.munlock(self.address, self.length)  # locked pages cannot be given back
 
-    def sample(self):
+    def sample(self) -> None:
         LIBC.madvise(self.address, self.length, MADV_DONTNEED)
         if os.preadv(self.zero, [self.area], 0) != self.SIZE:
             raise OSError("short read of /dev/zero")
@@ -187,7 +196,7 @@ class Alloc:
 class Fork:
     """Can a task be created?"""
 
-    def sample(self):
+    def sample(self) -> None:
         pid = os.fork()
         if pid == 0:
             os._exit(0)
@@ -201,7 +210,7 @@ class Direct:
     read is just what a page-in is.
     """
 
-    def __init__(self, spec):
+    def __init__(self, spec: dict[str, Any]) -> None:
         self.write = spec.get("write", True)
         flags = (os.O_RDWR | os.O_DSYNC) if self.write else os.O_RDONLY
         self.fd = os.open(spec["path"], flags | os.O_DIRECT | (os.O_CREAT if spec.get("create") else 0), 0o600)
@@ -212,7 +221,7 @@ class Direct:
         if spec.get("create"):
             os.pwrite(self.fd, self.buffer, self.offset)
 
-    def sample(self):
+    def sample(self) -> None:
         if self.write:
             self.count += 1
             struct.pack_into("=QQ", self.buffer, 0, self.count, ~self.count & 0xFFFFFFFFFFFFFFFF)
@@ -223,23 +232,33 @@ class Direct:
             raise OSError("read back something else than was written")
 
 
+class Refused:
+    """What cannot be opened fails at every sample; without any it would look blocked."""
+
+    def __init__(self, error: OSError) -> None:
+        self.error = error
+
+    def sample(self) -> None:
+        raise OSError(str(self.error))
+
+
 class Echo:
     """Does the network carry a byte there and back, to every peer?"""
 
-    def __init__(self, peers):
+    def __init__(self, peers: list[str]) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.settimeout(0.5)
         self.peers = [(address, ECHO_PORT) for address in peers]
         self.count = 0
 
-    def sample(self):
+    def sample(self) -> None:
         for peer in self.peers:
             self.count += 1
             wanted = struct.pack("=Q", self.count)
             while not self.exchange(peer, wanted):
                 pass
 
-    def exchange(self, peer, wanted):
+    def exchange(self, peer: tuple[str, int], wanted: bytes) -> bool:
         try:
             self.socket.sendto(wanted, peer)
             while True:
@@ -253,7 +272,7 @@ class Echo:
             return False
 
 
-def answer_echoes():
+def answer_echoes() -> None:
     """Send every datagram back; never returns."""
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.bind(("0.0.0.0", ECHO_PORT))
@@ -268,16 +287,16 @@ def answer_echoes():
 class Stats:
     """Reads counters into shared memory; reading /proc/vmstat allocates, so the main process must not."""
 
-    def __init__(self, memory, offset):
+    def __init__(self, memory: mmap.mmap, offset: int) -> None:
         self.memory, self.offset = memory, offset
         self.vmstat = os.open("/proc/vmstat", os.O_RDONLY)
-        self.files = {}
+        self.files: dict[str, int] = {}
 
-    def watch(self, files):
+    def watch(self, files: dict[str, str]) -> None:
         self.files = {name: os.open(path, os.O_RDONLY) for name, path in files.items()}
 
-    def sample(self):
-        values = {}
+    def sample(self) -> None:
+        values: dict[str, int | list[int]] = {}
         for line in os.pread(self.vmstat, STATS_SIZE, 0).decode().splitlines():
             name, _, value = line.partition(" ")
             if name in VMSTAT:
@@ -294,7 +313,7 @@ class Stats:
             struct.pack_into("=Q", self.memory, self.offset, sequence + 2)
 
 
-def child(work, *arguments):
+def child(work: Callable[..., None], *arguments: object) -> int:
     """Fork a process that does `work` for ever, locked in memory; returns its pid."""
     pid = os.fork()
     if pid:
@@ -309,11 +328,12 @@ def child(work, *arguments):
     os._exit(1)
 
 
-def keep_probing(slot, probe, orders, interval):
+def keep_probing(slot: Slot, probe: Any, orders: int | None, interval: float) -> None:
     """Sample for ever; `orders` is a pipe from which the storage probe learns what to sample."""
     while True:
         if orders is not None and select.select([orders], [], [], 0)[0]:
-            probe = take_order(probe, json.loads(os.read(orders, 4096)), slot)
+            for line in os.read(orders, 4096).splitlines():  # several, when they came while a sample was blocked
+                probe = take_order(probe, json.loads(line), slot)
         if probe is None:
             time.sleep(interval)
             continue
@@ -326,10 +346,13 @@ def keep_probing(slot, probe, orders, interval):
         time.sleep(interval)
 
 
-def take_order(probe, order, slot):
+def take_order(probe: Any, order: dict[str, Any], slot: Slot) -> Any:
     """A new storage probe, or the same one with something more to watch."""
     if "files" in order:
-        probe.watch(order["files"])
+        try:
+            probe.watch(order["files"])
+        except OSError as error:
+            print("harness-agent: stats:", error, flush=True)
         return probe
     if order.get("path") is None:
         slot.put(0.0, 0.0, 0.0, 0, 0, b"")
@@ -337,15 +360,13 @@ def take_order(probe, order, slot):
     try:
         return Direct(order)
     except OSError as error:
-        slot.begin()
-        slot.end(str(error))
-        return None
+        return Refused(error)
 
 
 # --- late actions, in processes that were forked early
 
 
-def act(order):
+def act(order: dict[str, Any]) -> str:
     """Do one late action; returns text."""
     verb = order["do"]
     if verb == "read":
@@ -359,59 +380,84 @@ def act(order):
     raise ValueError("unknown verb " + verb)
 
 
-def stack_of(pid):
+def stack_of(pid: str) -> str:
     """State, wait channel and kernel stack of a task that is in uninterruptible sleep; else nothing."""
     try:
-        with open("/proc/%s/stat" % pid) as stat:
+        with open(f"/proc/{pid}/stat") as stat:
             name, _, rest = stat.read().rpartition(")")
         if rest.split()[0] != "D":
             return ""
-        with open("/proc/%s/stack" % pid) as stack:
-            return "%s) D\n%s\n" % (name, stack.read())
+        with open(f"/proc/{pid}/stack") as stack:
+            return f"{name}) D\n{stack.read()}\n"
     except OSError:
         return ""
 
 
-def keep_acting(orders, answers):
-    """Take orders from a pipe for ever; one that blocks leaves the other executor free."""
-    while True:
-        order = json.loads(os.read(orders, 4096))
-        try:
-            result = {"ok": True, "out": act(order)}
-        except (OSError, ValueError) as error:
-            result = {"ok": False, "out": str(error)}
-        text = json.dumps({"id": order["id"], **result}).encode() + b"\n"
-        while text:
-            text = text[os.write(answers, text) :]
-
-
 class Executor:
-    """A thread of the probes' process that does what may block, and the pipes to it."""
+    """A thread of the probes' process that does what may block, and the shared memory through which it is asked.
 
-    def __init__(self):
-        self.inbox, self.orders = os.pipe()
-        self.answers, self.outbox = os.pipe()
-        os.set_blocking(self.answers, False)
-        self.busy = False
-        self.buffer = b""
+    Not a pipe: writing to one takes a page, which the main process must never wait for.
+    """
 
-    def send(self, order):
-        self.busy = True
-        os.write(self.orders, json.dumps(order).encode())
+    HEAD = struct.Struct("=QI")  # how many messages there were, length of the newest
 
-    def receive(self):
-        """The answer once it is whole, else None."""
-        try:
-            self.buffer += os.read(self.answers, 65536)
-        except BlockingIOError:
+    def __init__(self) -> None:
+        self.orders = mmap.mmap(-1, PAGE)
+        self.answers = mmap.mmap(-1, 17 * PAGE)
+        self.sent = self.received = 0
+
+    @property
+    def busy(self) -> bool:
+        return self.sent != self.received
+
+    def send(self, order: dict[str, Any]) -> None:
+        self.post(self.orders, self.sent + 1, json.dumps(order).encode())
+        self.sent += 1
+
+    def receive(self) -> Any:
+        """The answer once it is there, else None."""
+        text = self.take(self.answers, self.received)
+        if text is None:
             return None
-        if not self.buffer.endswith(b"\n"):
-            return None
-        answer, self.buffer, self.busy = json.loads(self.buffer), b"", False
-        return answer
+        self.received += 1
+        return json.loads(text)
+
+    def work(self) -> None:
+        """Take orders for ever; one that blocks leaves the other executor free."""
+        done = 0
+        while True:
+            text = self.take(self.orders, done)
+            if text is None:
+                time.sleep(POLL_S)
+                continue
+            order = json.loads(text)
+            try:
+                good, out = True, act(order)[:ANSWER]
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                good, out = False, str(error)
+            done += 1
+            self.post(self.answers, done, self.fitting({"id": order["id"], "ok": good, "out": out}))
+
+    def fitting(self, answer: dict[str, Any]) -> bytes:
+        """The answer as JSON, its text shortened until it fits: half a message would be none."""
+        while len(text := json.dumps(answer).encode()) > len(self.answers) - self.HEAD.size:
+            answer["out"] = answer["out"][: len(answer["out"]) * 3 // 4]
+        return text
+
+    def post(self, box: mmap.mmap, number: int, text: bytes) -> None:
+        if len(text) > len(box) - self.HEAD.size:
+            raise OSError("the order is too long")
+        box[self.HEAD.size : self.HEAD.size + len(text)] = text
+        # The number last: who sees it must see the rest.
+        struct.pack_into("=I", box, 8, len(text))
+        struct.pack_into("=Q", box, 0, number)
+
+    def take(self, box: mmap.mmap, seen: int) -> bytes | None:
+        number, length = self.HEAD.unpack_from(box, 0)
+        return bytes(box[self.HEAD.size : self.HEAD.size + length]) if number > seen else None
 
 
-def run_threads(jobs, alloc):
+def run_threads(jobs: list[tuple[Callable[..., None], tuple[Any, ...]]], alloc: Alloc) -> None:
     """What the probes' process does: every job on a thread of its own, for ever."""
     alloc.prepare()
     _thread.stack_size(STACK)
@@ -424,7 +470,7 @@ def run_threads(jobs, alloc):
 class Agent:
     """The main process: a heartbeat, and orders passed on."""
 
-    def __init__(self, config):
+    def __init__(self, config: dict[str, Any]) -> None:
         self.config = config
         self.uart = os.open(config.get("uart", "/dev/ttyS1"), os.O_RDWR | os.O_NOCTTY)
         tty.setraw(self.uart, termios.TCSANOW)
@@ -433,26 +479,26 @@ class Agent:
         self.sequence = 0
         self.outgoing = b""
         self.incoming = b""
-        self.progress = None
-        self.waiting = []
+        self.progress: mmap.mmap | None = None
+        self.waiting: list[dict[str, Any]] = []
         self.memory = mmap.mmap(-1, 16 * SLOT_SIZE + STATS_SIZE)
         self.stats_offset = 16 * SLOT_SIZE
         self.stats_seen = 0
-        self.slots = {}
-        self.orders = {}
+        self.slots: dict[str, Slot] = {}
+        self.orders: dict[str, int] = {}
         self.interval = config.get("probe_interval_s", 0.7)
         self.executors = [Executor(), Executor()]
         self.start_children()
 
-    def start_children(self):
+    def start_children(self) -> None:
         disk = {"path": self.config.get("disk", "/var/tmp/harness-probe"), "create": True}
         alloc = Alloc()
-        probes = {"alloc": alloc, "disk": Direct(disk), "storage": None}
+        probes: dict[str, Any] = {"alloc": alloc, "disk": Direct(disk), "storage": None}
         peers = self.config.get("peers", [])
         if peers:
             probes["net"] = Echo(peers)
         probes["stats"] = Stats(self.memory, self.stats_offset)
-        jobs = [(keep_acting, (executor.inbox, executor.outbox)) for executor in self.executors]
+        jobs: list[tuple[Callable[..., None], tuple[Any, ...]]] = [(executor.work, ()) for executor in self.executors]
         jobs.append((answer_echoes, ()))
         for index, (name, probe) in enumerate(probes.items()):
             self.slots[name] = Slot(self.memory, index)
@@ -463,7 +509,7 @@ class Agent:
         self.slots["fork"] = Slot(self.memory, len(probes))
         child(keep_probing, self.slots["fork"], Fork(), None, self.interval)
 
-    def run(self):
+    def run(self) -> None:
         """Beat for ever."""
         settle_heap()
         protect()
@@ -472,8 +518,9 @@ class Agent:
         due = time.monotonic()
         while True:
             wait = max(0.0, due - time.monotonic())
-            readable = [self.uart] + [executor.answers for executor in self.executors]
-            ready = select.select(readable, [self.uart] if self.outgoing else [], [], wait)
+            if any(executor.busy for executor in self.executors):
+                wait = min(wait, POLL_S)
+            ready = select.select([self.uart], [self.uart] if self.outgoing else [], [], wait)
             self.flush()
             if self.uart in ready[0]:
                 self.listen()
@@ -482,20 +529,20 @@ class Agent:
                 self.beat()
                 due = max(due + INTERVAL_S, time.monotonic())
 
-    def say(self, record):
+    def say(self, record: dict[str, Any]) -> None:
         # Bounded: when nobody reads the UART, old beats are worth nothing.
         if len(self.outgoing) < 262144:
             self.outgoing += frame(record)
         self.flush()
 
-    def flush(self):
+    def flush(self) -> None:
         try:
             while self.outgoing:
                 self.outgoing = self.outgoing[os.write(self.uart, self.outgoing[:1024]) :]
         except BlockingIOError:
             pass
 
-    def beat(self):
+    def beat(self) -> None:
         self.sequence += 1
         now = time.monotonic()
         probes = {name: slot.sample(now, self.interval) for name, slot in self.slots.items() if name != "stats"}
@@ -503,7 +550,7 @@ class Agent:
         self.say(record)
         self.say_stats()
 
-    def say_stats(self):
+    def say_stats(self) -> None:
         sequence, length = struct.unpack_from("=QQ", self.memory, self.stats_offset)
         if sequence == self.stats_seen or sequence & 1:
             return
@@ -512,11 +559,20 @@ class Agent:
             self.stats_seen = sequence
             self.say({"v": json.loads(text)})
 
-    def read_progress(self):
+    def workload_group(self) -> int:
+        """The process group of the workload; raises OSError while there is none: group 0 would be the agent's own."""
+        group = 0
+        if self.progress is not None and self.progress[:8] == PROGRESS_MAGIC:
+            group = PROGRESS.unpack_from(self.progress, 0)[3]
+        if group < 2:
+            raise OSError("the workload has not named its process group")
+        return group
+
+    def read_progress(self) -> list[int] | None:
         """[operations, bytes, workers, finished, failed, alive] of the workload, or None."""
         if self.progress is None:
             return None
-        magic, workers, size, group, _ = PROGRESS.unpack_from(self.progress, 0)
+        magic, workers, size, _, _ = PROGRESS.unpack_from(self.progress, 0)
         if magic != PROGRESS_MAGIC or size < WORKER.size or 64 + workers * size > len(self.progress):
             return None
         totals = [0, 0, workers, 0, 0, 0]
@@ -529,7 +585,7 @@ class Agent:
             totals[5] += bool(pid) and alive(pid)
         return totals
 
-    def listen(self):
+    def listen(self) -> None:
         try:
             self.incoming += os.read(self.uart, 4096)
         except BlockingIOError:
@@ -543,10 +599,10 @@ class Agent:
                 continue
             try:
                 self.command(order)
-            except (OSError, KeyError, TypeError) as error:
-                self.answer(order.get("id"), False, repr(error))
+            except Exception as error:  # an order that makes no sense must not end the heartbeat
+                self.answer(order.get("id") if isinstance(order, dict) else None, False, repr(error))
 
-    def command(self, order):
+    def command(self, order: dict[str, Any]) -> None:
         """ping; progress(path); storage(…); stats(files); hold, resume, kill(); sysrq(key); read(path); stacks()."""
         verb = order["do"]
         if verb == "ping":
@@ -555,10 +611,10 @@ class Agent:
             self.open_progress(order["path"])
             self.answer(order["id"], True, "")
         elif verb in ("storage", "stats"):
-            os.write(self.orders[verb], json.dumps(order).encode())
+            os.write(self.orders[verb], json.dumps(order).encode() + b"\n")
             self.answer(order["id"], True, "")
         elif verb in SIGNALS:
-            os.killpg(PROGRESS.unpack_from(self.progress, 0)[3], SIGNALS[verb])
+            os.killpg(self.workload_group(), SIGNALS[verb])
             self.answer(order["id"], True, "")
         elif verb == "sysrq":
             # Here and not in a child: when memory is gone, a child that was forked needs pages to wake up, this
@@ -568,23 +624,34 @@ class Agent:
         else:
             self.waiting.append(order)
 
-    def open_progress(self, path):
+    def open_progress(self, path: str | None) -> None:
         if path is None:
             self.progress = None
             return
         fd = os.open(path, os.O_RDWR)
-        self.progress = mmap.mmap(fd, os.fstat(fd).st_size)
-        os.close(fd)
+        try:
+            size = os.fstat(fd).st_size
+            if size < 64:
+                raise OSError(f"{path} is too short for a progress file")
+            self.progress = mmap.mmap(fd, size)
+        finally:
+            os.close(fd)
 
-    def collect(self):
+    def collect(self) -> None:
         for executor in self.executors:
             answer = executor.receive() if executor.busy else None
             if answer:
                 self.answer(answer["id"], answer["ok"], answer["out"])
             if self.waiting and not executor.busy:
-                executor.send(self.waiting.pop(0))
+                self.pass_on(executor, self.waiting.pop(0))
 
-    def answer(self, number, ok, out):
+    def pass_on(self, executor: Executor, order: dict[str, Any]) -> None:
+        try:
+            executor.send(order)
+        except OSError as error:
+            self.answer(order["id"], False, str(error))
+
+    def answer(self, number: Any, ok: bool, out: str) -> None:
         while True:
             piece, out = out[:PIECE], out[PIECE:]
             self.say({"id": number, "ok": ok, "out": piece, "more": bool(out)})
@@ -592,7 +659,7 @@ class Agent:
                 return
 
 
-def alive(pid):
+def alive(pid: int) -> bool:
     """Whether a process exists; a zombie counts, since whoever waits for it decides."""
     try:
         os.kill(pid, 0)
@@ -601,7 +668,7 @@ def alive(pid):
     return True
 
 
-def hello():
+def hello() -> dict[str, Any]:
     """What the harness wants to know once."""
     with open("/proc/meminfo") as meminfo:
         memory = int(meminfo.readline().split()[1])
@@ -614,7 +681,7 @@ def hello():
     }
 
 
-def main():
+def main() -> None:
     """Run the agent with the configuration file named on the command line."""
     with open(sys.argv[1]) as file:
         config = json.load(file)

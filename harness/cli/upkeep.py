@@ -40,13 +40,14 @@ def doctor(quick: bool, **given: str | None) -> int:
 
 
 @click.command()
+@click.option("--refresh", is_flag=True, help="build the image and the kernel again, from the archive's newest packages")
 @harness_options("state", "cache", "uri", "accel", "mirror")
-def prepare(**given: str | None) -> None:
+def prepare(refresh: bool, **given: str | None) -> None:
     """Build what trials need, guest image, kernels and module variants; what is there already is kept."""
     from harness.targets.machines import prepare as prepare_machines
 
     with Bars(Console()) as progress:
-        prepare_machines(resolve_options(given).settings, progress)
+        prepare_machines(resolve_options(given).settings, progress, refresh=refresh)
 
 
 @click.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from pathlib import Path
 from typing import BinaryIO
@@ -43,7 +42,7 @@ class BoundedFile:
         if not self._in_head:
             if self._old.exists():
                 self._dropped += self._old.stat().st_size
-            os.replace(self._new, self._old)
+            self._new.replace(self._old)
         self._in_head = False
         self._file = self._new.open("wb", buffering=0)
         self._room = self._part_limit

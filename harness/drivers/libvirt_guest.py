@@ -24,9 +24,7 @@ KEY_CODES = dict(zip("qwertyuiop", range(16, 26), strict=True))
 KEY_CODES |= dict(zip("asdfghjkl", range(30, 39), strict=True))
 KEY_CODES |= dict(zip("zxcvbnm", range(44, 51), strict=True))
 
-_TEMPLATES = Environment(
-    loader=PackageLoader("harness.drivers", "."), autoescape=True, undefined=StrictUndefined
-)
+_TEMPLATES = Environment(loader=PackageLoader("harness.drivers", "."), autoescape=True, undefined=StrictUndefined)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

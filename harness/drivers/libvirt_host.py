@@ -37,9 +37,7 @@ def libvirt_module() -> Any:
     try:
         import libvirt
     except ImportError as error:
-        raise HostEnvironmentError(
-            f"libvirt-python cannot be loaded ({error})", remedy="run `make setup`"
-        ) from error
+        raise HostEnvironmentError(f"libvirt-python cannot be loaded ({error})", remedy="run `make setup`") from error
     with _loop_lock:
         if not _loop_running:
             libvirt.virEventRegisterDefaultImpl()

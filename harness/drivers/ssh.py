@@ -60,9 +60,7 @@ class FabricShell:
 
         def work(connection: Any) -> Completed:
             result = connection.run(text, hide=True, warn=True, in_stream=False)
-            return Completed(
-                command=text, exit_code=result.exited, stdout=result.stdout, stderr=result.stderr
-            )
+            return Completed(command=text, exit_code=result.exited, stdout=result.stdout, stderr=result.stderr)
 
         completed = self._within(deadline, text, work)
         if check and completed.exit_code != 0:
@@ -114,10 +112,10 @@ class FabricShell:
         thread = threading.Thread(target=body, name=f"ssh {self.address.host}", daemon=True)
         thread.start()
         thread.join(deadline.remaining)
+        still_running = thread.is_alive()  # asked first: from "no" on, one of the two lists has something in it
         if outcome:
             self._give_back(connection)
             return outcome[0]
-        still_running = thread.is_alive()
         _cut(connection)
         if still_running:
             raise DeadlineExceeded(host=self.address.host, command=what, problem="no answer in time")

@@ -80,5 +80,3 @@ class Wire:
             self._thread.join(timeout=2.0)
         with contextlib.suppress(OSError):
             self.path.unlink()
-
-

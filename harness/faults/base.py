@@ -10,8 +10,13 @@ from harness.targets.target import Site
 class Fault(Protocol):
     """Injected `at_s` seconds after the load began; healed `heal_after_s` later, or never if that is None."""
 
-    at_s: float
-    heal_after_s: float | None
+    @property
+    def at_s(self) -> float:
+        """Seconds after the load began."""
+
+    @property
+    def heal_after_s(self) -> float | None:
+        """Seconds after the injection, or None: never."""
 
     def describe(self) -> str:
         """What is done to whom, in a few words."""

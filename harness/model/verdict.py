@@ -23,9 +23,7 @@ class VerdictKind(StrEnum):
     INCONCLUSIVE = "INCONCLUSIVE"
 
 
-HANGS = frozenset(
-    {VerdictKind.STALLED, VerdictKind.LIVELOCKED, VerdictKind.DEADLOCKED, VerdictKind.LOCKED_UP}
-)
+HANGS = frozenset({VerdictKind.STALLED, VerdictKind.LIVELOCKED, VerdictKind.DEADLOCKED, VerdictKind.LOCKED_UP})
 
 # The word that `@pytest.mark.reproduces(...)` and `harness run --expect` take for each kind.
 REPRODUCIBLE = {

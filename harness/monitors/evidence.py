@@ -7,7 +7,6 @@ arrives, so it needs no working memory, disk or network on the host.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -62,7 +61,7 @@ class ConsoleTap:
                 break
             if not printed and first.passed:
                 break
-            time.sleep(0.05)
+            self._clock.sleep(0.05)
         with self._lock:
             self._open = False
             return bytes(self._buffer)

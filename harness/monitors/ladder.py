@@ -12,7 +12,6 @@ from typing import Any
 
 from harness.drivers.protocols import Shell
 from harness.model.clock import Clock, Deadline
-from harness.model.errors import ShellError
 from harness.model.history import Kind, Rung
 from harness.monitors.recorder import Recorder
 from harness.targets.target import Target
@@ -33,7 +32,6 @@ class AgentRungs:
         self._last_beat: float | None = None
         self._gap = 0.0
         self._ladder_due = 0.0
-        self.uses_own_net = True
 
     def on_record(self, record: dict[str, Any]) -> None:
         """Take one record in; called on the thread of the UART."""
@@ -121,8 +119,8 @@ class BackgroundProbe:
             try:
                 self._sample()
                 self._detail = ""
-            except (ShellError, OSError) as error:
-                self._detail = str(error).splitlines()[0]
+            except Exception as error:  # a probe that ends without a word would look blocked for ever
+                self._detail = (str(error) or repr(error)).splitlines()[0]
             self._latency = self._clock.monotonic() - begun
             self._started = None
             self._stop.wait(max(0.2, self._period_s - self._latency))
@@ -172,14 +170,10 @@ class HostMonitor:
     def __init__(self, target: Target, agent: AgentRungs, recorder: Recorder, clock: Clock) -> None:
         self._target, self._agent, self._recorder = target, agent, recorder
         self._probes = {
-            Rung.SHELL: BackgroundProbe(
-                shell_sample(target.probe_shell), SHELL_PERIOD_S, clock, f"shell {target.name}"
-            )
+            Rung.SHELL: BackgroundProbe(shell_sample(target.probe_shell), SHELL_PERIOD_S, clock, f"shell {target.name}")
         }
         if not target.peers:
-            self._probes[Rung.NET] = BackgroundProbe(
-                echo_sample(target.echo), PERIOD_S, clock, f"echo {target.name}"
-            )
+            self._probes[Rung.NET] = BackgroundProbe(echo_sample(target.echo), PERIOD_S, clock, f"echo {target.name}")
 
     def start(self) -> None:
         """Begin to sample."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
 from harness.model.verdict import REPRODUCIBLE
 from harness.plugin.features import FEATURES
+
+PLUGIN = "harness.plugin"
 
 FORMS = {
     "topology": "topology(name, *, modules={role: [...]}, memory={role: '256M'}, kernel={role: ...})",
@@ -26,8 +31,10 @@ def register(config: pytest.Config) -> None:
 
 
 def runs_trial(item: pytest.Item) -> bool:
-    """Whether `item` asks for the fixture `trial`."""
-    return "trial" in getattr(item, "fixturenames", ())
+    """Whether `item` asks for the fixture `trial` of this plugin, and not for somebody else's of that name."""
+    info = getattr(item, "_fixtureinfo", None)
+    definitions: Sequence[Any] = info.name2fixturedefs.get("trial", ()) if info is not None else ()
+    return bool(definitions) and definitions[-1].func.__module__ == PLUGIN
 
 
 def is_case(item: pytest.Item) -> bool:

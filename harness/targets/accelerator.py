@@ -37,7 +37,7 @@ class ProbeResult:
 
 
 def find_accelerator(settings: Settings, kernel: Kernel, progress: Progress) -> str:
-    """"kvm" or "tcg": what was asked for, or what works; the answer is remembered until this machine boots again."""
+    """ "kvm" or "tcg": what was asked for, or what works; the answer is remembered until this machine boots again."""
     if settings.accelerator != "auto":
         return settings.accelerator
     if not os.access(KVM_DEVICE, os.R_OK | os.W_OK):

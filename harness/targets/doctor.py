@@ -175,7 +175,7 @@ def _namespaces(here: Surroundings) -> Iterator[Check]:
         status, text = here.output("unshare", "--user", "--map-root-user", "--map-auto", "true")
     user = getpass.getuser()
     remedy = (
-        f"apt-get install uidmap; sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}; "
+        f"sudo apt-get install uidmap; sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}; "
         "sudo sysctl kernel.unprivileged_userns_clone=1"
     )
     detail = "one with many users can be made" if status == 0 else f"{_first(text)}; only root can build the image"
@@ -265,7 +265,7 @@ def _kvm_remedy(problem: str) -> str:
         return f"sudo usermod -aG kvm {getpass.getuser()}, and log in again"
     if problem:
         return "turn on virtualization in the firmware or nesting in the hypervisor above; load kvm_intel or kvm_amd"
-    return "none from here: it is up to the hypervisor above this machine, or to its firmware"
+    return "that is up to the hypervisor above this machine, or to its firmware"
 
 
 def _refused(name: str, error: HarnessError, remedy: str = "") -> Check:

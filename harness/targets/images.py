@@ -107,12 +107,12 @@ def check_image(path: Path) -> None:
             magic = file.read(4)
     except OSError as error:
         problem = f"image {path} cannot be read: {error.strerror}"
-        raise HostEnvironmentError(problem, remedy="build it with `harness image build`") from error
+        raise HostEnvironmentError(problem, remedy="build it with `harness prepare`") from error
     if magic != b"QFI\xfb":
         raise UsageError(f"image {path} is no qcow2 image (it begins with {magic!r})")
     if (path.parent / MANIFEST).exists() and (damages := find_damage(path.parent)):
         problem = f"image damaged: {damages[0]}"
-        raise HostEnvironmentError(problem, remedy="build it again with `harness image build --refresh`")
+        raise HostEnvironmentError(problem, remedy="build it again with `harness prepare --refresh`")
 
 
 def _image_of(entry: Path, recipe: Path) -> Image:

@@ -53,10 +53,10 @@ def machines_for(settings: Settings, hosts: Iterable[Host], progress: Progress) 
     return machines
 
 
-def prepare(settings: Settings, progress: Progress) -> None:
-    """Build all that the shipped cases need."""
-    kernel = fetch_kernel(settings, DEFAULT_KERNEL, progress)
-    build_image(settings, vm_images() / IMAGE_RECIPE, progress)
+def prepare(settings: Settings, progress: Progress, *, refresh: bool = False) -> None:
+    """Build all that the shipped cases need; with `refresh` from the archive's newest packages."""
+    kernel = fetch_kernel(settings, DEFAULT_KERNEL, progress, refresh=refresh)
+    build_image(settings, vm_images() / IMAGE_RECIPE, progress, refresh=refresh)
     for name in variant_names():
         build_variant(settings, kernel, name, progress)
     find_accelerator(settings, kernel, progress)

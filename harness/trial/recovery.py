@@ -30,6 +30,7 @@ def probe_recovery(target: Target, watch: Watch, recorder: Recorder, clock: Cloc
             Kind.RECOVERY,
             target.name,
             step=step,
+            done=not refused,
             recovered=recovered,
             after_s=round(clock.monotonic() - begun, 1),
             detail=refused or ", ".join(watch.blocked(recorder.now, BLOCKED_S)),

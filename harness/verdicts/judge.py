@@ -10,7 +10,7 @@ from harness.model.opinion import State
 from harness.model.verdict import Stall, Verdict, VerdictKind
 from harness.verdicts.pace import Pace
 from harness.verdicts.policy import Policy
-from harness.verdicts.watch import Stop, Watch
+from harness.verdicts.watch import LOAD, Stop, Watch
 
 
 class _Case:
@@ -32,8 +32,8 @@ class _Case:
 
     def _take(self, event: Event) -> None:
         opinion = self.watch.feed(event)
-        if self.watch.phase == "load":
-            self.loaded = True
+        self.loaded = self.loaded or self.watch.phase == LOAD
+        if self.watch.phase == LOAD or event.kind is Kind.BASELINE:
             self.pace.feed(event)
         if opinion.state is State.SILENT and self.silent is None:
             self.silent = (opinion.since_s, event.t, opinion.why)
@@ -44,10 +44,11 @@ class _Case:
         elif event.kind is Kind.INFRA:
             self.infra.append(event)
         elif event.kind is Kind.RECOVERY:
-            self.recovery[str(event.data["step"])] = bool(event.data["recovered"])
+            if event.data.get("done", True):
+                self.recovery[str(event.data["step"])] = bool(event.data["recovered"])
         elif event.kind is Kind.LIMIT:
             self.limit = float(event.data["seconds"])
-        elif event.kind is Kind.PHASE and event.data == {"name": "load", "state": "end"}:
+        elif event.kind is Kind.PHASE and event.data == {"name": LOAD, "state": "end"}:
             self.ended = True
 
     @property
@@ -163,7 +164,7 @@ def _stopped(case: _Case) -> Verdict | None:
         return None
     if "hold" not in case.recovery:
         return _inconclusive(
-            case, f"progress stopped at {stop.onset_s:.1f} s, but the trial was cut short before the recovery probe"
+            case, f"progress stopped at {stop.onset_s:.1f} s, but there was no recovery probe that could have told why"
         )
     if case.recovery["hold"]:
         return _hung(
@@ -237,7 +238,7 @@ def _ended_well(case: _Case, complete: bool) -> Verdict:
         )
     if complete:
         return Verdict(kind=VerdictKind.SURVIVED, summary="every worker completed its passes")
-    if case.policy.endless:
+    if case.policy.endless and case.limit is not None:
         return Verdict(kind=VerdictKind.SURVIVED, summary="the workload ran its time without a stop")
     limit = f" of {case.limit:.0f} s" if case.limit is not None else ""
     return _inconclusive(case, f"the workload still made progress when its time{limit} was over; give it more")

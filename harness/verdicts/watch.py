@@ -10,9 +10,9 @@ from harness.model.history import Event, Kind, Rung
 from harness.model.opinion import Opinion, State
 from harness.verdicts.policy import Policy
 
-# Phases in which the harness itself disturbs the host: it prints long dumps, holds and kills the workload.
-DISTURBING = frozenset({"evidence", "recovery", "teardown"})
+LOAD = "load"  # in every other phase the harness itself disturbs the host, or the load does not run
 BLOCKED_S = 1.0  # a probe that is under way for less is nothing to speak of
+DEAF_S = 2.0  # every host's rungs come once a second; when nothing at all comes for so long, nobody was listening
 CORROBORATING = (Rung.STORAGE, Rung.ALLOC, Rung.FORK, Rung.DISK, Rung.NET, Rung.SHELL)
 
 
@@ -24,6 +24,7 @@ class Stop:
     certain_s: float
     blocked: tuple[str, ...]
     alive: tuple[str, ...]
+    why: str
     ended_s: float | None = None
 
 
@@ -61,9 +62,9 @@ class Watch:
         self.stops: list[Stop] = []
         self.opinion = Opinion(State.IDLE, 0.0, "no workload yet")
         self.phase = ""
-        self._loaded = False
         self._loaded_s = 0.0
         self._ended: Opinion | None = None
+        self._heard_s = 0.0
 
     @property
     def open_stop(self) -> Stop | None:
@@ -72,6 +73,9 @@ class Watch:
 
     def feed(self, event: Event) -> Opinion:
         """Take one event in; returns the opinion after it."""
+        if event.t - self._heard_s > DEAF_S:
+            self._forgive(event.t - self._heard_s, event.t)
+        self._heard_s = max(self._heard_s, event.t)
         handler = {
             Kind.PHASE: self._phase,
             Kind.RUNG: self._rung,
@@ -82,7 +86,7 @@ class Watch:
         }.get(event.kind)
         if handler is not None:
             handler(event)
-        if self.phase not in DISTURBING and self._loaded:
+        if self.phase == LOAD:
             self._judge(event.t)
         return self.opinion
 
@@ -91,8 +95,7 @@ class Watch:
             self.phase = str(event.data.get("name", ""))
         elif self.phase == event.data.get("name"):
             self.phase = ""
-        if self.phase == "load":
-            self._loaded = True
+        if self.phase == LOAD:
             self._loaded_s = event.t
             for host in self.hosts.values():
                 host.moved_s = max(host.moved_s, event.t)
@@ -101,8 +104,12 @@ class Watch:
         title = f"{event.host}: {event.data.get('title', '')}"
         if event.data.get("kind") in CRASHES:
             self._ended = Opinion(State.CRASHED, event.t, title)
-        elif event.data.get("kind") == FindingKind.OOM_KILL and event.data.get("task") in self.policy.mortal:
+        elif self._is_mortal(event) and self.open_stop is None:
+            # What dies of a stop is not its cause, and must not keep the recovery probe from telling what was.
             self._ended = self._ended or Opinion(State.KILLED, event.t, title)
+
+    def _is_mortal(self, event: Event) -> bool:
+        return event.data.get("kind") == FindingKind.OOM_KILL and event.data.get("task") in self.policy.mortal
 
     def _host(self, name: str) -> HostView:
         return self.hosts.setdefault(name, HostView())
@@ -112,6 +119,8 @@ class Watch:
         if rung == Rung.VCPU:
             power = str(event.data.get("detail", ""))
             if power != host.power:
+                if host.power == "paused":
+                    host.moved_s = max(host.moved_s, event.t)
                 host.power, host.power_s = power, event.t
         host.rungs[rung], host.seen[rung] = dict(event.data), event.t
 
@@ -126,24 +135,26 @@ class Watch:
 
     def _end_stop(self, now: float) -> None:
         stop = self.open_stop
-        if stop is not None and self.phase not in DISTURBING:
+        if stop is not None and self.phase == LOAD:
             stop.ended_s = now
 
     def _heartbeat(self, event: Event) -> None:
         self._host(event.host).beat_s = event.t
 
     def _lag(self, event: Event) -> None:
+        self._forgive(float(event.data["seconds"]), event.t)
+
+    def _forgive(self, lag: float, now: float) -> None:
         # Nobody was listening: what was not heard in that time may well have been said.
-        lag = float(event.data["seconds"])
-        self._loaded_s += lag
+        self._loaded_s = min(now, self._loaded_s + lag)
         for host in self.hosts.values():
-            host.moved_s += lag
+            host.moved_s = min(now, host.moved_s + lag)
             if host.beat_s is not None:
-                host.beat_s += lag
+                host.beat_s = min(now, host.beat_s + lag)
 
     def _judge(self, now: float) -> None:
         self.opinion = (
-            self._ended or self._power_opinion(now) or self._silence_opinion(now) or self._progress_opinion(now) or self.opinion
+            self._ended or self._power_opinion(now) or self._silence_opinion(now) or self._progress_opinion(now)
         )
 
     def _power_opinion(self, now: float) -> Opinion | None:
@@ -164,15 +175,21 @@ class Watch:
                 return Opinion(State.SILENT, host.beat_s, f"{name}: no heartbeat for {silence:.1f} s")
         return None
 
-    def _progress_opinion(self, now: float) -> Opinion | None:
+    def _progress_opinion(self, now: float) -> Opinion:
         working = {name: host for name, host in self.hosts.items() if host.workers}
         if working and all(host.finished + host.failed >= host.workers for host in working.values()):
             return Opinion(State.FINISHED, now, "every worker has come to its end")
+        if (stop := self.open_stop) is not None:
+            return Opinion(State.STOPPED, stop.onset_s, stop.why)
+        paused = next((name for name, host in working.items() if host.power == "paused"), None)
+        if paused is not None:
+            return Opinion(State.SUSPECT, working[paused].power_s, f"{paused} is paused by its hypervisor")
+        return self._pace_opinion(working, now)
+
+    def _pace_opinion(self, working: dict[str, HostView], now: float) -> Opinion:
         # A workload that has not begun to report may have been caught before its first page; it gets more time.
         last = max((host.moved_s for host in working.values()), default=self._loaded_s)
         flat = now - last if working else (now - last) / 2
-        if self.open_stop is not None:
-            return self.opinion
         if flat < self.policy.stop_s / 2:
             return Opinion(State.RUNNING, last, "progress")
         blocked = self.blocked(now, self.policy.stop_s / 2)
@@ -183,7 +200,7 @@ class Watch:
         return Opinion(State.SUSPECT, last, f"no progress for {flat:.1f} s")
 
     def _stop(self, onset: float, now: float, why: str) -> Opinion:
-        self.stops.append(Stop(onset, now, self.blocked(now, BLOCKED_S), self.answering(now)))
+        self.stops.append(Stop(onset, now, self.blocked(now, BLOCKED_S), self.answering(now), why))
         return Opinion(State.STOPPED, onset, why)
 
     def blocked(self, now: float, at_least: float) -> tuple[str, ...]:

@@ -28,9 +28,7 @@ _OWNER = re.compile(
 )
 _BY_TASK = re.compile(r"(?:Read|Write|Free) .{0,80}by task (?P<task>[^\n]{1,64})/(?P<pid>\d{1,9})")
 _ACQUIRES = re.compile(r".{0,200}, at: (?:\[<[0-9a-f]{4,20}>\] )?(?P<function>[A-Za-z_][\w.]{0,127})\+0x")
-_END = re.compile(
-    r"-{2,12}\[ (?:end trace|end Kernel panic|cut here)|Showing all locks held|sysrq: |Rebooting in \d"
-)
+_END = re.compile(r"-{2,12}\[ (?:end trace|end Kernel panic|cut here)|Showing all locks held|sysrq: |Rebooting in \d")
 _USER_MODE = re.compile(r"(?:RIP: 0033:|RIP: 002b:|RIP: 0023:)|--- interrupt: c00")
 _NEXT_TRACE = re.compile(
     r"NMI backtrace for cpu|Sending NMI|Task dump for CPU|task:\S|rcu: (?:RCU grace-period kthread|Stack dump)"

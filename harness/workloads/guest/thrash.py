@@ -9,11 +9,17 @@ gives; the agent locks it in memory.
 usage: thrash.py PROGRESS WORKERS BYTES_EACH PASSES
 """
 
+from __future__ import annotations
+
 import mmap
 import os
 import struct
 import sys
 import time
+
+TYPE_CHECKING = False  # what type checkers take for true; nothing is imported for it on the host
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HEADER = struct.Struct("=8sIIII")
 MAGIC = b"HRNSPRG1"
@@ -25,7 +31,7 @@ PAGE = mmap.PAGESIZE
 RUNNING, FINISHED, FAILED = 1, 2, 3
 
 
-def fill(area, pages, worker, report):
+def fill(area: mmap.mmap, pages: int, worker: int, report: Callable[[], None]) -> None:
     """Write every page; reading untouched anonymous memory would map the zero page and swap nothing."""
     noise = os.urandom(PAGE)  # so that zswap, where it is on, cannot shrink a page to nothing
     for page in range(pages):
@@ -34,21 +40,21 @@ def fill(area, pages, worker, report):
         report()
 
 
-def check(area, pages, worker, report):
+def check(area: mmap.mmap, pages: int, worker: int, report: Callable[[], None]) -> None:
     """Read every page, and compare its stamp."""
     for page in range(pages):
         if STAMP.unpack_from(area, page * PAGE) != (worker, page):
-            raise ValueError("worker %d: page %d came back wrong" % (worker, page))
+            raise ValueError(f"page {page} came back wrong")
         report()
 
 
-def work(shared, worker, size, passes):
+def work(shared: mmap.mmap, worker: int, size: int, passes: int) -> bool:
     """One process: fill, then `passes` reads."""
     pages = size // PAGE
     offset = 64 + worker * SLOT
     count = 0
 
-    def report():
+    def report() -> None:
         nonlocal count
         count += 1
         COUNTS.pack_into(shared, offset, count, count * PAGE)
@@ -56,20 +62,20 @@ def work(shared, worker, size, passes):
     with open("/proc/self/comm", "w") as name:
         name.write("thrash")  # so that the OOM killer's line names the workload
     WORKER.pack_into(shared, offset, 0, 0, RUNNING, os.getpid())
-    area = mmap.mmap(-1, pages * PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     state = FAILED
     try:
+        area = mmap.mmap(-1, pages * PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         fill(area, pages, worker, report)
         for _ in range(passes):
             check(area, pages, worker, report)
         state = FINISHED
-    except ValueError as error:
-        print(error, flush=True)
+    except Exception as error:  # whatever it is: a worker that just vanished would look like one that hangs
+        print(f"worker {worker}: {error!r}", flush=True)
     WORKER.pack_into(shared, offset, count, count * PAGE, state, os.getpid())
     return state == FINISHED
 
 
-def main():
+def main() -> int:
     """Start the workers and wait for them; exit code 0 if every one finished its passes."""
     path, workers, size, passes = sys.argv[1], *(int(word) for word in sys.argv[2:5])
     with open(path, "r+b") as file:

@@ -1,0 +1,56 @@
+"""A plain disk: the host's own root disk as the storage under test, for cases that need storage that is not at fault."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from harness.model.errors import InfraError
+from harness.model.topology import MIB
+from harness.storage.base import StorageProbe
+from harness.targets.target import Site
+
+FILE = "/var/tmp/harness-storage"
+PAGE = 4096
+BASELINE_MIB = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainDisk:
+    """A file on the root file system of the role `host`, written past the page cache."""
+
+    host: str = "client"
+
+    def describe(self) -> str:
+        """See `Storage.describe`."""
+        return f"plain disk of {self.host}"
+
+    @property
+    def mortal(self) -> tuple[str, ...]:
+        """See `Storage.mortal`."""
+        return ()
+
+    def set_up(self, site: Site) -> StorageProbe:
+        """See `Storage.set_up`."""
+        target = site.role(self.host)
+        target.shell.run("truncate -s %s %s", BASELINE_MIB * MIB, FILE, deadline=site.deadline(10))
+        return StorageProbe(
+            host=target.name,
+            spec={"path": FILE, "offset": 0, "write": True},
+            counters={"vda": "/sys/block/vda/stat"},
+            evidence=("/proc/meminfo", "/proc/vmstat", "/sys/block/vda/stat", "/sys/block/vda/inflight"),
+        )
+
+    def baseline(self, site: Site) -> float:
+        """See `Storage.baseline`."""
+        target = site.role(self.host)
+        command = f"dd if=/dev/zero of={FILE} bs=1M count={BASELINE_MIB} oflag=direct conv=notrunc 2>&1"
+        text = target.shell.run(command, deadline=site.deadline(30)).stdout
+        found = re.search(r"copied, ([0-9.]+) s", text)
+        if found is None or not float(found[1]):
+            raise InfraError(f"{target.name}: dd on {FILE} gave no figure: {text.strip()[-200:]}")
+        return BASELINE_MIB * MIB / PAGE / float(found[1])
+
+    def tear_down(self, site: Site) -> None:
+        """See `Storage.tear_down`."""
+        site.role(self.host).shell.run("rm -f %s", FILE, deadline=site.deadline(10))

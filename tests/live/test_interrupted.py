@@ -1,0 +1,92 @@
+"""The harness killed or interrupted in mid-trial: what is left, and what the next start does about it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.model.settings import Settings
+from harness.results.store import RunStore
+from harness.targets.state import StateDir
+from harness.trial.run import clean
+
+ROOT = Path(__file__).resolve().parents[2]
+CASE = Path(__file__).parent / "cases" / "case_quiet.py"
+START_S = 300.0
+
+
+@pytest.fixture
+def harness_run(settings: Settings, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """`harness run` of a case that goes on for minutes."""
+    command = [sys.executable, "-m", "harness.cli", "run", str(CASE), "--inventory", str(ROOT / "inventories/local.toml")]
+    command += ["--state", str(settings.state), "--results", str(settings.results), "--cache", str(settings.cache)]
+    with (tmp_path / "output").open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    yield process
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+    clean(StateDir(settings.state))
+
+
+def _await_phase(settings: Settings, process: subprocess.Popen[bytes], name: str) -> RunStore:
+    """Wait until the trial is in a phase."""
+    wanted = f'"name":"{name}","state":"begin"'
+    end = time.monotonic() + START_S
+    while time.monotonic() < end:
+        assert process.poll() is None, "the harness ended before it was to be killed"
+        for history in settings.results.glob("*/trials/*/history.jsonl"):
+            if wanted in history.read_text():
+                return RunStore.open(history.parents[2])
+        time.sleep(0.1)
+    pytest.fail(f"no phase {name} within {START_S:.0f} s")
+
+
+def _guests(state: Path) -> list[int]:
+    """Processes of guests and switches below a state folder."""
+    return [
+        process.pid
+        for process in psutil.process_iter(["name", "cmdline", "status"])
+        if process.info["name"].startswith(("qemu-system", "vde_switch"))
+        and process.info["status"] != psutil.STATUS_ZOMBIE
+        and any(f"{state}/" in word for word in process.info["cmdline"] or ())
+    ]
+
+
+@pytest.mark.parametrize("phase", ["boot", "load"])
+def test_kill_9_leaves_nothing_that_the_next_start_does_not_find(
+    harness_run: subprocess.Popen[bytes], settings: Settings, phase: str
+) -> None:
+    store = _await_phase(settings, harness_run, phase)
+    time.sleep(1.0)
+    os.kill(harness_run.pid, signal.SIGKILL)
+    harness_run.wait()
+    if phase == "load":
+        assert _guests(settings.state), "the guest outlives the harness, or this test shows nothing"
+    (trial,) = store.trials()
+    assert trial.read_history(), "the history is readable up to that moment"
+    assert trial.read_verdict() is None
+
+    with StateDir(settings.state).open_run() as living:
+        assert clean(StateDir(settings.state))
+        assert living.path.is_dir(), "a live run is not touched"
+    assert not _guests(settings.state)
+    assert not StateDir(settings.state).runs()
+
+
+def test_ctrl_c_leaves_nothing(harness_run: subprocess.Popen[bytes], settings: Settings) -> None:
+    _await_phase(settings, harness_run, "load")
+    os.kill(harness_run.pid, signal.SIGINT)
+    assert harness_run.wait(timeout=120) == 130
+    assert not _guests(settings.state)
+    assert not StateDir(settings.state).runs()

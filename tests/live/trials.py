@@ -1,0 +1,42 @@
+"""Small trials for the live tests: a load that does not swap, on one guest, with whatever is done to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.faults.base import Fault
+from harness.model.topology import MIB, Host, Topology
+from harness.storage.disk import PlainDisk
+from harness.trial import Plan
+from harness.verdicts.policy import Policy
+from harness.workloads.thrash import SwapThrash
+
+ENDLESS_PASSES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndlessThrash(SwapThrash):
+    """A fifth of the memory, touched again and again until its time is over."""
+
+    processes_per_cpu: int = 2
+    ram_ratio: float = 0.2
+    passes: int = ENDLESS_PASSES
+    limit_s: float = 40.0
+
+
+def one_guest(*, memory: int = 256 * MIB, cmdline: str = "") -> Topology:
+    """One guest in the role `client`."""
+    host = Host(name="client", memory=memory, cpus=2, cmdline=cmdline)
+    return Topology(name="one", hosts=(host,), roles={"client": "client"})
+
+
+def quiet_plan(name: str, *faults: Fault, limit_s: float = 40.0, topology: Topology | None = None) -> Plan:
+    """A trial that survives unless something is done to it."""
+    return Plan(
+        name=name,
+        topology=topology or one_guest(),
+        storage=PlainDisk(),
+        workload=EndlessThrash(limit_s=limit_s),
+        faults=faults,
+        policy=Policy(endless=True),
+    )
