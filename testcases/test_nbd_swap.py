@@ -20,16 +20,16 @@ SWAP = NbdSwap(client="client", server="server", ratio=5.0)
 LOAD = SwapThrash(host="client", processes_per_cpu=8, ram_ratio=4.0, passes=1)
 
 
-@pytest.mark.topology("nbd-remote")
-def test_stock(trial: Trial) -> None:
-    """The distribution's kernel, the server on another host: survives."""
-    trial.run(storage=SWAP, workload=LOAD)
-
-
 @pytest.mark.reproduces("deadlock")
 @pytest.mark.topology("nbd-remote", modules={"client": ["nbd-no-memalloc"]})
 def test_patch_undone(trial: Trial) -> None:
     """The same with nbd.ko rebuilt without the memalloc protections: deadlocks."""
+    trial.run(storage=SWAP, workload=LOAD)
+
+
+@pytest.mark.topology("nbd-remote")
+def test_stock(trial: Trial) -> None:
+    """The distribution's kernel, the server on another host: survives."""
     trial.run(storage=SWAP, workload=LOAD)
 
 

@@ -284,6 +284,24 @@ def answer_echoes() -> None:
             time.sleep(0.1)
 
 
+def answer_calls() -> None:
+    """Send every byte of a TCP connection back, one connection at a time; never returns."""
+    server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    server.bind(("0.0.0.0", ECHO_PORT))
+    server.listen(4)
+    while True:
+        try:
+            caller, _ = server.accept()
+            data = caller.recv(64)
+            while data:
+                caller.sendall(data)
+                data = caller.recv(64)
+            caller.close()
+        except OSError:
+            time.sleep(0.1)
+
+
 class Stats:
     """Reads counters into shared memory; reading /proc/vmstat allocates, so the main process must not."""
 
@@ -369,15 +387,50 @@ def take_order(probe: Any, order: dict[str, Any], slot: Slot) -> Any:
 def act(order: dict[str, Any]) -> str:
     """Do one late action; returns text."""
     verb = order["do"]
+    if verb == "open":
+        return "".join(f"{path}: {problem}\n" for path in order["paths"] if (problem := keep_open(path)))
     if verb == "read":
-        fd = os.open(order["path"], os.O_RDONLY)
-        try:
-            return os.pread(fd, order.get("limit", 65536), 0).decode("utf-8", "replace")
-        finally:
-            os.close(fd)
+        return read_file(order["path"])
     if verb == "stacks":
         return "".join(stack_of(pid) for pid in os.listdir("/proc") if pid.isdigit())
     raise ValueError("unknown verb " + verb)
+
+
+# Files opened, and read once, before the pressure: the kernel keeps a file's buffer as long as it is open (seq_file),
+# so that reading it again takes no memory.
+KEPT: dict[str, int] = {}
+
+
+def keep_open(path: str) -> str:
+    """Open a file for later; returns what is wrong with it, or nothing."""
+    try:
+        KEPT[path] = os.open(path, os.O_RDONLY)
+        read_whole(KEPT[path], ANSWER)
+    except OSError as error:
+        return str(error)
+    return ""
+
+
+def read_file(path: str) -> str:
+    """The beginning of a file, through the descriptor that was kept if there is one."""
+    kept = KEPT.get(path)
+    fd = os.open(path, os.O_RDONLY) if kept is None else kept
+    try:
+        if kept is not None:
+            os.lseek(fd, 0, os.SEEK_SET)
+        return read_whole(fd, ANSWER).decode("utf-8", "replace")
+    finally:
+        if kept is None:
+            os.close(fd)
+
+
+def read_whole(fd: int, limit: int) -> bytes:
+    """At most `limit` bytes of a file; one of /proc may give no more than a page at a time."""
+    parts = []
+    while limit and (part := os.read(fd, limit)):
+        parts.append(part)
+        limit -= len(part)
+    return b"".join(parts)
 
 
 def stack_of(pid: str) -> str:
@@ -499,7 +552,7 @@ class Agent:
             probes["net"] = Echo(peers)
         probes["stats"] = Stats(self.memory, self.stats_offset)
         jobs: list[tuple[Callable[..., None], tuple[Any, ...]]] = [(executor.work, ()) for executor in self.executors]
-        jobs.append((answer_echoes, ()))
+        jobs += [(answer_echoes, ()), (answer_calls, ())]
         for index, (name, probe) in enumerate(probes.items()):
             self.slots[name] = Slot(self.memory, index)
             inbox, self.orders[name] = os.pipe()
@@ -603,7 +656,7 @@ class Agent:
                 self.answer(order.get("id") if isinstance(order, dict) else None, False, repr(error))
 
     def command(self, order: dict[str, Any]) -> None:
-        """ping; progress(path); storage(…); stats(files); hold, resume, kill(); sysrq(key); read(path); stacks()."""
+        """ping; progress(path); storage(…); stats(files); hold, resume, kill(); sysrq(key); open(paths); read(path); stacks()."""
         verb = order["do"]
         if verb == "ping":
             self.answer(order["id"], True, "")

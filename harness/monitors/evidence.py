@@ -106,8 +106,8 @@ class Collector:
         except HarnessError as error:
             self._note("registers", None, str(error))
 
-    def files(self, paths: Sequence[str], label: str = "") -> None:
-        """Read files of the host through the agent; one that blocks is left, two end it."""
+    def files(self, paths: Sequence[str], label: str = "") -> bool:
+        """Read files of the host through the agent; one that blocks is left, two end it. Whether none did."""
         refused = 0
         for path in paths:
             name = label + path.strip("/").replace("/", "-")
@@ -118,9 +118,10 @@ class Collector:
                 self._note(name, None, str(error).splitlines()[0])
                 if refused >= REFUSALS:
                     self._note("files", None, "the agent's readers are blocked; no more files")
-                    return
+                    return False
                 continue
             self._write(name, text.encode(), "agent")
+        return not refused
 
     def stacks(self) -> None:
         """Kernel stacks of the tasks in uninterruptible sleep."""

@@ -5,6 +5,7 @@ Every rung gives one event a second, whether it answered or is blocked.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from harness.targets.target import Target
 PERIOD_S = 1.0
 BEAT_S = 0.5  # harness/agent/agent.py, INTERVAL_S
 SHELL_PERIOD_S = 5.0  # a new session costs a guest under emulation 60 ms of its processor
-SHELL_LIMIT_S = 600.0
+PROBE_LIMIT_S = 600.0
 MISSED_BEATS = 4
 AGENT_RUNGS = (Rung.ALLOC, Rung.FORK, Rung.DISK, Rung.NET, Rung.STORAGE)
 
@@ -140,28 +141,41 @@ def shell_sample(shell: Shell) -> Callable[[], None]:
     """Does a new SSH session answer?"""
 
     def sample() -> None:
-        shell.run(":", deadline=Deadline.after(SHELL_LIMIT_S))
+        shell.run(":", deadline=Deadline.after(PROBE_LIMIT_S))
 
     return sample
 
 
-def echo_sample(address: tuple[str, int]) -> Callable[[], None]:
-    """Does the management network carry a byte there and back? Asks again until it does."""
+class Echo:
+    """Does the management network carry a byte there and back? One TCP connection, made again when it breaks.
 
-    def sample() -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-            client.settimeout(0.5)
-            client.connect(address)
-            for _ in range(int(SHELL_LIMIT_S)):
-                try:
-                    client.send(b"harness")
-                    client.recv(64)
-                    return
-                except (TimeoutError, ConnectionError):
-                    continue
-        raise TimeoutError("no echo")
+    TCP, since QEMU's user-mode network with `restrict` drops a guest's answers to forwarded UDP.
+    """
 
-    return sample
+    def __init__(self, address: tuple[str, int]) -> None:
+        self._address = address
+        self._connection: socket.socket | None = None
+
+    def sample(self) -> None:
+        """Send a byte and wait for it; returns when it is back, however long that takes, or raises OSError."""
+        connection = self._connection  # of our own: `close` may take the other away at any moment
+        if connection is None:
+            connection = self._connection = socket.create_connection(self._address, timeout=PROBE_LIMIT_S)
+        try:
+            connection.sendall(b"h")
+            if not connection.recv(1):
+                raise ConnectionResetError("the echo closed the connection")
+        except OSError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the connection, also under a sample that waits."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
 
 
 class HostMonitor:
@@ -169,11 +183,13 @@ class HostMonitor:
 
     def __init__(self, target: Target, agent: AgentRungs, recorder: Recorder, clock: Clock) -> None:
         self._target, self._agent, self._recorder = target, agent, recorder
+        self._echo: Echo | None = None
         self._probes = {
             Rung.SHELL: BackgroundProbe(shell_sample(target.probe_shell), SHELL_PERIOD_S, clock, f"shell {target.name}")
         }
         if not target.peers:
-            self._probes[Rung.NET] = BackgroundProbe(echo_sample(target.echo), PERIOD_S, clock, f"echo {target.name}")
+            self._echo = Echo(target.echo)
+            self._probes[Rung.NET] = BackgroundProbe(self._echo.sample, PERIOD_S, clock, f"echo {target.name}")
 
     def start(self) -> None:
         """Begin to sample."""
@@ -184,6 +200,8 @@ class HostMonitor:
         """Stop sampling."""
         for probe in self._probes.values():
             probe.stop()
+        if self._echo is not None:
+            self._echo.close()
 
     def tick(self) -> None:
         """Emit the rungs that are sampled from here; call it once a second."""

@@ -45,5 +45,5 @@ class Storage(Protocol):
 
 def loaded_modules(target: Target, site: Site) -> str:
     """`name srcversion` a line, of every loaded module that says one: which code really runs."""
-    script = "for m in /sys/module/*/srcversion; do echo \"$(basename $(dirname $m)) $(cat $m)\"; done"
+    script = 'for m in /sys/module/*/srcversion; do echo "$(basename $(dirname $m)) $(cat $m)"; done'
     return target.shell.run(script, deadline=site.deadline(10)).stdout

@@ -24,19 +24,19 @@ exportname = {FOLDER}/swap.img
 """
 BASELINE_MIB = 16
 EVIDENCE = (
-    "/proc/swaps",
-    "/proc/meminfo",
-    "/proc/vmstat",
-    "/proc/buddyinfo",
-    "/proc/pressure/memory",
-    "/proc/pressure/io",
-    "/proc/net/tcp",
     "/sys/block/{device}/stat",
     "/sys/block/{device}/inflight",
     "/sys/kernel/debug/nbd/{device}/flags",
     "/sys/kernel/debug/nbd/{device}/tasks",
     "/sys/kernel/debug/block/{device}/hctx0/busy",
     "/sys/kernel/debug/block/{device}/hctx0/tags",
+    "/proc/swaps",
+    "/proc/meminfo",
+    "/proc/buddyinfo",
+    "/proc/pressure/memory",
+    "/proc/pressure/io",
+    "/proc/net/tcp",
+    "/proc/vmstat",
 )
 
 
@@ -68,7 +68,9 @@ class NbdSwap:
         size = int(client.memory * self.ratio) // MIB * MIB
         self._serve(site, size)
         address = site.address(server, seen_from=client)
-        connect = f"modprobe nbd && nbd-client {address} {PORT} /dev/{self.device} -name {EXPORT} -block-size 4096 -swap"
+        connect = (
+            f"modprobe nbd && nbd-client {address} {PORT} /dev/{self.device} -name {EXPORT} -block-size 4096 -swap"
+        )
         client.shell.run(f"swapoff -a; {connect}", deadline=site.deadline(10))
         return StorageProbe(
             host=client.name,

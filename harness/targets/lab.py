@@ -64,7 +64,7 @@ class _Guest:
     link: UartLink
     shells: tuple[FabricShell, FabricShell]
     console: BoundedFile
-    port: int
+    echo_port: int
     hello: dict[str, Any]
     heard: threading.Event
     early: bytearray
@@ -166,6 +166,7 @@ class Lab:
         port = self._stack.enter_context(
             take_port(self._state, host.ssh_port) if host.ssh_port else port_lease(self._state)
         )
+        echo_port = self._stack.enter_context(port_lease(self._state))
         spec = GuestSpec(
             name=f"harness-{run.name}-{name}",
             uuid=uuid4(),
@@ -180,7 +181,7 @@ class Lab:
                 Disk(path=machine.kernel.modules_image, target="vdb", format="raw", readonly=True),
             ),
             wires=(wire.path, link.path),
-            nics=self._nics(topology, host, port),
+            nics=self._nics(topology, host, port, echo_port),
         )
         # Noted before it exists: a harness that is killed in between leaves a note too many, never one too few.
         run.record_domain(uri=self._settings.uri, uuid=str(spec.uuid))
@@ -189,13 +190,13 @@ class Lab:
         shells = (FabricShell(address), FabricShell(address))
         for shell in shells:
             self._stack.callback(shell.close)
-        self._guests[name] = _Guest(host, driver, link, shells, console, port, hello, heard, early)
+        self._guests[name] = _Guest(host, driver, link, shells, console, echo_port, hello, heard, early)
 
-    def _nics(self, topology: Topology, host: Host, port: int) -> tuple[Nic, ...]:
+    def _nics(self, topology: Topology, host: Host, port: int, echo_port: int) -> tuple[Nic, ...]:
         # restrict: the guest reaches nothing outside; only what is forwarded from the loopback address gets in.
         management = (
             f"user,restrict=on,hostfwd=tcp:127.0.0.1:{port}-10.0.2.15:22,"
-            f"hostfwd=udp:127.0.0.1:{port}-10.0.2.15:{AGENT_PORT}"
+            f"hostfwd=tcp:127.0.0.1:{echo_port}-10.0.2.15:{AGENT_PORT}"
         )
         number = topology.hosts.index(host)
         nics = [Nic(name=MANAGEMENT, mac=f"52:54:00:68:00:{number:02x}", netdev=management)]
@@ -209,9 +210,7 @@ class Lab:
         with ThreadPoolExecutor(len(self._guests)) as pool:
             waits = [pool.submit(self._await, topology, guest, deadline) for guest in self._guests.values()]
             targets = [wait.result() for wait in waits]
-        return Site(
-            topology=topology, targets={target.name: target for target in targets}, timeouts=Timeouts()
-        )
+        return Site(topology=topology, targets={target.name: target for target in targets}, timeouts=Timeouts())
 
     def _await(self, topology: Topology, guest: _Guest, deadline: Deadline) -> Target:
         while not guest.heard.wait(0.1):
@@ -233,7 +232,7 @@ class Lab:
             probe_shell=guest.shells[1],
             agent=guest.link,
             hypervisor=guest.driver,
-            echo=("127.0.0.1", guest.port),
+            echo=("127.0.0.1", guest.echo_port),
             memory=int(hello["memory_kib"]) * 1024,
             cpus=int(hello["cpus"]),
             slowdown=round(float(hello["calibration_s"]) / own_speed(), 2),

@@ -17,7 +17,7 @@ class Target:
     """One live host.
 
     `shell` is for work, `probe_shell` a connection of its own for the ladder, so that neither waits for the other.
-    `echo` is where a UDP datagram to the agent's echo goes, over the management network. `memory` is what the kernel
+    `echo` is where a TCP connection to the agent's echo goes, over the management network. `memory` is what the kernel
     has, in bytes; `slowdown` how many times slower than this machine the host is, measured on it.
     """
 

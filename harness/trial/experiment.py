@@ -141,6 +141,7 @@ class Experiment:
         watched = self._site.targets[probe.host].agent
         watched.ask("storage", **probe.spec, deadline=self._agent_deadline())
         watched.ask("stats", files=dict(probe.counters), deadline=self._agent_deadline())
+        watched.ask("open", paths=list(probe.evidence), deadline=self._agent_deadline())
         worker = self._site.targets[progress.host].agent
         worker.ask("progress", path=progress.path, deadline=self._agent_deadline())
         self._collectors[probe.host].files(["/proc/vmstat", "/proc/meminfo"], label="before-")
@@ -207,8 +208,8 @@ class Experiment:
         collector.sysrq()
         if state is State.SILENT:
             return
-        collector.files(probe.evidence)
-        collector.stacks()
+        if collector.files(probe.evidence):
+            collector.stacks()
         if not self._watch.hosts[probe.host].blocked_for("shell", self._recorder.now):
             collector.command("workload-log", f"tail -c 20000 {progress.log}")
 

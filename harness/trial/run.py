@@ -92,9 +92,7 @@ def _check_disk(error: Exception, *folders: Path) -> None:
             ) from error
 
 
-def _run(
-    plan: Plan, settings: Settings, store: RunStore, trial: TrialStore, recorder: Recorder, watch: Watch
-) -> None:
+def _run(plan: Plan, settings: Settings, store: RunStore, trial: TrialStore, recorder: Recorder, watch: Watch) -> None:
     state = StateDir(settings.state)
     recorder.emit(Kind.TRIAL, **_facts(plan))
     for line in clean(state):
@@ -171,5 +169,3 @@ class _Notes:
         if what != self._last:
             self._last = what
             self._recorder.emit(Kind.NOTE, text=what)
-
-

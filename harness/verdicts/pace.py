@@ -46,5 +46,5 @@ class Pace:
         if not self._baseline or seconds < self._policy.livelock_s or ops == first:
             return
         share = (ops - first) / seconds / self._baseline
-        if share < self._policy.livelock_share:
+        if self.crawl is None and share < self._policy.livelock_share:
             self.crawl = Crawl(begin_s=begin, certain_s=now, seconds=seconds, share=share, baseline=self._baseline)

@@ -26,7 +26,15 @@ START_S = 300.0
 @pytest.fixture
 def harness_run(settings: Settings, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """`harness run` of a case that goes on for minutes."""
-    command = [sys.executable, "-m", "harness.cli", "run", str(CASE), "--inventory", str(ROOT / "inventories/local.toml")]
+    command = [
+        sys.executable,
+        "-m",
+        "harness.cli",
+        "run",
+        str(CASE),
+        "--inventory",
+        str(ROOT / "inventories/local.toml"),
+    ]
     command += ["--state", str(settings.state), "--results", str(settings.results), "--cache", str(settings.cache)]
     with (tmp_path / "output").open("wb") as output:
         process = subprocess.Popen(

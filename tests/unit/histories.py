@@ -29,7 +29,7 @@ class Story:
         policy = policy or Policy(mortal=MORTAL)
         self.add(Kind.TRIAL, "", name="synthetic", policy=policy.to_dict())
 
-    def add(self, kind: Kind, host: str | None = None, **data: object) -> Story:
+    def add(self, kind: Kind, host: str | None = None, /, **data: object) -> Story:
         self.events.append(Event(round(self.now, 4), kind, self.host if host is None else host, data))
         return self
 

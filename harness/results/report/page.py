@@ -22,6 +22,8 @@ from harness.results.store import RunStore
 from harness.results.text import plain, plain_line
 
 _TEMPLATES = Path(__file__).parent / "templates"
+# Shown at the end of the page, whole.
+_BULK = frozenset({"trials", "arguments"})
 _FACTS = 16
 
 
@@ -101,9 +103,27 @@ def _headline(trials: list[TrialView], manifest: Mapping[str, Any]) -> str:
 
 
 def _facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The manifest's top level in one line each; all of it is at the end of the page."""
-    facts = [(key.replace("_", " "), plain_line(_in_words(value), 300)) for key, value in manifest.items()]
-    return [fact for fact in facts if fact[1]][:_FACTS]
+    """What ran, in one line each: the guests' kernels and images, then the manifest's top level but for its bulk."""
+    facts = _guests(manifest.get("trials"))
+    facts += [(key.replace("_", " "), plain_line(_in_words(value), 300)) for key, value in manifest.items()]
+    return [fact for fact in facts if fact[1] and fact[0] not in _BULK][:_FACTS]
+
+
+def _guests(trials: Any) -> list[tuple[str, str]]:
+    """Every kernel, replaced module, image and accelerator that a guest of the run had."""
+    hosts = [
+        host
+        for trial in (trials.values() if isinstance(trials, Mapping) else ())
+        for host in (trial.get("hosts", {}).values() if isinstance(trial, Mapping) else ())
+        if isinstance(host, Mapping)
+    ]
+    found = {
+        "guests' kernel": [f"{host.get('kernel')} (package {host.get('kernel_package')})" for host in hosts],
+        "replaced modules": [str(name) for host in hosts for name in host.get("variants", ())],
+        "guests' image": [str(host.get("image_digest"))[:16] for host in hosts],
+        "accelerator": [str(host.get("accelerator")) for host in hosts],
+    }
+    return [(name, plain_line(", ".join(dict.fromkeys(values)), 300)) for name, values in found.items() if values]
 
 
 def _in_words(value: Any) -> str:

@@ -57,8 +57,8 @@ RUNGS: dict[Rung, RungWords] = {
 MEANINGS: dict[str, str] = {
     VerdictKind.SURVIVED: "The workload finished, or ran its time, and nothing was silent for too long.",
     VerdictKind.STALLED: "Progress stopped for longer than the stall threshold and came back by itself.",
-    VerdictKind.LIVELOCKED: "Progress goes on, but at under 1 % of the trial's own baseline.",
-    VerdictKind.DEADLOCKED: "Progress stopped, and did not come back after the memory pressure was taken away.",
+    VerdictKind.LIVELOCKED: "Progress crawls, or stopped until the workload was held; no circular wait.",
+    VerdictKind.DEADLOCKED: "Progress stopped and cannot come back by itself: holding the workload did not help.",
     VerdictKind.LOCKED_UP: "A processor no longer schedules tasks.",
     VerdictKind.CRASHED: "The kernel reported a panic, an oops, or a sanitizer finding.",
     VerdictKind.OOM_KILLED: "The out-of-memory killer ended the workload or a daemon that the storage needs.",
@@ -72,6 +72,11 @@ OPINIONS = {
     "suspect": "the watch suspects a hang",
     "stopped": "the watch is certain that it stopped",
     "finished": "the workload finished",
+    "silent": "the watch misses the heartbeat",
+    "paused": "the watch sees a paused guest",
+    "gone": "the watch sees no guest any more",
+    "crashed": "the watch sees a crash on the console",
+    "killed": "the watch sees an OOM kill that decides the trial",
 }
 
 

@@ -162,7 +162,7 @@ def test_clean_of_an_empty_state(capsys: Capture, tmp_path: Path) -> None:
 
 
 def failing(error: BaseException) -> Callable[..., None]:
-    def prepare(settings: Settings, progress: object) -> None:
+    def prepare(settings: Settings, progress: object, *, refresh: bool) -> None:
         raise error
 
     return prepare

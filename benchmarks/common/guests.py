@@ -1,0 +1,77 @@
+"""Guests for a benchmark: the memory they need is leased, and what dead runs left is removed first."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.common.command import ROOT
+from harness.drivers.libvirt_host import libvirt_module
+from harness.model.clock import SYSTEM_CLOCK, Deadline
+from harness.model.observe import Progress
+from harness.model.settings import Settings
+from harness.model.topology import Topology
+from harness.targets.inventory import load_inventory
+from harness.targets.lab import Lab, Listener, own_speed
+from harness.targets.lease import acquire, default_budget
+from harness.targets.machines import Machine
+from harness.targets.state import StateDir
+from harness.targets.target import Site
+from harness.trial.run import LEASE_S, QEMU_OVERHEAD, clean
+
+INVENTORY = ROOT / "inventories" / "local.toml"
+TOPOLOGY = "single"
+
+
+class Deaf:
+    """A listener that lets everything pass."""
+
+    def on_console(self, host: str, data: bytes) -> None:
+        """See `targets.lab.Listener`."""
+
+    def on_record(self, host: str, record: dict[str, Any]) -> None:
+        """See `targets.lab.Listener`."""
+
+
+def read_topology() -> Topology:
+    """The topology on which everything is measured: one guest."""
+    inventory = load_inventory(INVENTORY, machine_memory=psutil.virtual_memory().total)
+    return inventory.topology(TOPOLOGY)
+
+
+@contextmanager
+def leased(settings: Settings, topology: Topology, progress: Progress) -> Iterator[None]:
+    """Hold the memory of `topology`, so that trials that run at the same time wait."""
+    state = StateDir(settings.state)
+    clean(state)
+    with acquire(
+        state,
+        memory=int(topology.memory * QEMU_OVERHEAD),
+        budget=default_budget(state, available=psutil.virtual_memory().available),
+        deadline=Deadline.after(LEASE_S),
+        on_wait=progress.step,
+        purpose="a benchmark",
+    ):
+        yield
+
+
+@contextmanager
+def booted(
+    settings: Settings, machines: dict[str, Machine], topology: Topology, listener: Listener, folder: Path
+) -> Iterator[tuple[Site, float]]:
+    """The live site, and the seconds from the start of the guests until each of them answered over SSH."""
+    libvirt_module()  # this and the next are done once a process, and no part of a power-on
+    own_speed()
+    # libvirt's embedded driver stays open for as long as anything of it is referred to, and cannot be opened twice.
+    gc.collect()
+    with ExitStack() as stack:
+        lab = Lab(settings, machines, listener=listener, console_path=lambda name: folder / f"{name}.console")
+        stack.callback(lab.close)
+        begun = SYSTEM_CLOCK.monotonic()
+        site = lab.start(topology)
+        yield site, SYSTEM_CLOCK.monotonic() - begun

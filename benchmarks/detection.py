@@ -1,0 +1,212 @@
+"""How soon the harness is sure of a deadlock, and whether it ever is when there is none.
+
+    python benchmarks/detection.py [PATH …] [--fresh 3] [--results DIR] [--json]
+
+Computed anew, with the rules of today, from the histories of finished trials. PATH is a results folder, a run, a
+trial or a history file; all below it count. Without a PATH the trials are run first: --fresh of the row that deadlocks
+and as many of the row that survives, in turn (testcases/test_nbd_swap.py, `test_patch_undone` and `test_stock`).
+
+  onset to certainty   of trials that were expected to deadlock and did: from the last progress (which is read twice a
+                       second) to the moment when the watch says `stopped`; the recovery probe comes after that
+  false alarms         share of trials that were expected to survive in which the watch ever said `stopped` or `silent`
+  longest gap          longest time without progress in each of these trials
+
+Trials that say nothing about this (infrastructure failures, kernels that behaved unexpectedly) are counted apart.
+Takes seconds for given paths; a fresh pair of trials takes two to four minutes under software emulation. Their results
+are removed unless --results says where to keep them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.common.command import INCOMPLETE, MEASURED, guarded, make_parser, positive, settings_of
+from benchmarks.common.figures import Figure, figure_of, show
+from harness.cli.progress import Bars
+from harness.model.errors import UsageError
+from harness.model.history import Event, Kind
+from harness.model.observe import Progress
+from harness.model.opinion import State
+from harness.model.settings import Settings
+from harness.model.verdict import VerdictKind
+from harness.results.store import SURVIVES, RunStore, TrialStore
+from harness.targets.state import StateDir
+from harness.trial.run import clean
+from harness.verdicts.judge import judge
+from harness.verdicts.policy import Policy
+from harness.verdicts.watch import Watch
+
+DEADLOCK = "deadlock"
+ROWS = ("testcases/test_nbd_swap.py::test_patch_undone", "testcases/test_nbd_swap.py::test_stock")
+TRIAL_S = 1800.0
+PAIRS = 3
+ALARMS = (State.STOPPED, State.SILENT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """What the watch made of one history; seconds."""
+
+    verdict: VerdictKind
+    detection_s: float | None
+    alarms: tuple[State, ...]
+    longest_gap_s: float
+
+
+def replay(events: Sequence[Event]) -> Replay:
+    """Feed a history to a new watch and to the judge.
+
+    `detection_s` is that of the stop that was still open at the end, None if there was none.
+    """
+    watch = Watch(policy_of(events))
+    longest, alarms = 0.0, dict[State, None]()
+    for event in events:
+        moved, done = last_progress(watch), watch.opinion.state is State.FINISHED
+        opinion = watch.feed(event)
+        if opinion.state in ALARMS:
+            alarms[opinion.state] = None
+        if event.kind is Kind.PROGRESS and watch.phase == "load" and moved is not None and not done:
+            longest = max(longest, event.t - moved)
+    stop = watch.open_stop
+    return Replay(
+        verdict=judge(events).kind,
+        detection_s=stop.certain_s - stop.onset_s if stop is not None else None,
+        alarms=tuple(alarms),
+        longest_gap_s=longest,
+    )
+
+
+def policy_of(events: Sequence[Event]) -> Policy:
+    """The policy in force under load: a trial says it twice, and the second one is scaled to its targets."""
+    said = [event.data["policy"] for event in events if event.kind is Kind.TRIAL and "policy" in event.data]
+    return Policy.from_dict(said[-1]) if said else Policy()
+
+
+def last_progress(watch: Watch) -> float | None:
+    """When any workload last moved, in trial time; None before there is one."""
+    return max((host.moved_s for host in watch.hosts.values() if host.workers), default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """Replays by what they can be used for."""
+
+    deadlocks: tuple[Replay, ...]
+    survivors: tuple[Replay, ...]
+    left_out: tuple[str, ...]
+
+
+def tally(trials: Sequence[tuple[str, str, Replay]]) -> Tally:
+    """Sort (name, expectation, replay); what was expected to survive and raised an alarm is always a survivor."""
+    deadlocks, survivors, left_out = [], [], []
+    for name, expected, result in trials:
+        if expected == DEADLOCK and result.verdict is VerdictKind.DEADLOCKED and result.detection_s is not None:
+            deadlocks.append(result)
+        elif expected == SURVIVES and (result.alarms or result.verdict is VerdictKind.SURVIVED):
+            survivors.append(result)
+        else:
+            left_out.append(f"{name}: {result.verdict.value}")
+    return Tally(deadlocks=tuple(deadlocks), survivors=tuple(survivors), left_out=tuple(left_out))
+
+
+def figures_of(counted: Tally) -> list[Figure]:
+    """The tally as figures."""
+    seconds = [result.detection_s for result in counted.deadlocks if result.detection_s is not None]
+    gaps = [result.longest_gap_s for result in counted.survivors]
+    alarms = sum(bool(result.alarms) for result in counted.survivors)
+    share = 100 * alarms / len(gaps) if gaps else None
+    none = "" if seconds else "no trial deadlocked as expected"
+    alone = "" if gaps else "no trial survived as expected"
+    worst = round(max(seconds), 4) if seconds else None
+    longest = round(max(gaps), 4) if gaps else None
+    return [
+        figure_of("detection", "deadlock: onset to certainty", "s", seconds, aim="≤ 10 s", note=none),
+        Figure(name="detection_worst", what="the same, worst", unit="s", value=worst, note=none),
+        Figure(name="deadlocks", what="deadlocks", unit="trials", value=len(seconds)),
+        Figure(name="false_alarms", what="survivors with an alarm", unit="%", value=share, aim="0 %", note=alone),
+        figure_of("survivor_gap", "survivor: longest gap in progress", "s", gaps, note=alone),
+        Figure(name="survivor_gap_worst", what="the same, worst", unit="s", value=longest, note=alone),
+        Figure(name="survivors", what="survivors", unit="trials", value=len(gaps), aim="10 or more"),
+        Figure(
+            name="left_out",
+            what="trials left out",
+            unit="trials",
+            value=len(counted.left_out),
+            note="; ".join(counted.left_out),
+        ),
+    ]
+
+
+def find_trials(path: Path) -> list[TrialStore]:
+    """The trials of a results folder, a run, a trial or a history file; raises UsageError if there are none."""
+    if path.name == "history.jsonl" and path.is_file():
+        return [TrialStore(path.parent)]
+    if (path / "history.jsonl").is_file():
+        return [TrialStore(path)]
+    runs = [RunStore(path)] if (path / "trials").is_dir() else RunStore.runs(path)
+    trials = [trial for run in runs for trial in run.trials() if trial.history_path.is_file()]
+    if not trials:
+        raise UsageError(f"{path}: no history.jsonl in it; name a results folder, a run or a trial")
+    return trials
+
+
+def run_fresh(settings: Settings, results: Path, pairs: int, progress: Progress) -> None:
+    """Run both rows in turn; whatever they end with is for the tally."""
+    from benchmarks.common.trials import harness_run
+
+    try:
+        for number in range(1, pairs + 1):
+            for row in ROWS:
+                progress.step(f"pair {number} of {pairs}: {row.rpartition('::')[2]}")
+                harness_run(settings, results, row, limit_s=TRIAL_S)
+    finally:
+        clean(StateDir(settings.state))
+
+
+@contextmanager
+def results_folder(given: Path | None) -> Iterator[Path]:
+    """Where fresh trials leave their results: kept if the user named it."""
+    if given is not None:
+        yield given
+        return
+    with tempfile.TemporaryDirectory(prefix="harness-detection-") as name:
+        yield Path(name)
+
+
+def measure(given: argparse.Namespace) -> int:
+    """Run what is to be run, replay, print."""
+    with results_folder(given.results) as results:
+        pairs = given.fresh or (0 if given.paths else PAIRS)
+        if pairs:
+            with Bars(Console(stderr=True)) as progress:
+                run_fresh(settings_of(given, results=results), results, pairs, progress)
+        trials = [trial for path in [*given.paths, *([results] if pairs else [])] for trial in find_trials(path)]
+        counted = tally([(trial.slug, trial.expected, replay(trial.read_history())) for trial in trials])
+    show("Detection", figures_of(counted), json_wanted=given.json)
+    return MEASURED if counted.deadlocks or counted.survivors else INCOMPLETE
+
+
+def main() -> int:
+    """Parse the command line and measure."""
+    parser = make_parser(__doc__)
+    parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="finished trials (default: run fresh ones)")
+    parser.add_argument(
+        "--fresh", type=positive, metavar="N", help=f"pairs of trials to run (default: {PAIRS}, without a PATH)"
+    )
+    parser.add_argument("--results", type=Path, metavar="DIR", help="keep the results of fresh trials here")
+    given = parser.parse_args()
+    return guarded(lambda: measure(given))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,274 @@
+"""The agent's parts that need no guest: its protocol, the slots, what it reads, and what it must never do."""
+
+from __future__ import annotations
+
+import binascii
+import contextlib
+import json
+import mmap
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.agent import agent
+from harness.drivers import uart
+
+RECORDS = st.dictionaries(st.text(max_size=8), st.one_of(st.integers(), st.text(), st.booleans(), st.none()), max_size=5)
+
+
+@given(RECORDS)
+def test_both_ends_speak_the_same_protocol(record: dict[str, object]) -> None:
+    assert agent.frame(record) == uart.frame(record)
+    assert agent.unframe(uart.frame(record)) == record
+    assert uart.unframe(agent.frame(record)) == record
+
+
+@given(RECORDS, st.data())
+def test_a_damaged_line_is_refused_by_both(record: dict[str, object], data: st.DataObject) -> None:
+    line = bytearray(agent.frame(record).rstrip(b"\n"))
+    place = data.draw(st.integers(0, len(line) - 1))
+    line[place] ^= data.draw(st.integers(1, 255))
+    for unframe in (agent.unframe, uart.unframe):
+        # A checksum in capital letters is the same checksum.
+        with contextlib.suppress(ValueError):
+            assert unframe(bytes(line)) == record
+
+
+def test_the_agent_runs_on_an_old_python() -> None:
+    """No syntax, and no module, that a host under test may not have; and none that is large."""
+    script = "import sys; sys.path.insert(0, sys.argv[1]); import agent; print(*sorted(sys.modules))"
+    folder = str(Path(agent.__file__).parent)
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", script, folder], capture_output=True, text=True, check=True)
+    assert {"typing", "pathlib", "dataclasses", "subprocess", "logging"}.isdisjoint(done.stdout.split())
+
+
+@pytest.fixture
+def slot() -> agent.Slot:
+    return agent.Slot(mmap.mmap(-1, 4096), 3)
+
+
+def test_a_slot_says_nothing_before_the_first_sample(slot: agent.Slot) -> None:
+    assert slot.sample(time.monotonic(), 0.7) is None
+
+
+def test_a_sample_under_way_and_one_that_is_done(slot: agent.Slot) -> None:
+    slot.begin()
+    sample = slot.sample(time.monotonic() + 3.0, 0.7)
+    assert sample is not None
+    latency, blocked, errors, detail = sample
+    assert latency is None and 3.0 <= blocked < 3.5 and (errors, detail) == (0, "")
+    slot.end()
+    sample = slot.sample(time.monotonic(), 0.7)
+    assert sample is not None and sample[0] >= 0.0 and sample[1] is None
+
+
+def test_a_probe_that_does_not_come_back_is_blocked_too(slot: agent.Slot) -> None:
+    slot.begin()
+    slot.end()
+    finished = slot.get()[1]
+    on_time = slot.sample(finished + 0.7 + agent.LATE_S - 0.01, 0.7)
+    late = slot.sample(finished + 0.7 + 5.0, 0.7)
+    assert on_time is not None and on_time[1] is None
+    assert late is not None and late[1] == pytest.approx(5.0, abs=0.01)
+
+
+def test_an_error_is_counted_and_told_and_forgotten(slot: agent.Slot) -> None:
+    slot.begin()
+    slot.end("No space left on device " + "x" * 100)
+    sample = slot.sample(slot.get()[1], 0.7)
+    assert sample is not None and sample[2] == 1 and sample[3].startswith("No space left") and len(sample[3]) == 64
+    slot.begin()
+    slot.end()
+    sample = slot.sample(slot.get()[1], 0.7)
+    assert sample is not None and sample[2:] == [1, ""]
+
+
+def test_storage_that_cannot_be_opened_fails_and_does_not_look_blocked(slot: agent.Slot, tmp_path: Path) -> None:
+    probe = agent.take_order(None, {"path": str(tmp_path / "none"), "write": False}, slot)
+    with pytest.raises(OSError, match="none"):
+        probe.sample()
+
+
+def test_no_storage_any_more(slot: agent.Slot) -> None:
+    slot.begin()
+    assert agent.take_order(object(), {"path": None}, slot) is None
+    assert slot.sample(time.monotonic(), 0.7) is None
+
+
+@pytest.fixture
+def direct_file() -> Iterator[Path]:
+    # Where the agent has it too: a file system in memory may take no direct I/O.
+    with TemporaryDirectory(dir="/var/tmp") as folder:
+        yield Path(folder) / "probe"
+
+
+def test_the_disk_probe_writes_reads_and_compares(direct_file: Path) -> None:
+    probe = agent.Direct({"path": str(direct_file), "create": True})
+    probe.sample()
+    probe.sample()
+    assert struct.unpack_from("=Q", direct_file.read_bytes())[0] == 2
+    reader = agent.Direct({"path": str(direct_file), "write": False})
+    reader.sample()
+    short = agent.Direct({"path": str(direct_file), "write": False, "offset": 4096})
+    with pytest.raises(OSError, match="short read"):
+        short.sample()
+
+
+def test_alloc_and_fork_answer_here() -> None:
+    alloc = agent.Alloc()
+    alloc.prepare()
+    alloc.sample()
+    agent.Fork().sample()
+
+
+def test_stats_read_counters_and_files(tmp_path: Path) -> None:
+    memory = mmap.mmap(-1, agent.STATS_SIZE)
+    stats = agent.Stats(memory, 0)
+    (tmp_path / "stat").write_text("  12 0 7 x\n")
+    stats.watch({"nbd0": str(tmp_path / "stat")})
+    stats.sample()
+    sequence, length = struct.unpack_from("=QQ", memory, 0)
+    values = json.loads(memory[16 : 16 + length])
+    assert sequence == 2 and values["nbd0"] == [12, 0, 7] and values["pgmajfault"] > 0
+    stats.sample()
+    assert struct.unpack_from("=Q", memory, 0) == (4,)
+
+
+def test_stats_that_are_not_there_leave_the_old_ones(slot: agent.Slot, tmp_path: Path) -> None:
+    stats = agent.Stats(mmap.mmap(-1, agent.STATS_SIZE), 0)
+    assert agent.take_order(stats, {"files": {"x": str(tmp_path / "none")}}, slot) is stats
+    stats.sample()
+
+
+def test_late_actions(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"text \xff")
+    assert agent.act({"do": "read", "path": str(tmp_path / "file")}) == "text \ufffd"
+    agent.act({"do": "open", "paths": [str(tmp_path / "file")]})
+    (tmp_path / "file").write_bytes(b"new")
+    assert [agent.act({"do": "read", "path": str(tmp_path / "file")}) for _ in range(2)] == ["new", "new"]
+    os.close(agent.KEPT.pop(str(tmp_path / "file")))
+    assert "none: " in agent.act({"do": "open", "paths": [str(tmp_path / "none")]})
+    with pytest.raises(FileNotFoundError):
+        agent.act({"do": "read", "path": str(tmp_path / "none")})
+    with pytest.raises(ValueError, match="dance"):
+        agent.act({"do": "dance"})
+    assert agent.stack_of(str(os.getpid())) == ""  # it runs, so it has no stack to show
+    assert agent.stack_of("0") == ""
+
+
+def bare_agent(progress: bytes | None = None) -> agent.Agent:
+    """An agent without its port and its children."""
+    made = agent.Agent.__new__(agent.Agent)
+    made.progress = None
+    if progress is not None:
+        made.progress = mmap.mmap(-1, 4096)
+        made.progress[: len(progress)] = progress
+    return made
+
+
+def progress_file(group: int, *workers: tuple[int, int, int, int]) -> bytes:
+    head = agent.PROGRESS.pack(agent.PROGRESS_MAGIC, len(workers), 64, group, 0).ljust(64, b"\0")
+    return head + b"".join(agent.WORKER.pack(*worker).ljust(64, b"\0") for worker in workers)
+
+
+def test_progress_is_summed_over_the_workers() -> None:
+    me, nobody = os.getpid(), 0
+    data = progress_file(me, (5, 50, 1, me), (7, 70, 2, me), (1, 10, 3, nobody))
+    assert bare_agent(data).read_progress() == [13, 130, 3, 1, 1, 2]
+
+
+@pytest.mark.parametrize("data", [None, b"", b"HRNSPRG0", progress_file(9)[:8] + b"\xff" * 16])
+def test_progress_that_is_not_there_yet_or_makes_no_sense(data: bytes | None) -> None:
+    assert bare_agent(data).read_progress() is None
+
+
+@pytest.mark.parametrize("data", [None, b"", progress_file(0), progress_file(1)])
+@pytest.mark.parametrize("verb", ["hold", "kill"])
+def test_a_workload_without_a_group_is_never_signalled(
+    data: bytes | None, verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Group 0 would be the agent's own: it would hold or kill itself."""
+    sent: list[int] = []
+    monkeypatch.setattr(os, "killpg", lambda group, number: sent.append(group))
+    with pytest.raises(OSError, match="process group"):
+        bare_agent(data).command({"id": 1, "do": verb})
+    assert sent == []
+
+
+def test_hold_and_kill_reach_the_group_of_the_workload(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "killpg", lambda group, number: sent.append((group, number)))
+    made = bare_agent(progress_file(4242))
+    monkeypatch.setattr(made, "answer", lambda *_: None)
+    for verb in ("hold", "resume", "kill"):
+        made.command({"id": 1, "do": verb})
+    assert sent == [(4242, signal.SIGSTOP), (4242, signal.SIGCONT), (4242, signal.SIGKILL)]
+
+
+def test_a_progress_file_that_is_too_short_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "progress").write_bytes(b"x")
+    made = bare_agent()
+    with pytest.raises(OSError, match="too short"):
+        made.open_progress(str(tmp_path / "progress"))
+    assert made.progress is None
+
+
+def test_an_order_that_makes_no_sense_does_not_end_the_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = bare_agent()
+    reader, made.uart = os.pipe()
+    made.uart, reader = reader, made.uart
+    made.incoming = b""
+    answers: list[tuple[object, bool, str]] = []
+    monkeypatch.setattr(made, "answer", lambda *answer: answers.append(answer))
+    orders: list[dict[str, object]] = [{"id": 1}, {"id": 2, "do": "progress", "path": 5}, {"id": 3, "do": "ping"}]
+    lines = [uart.frame(order) for order in orders]
+    lines += [b"garbage*zz\n", b"[1,2]*%08x\n" % binascii.crc32(b"[1,2]")]
+    for line in lines:
+        os.write(reader, line)
+    made.listen()
+    os.close(reader)
+    os.close(made.uart)
+    assert [(number, ok) for number, ok, _ in answers] == [(1, False), (2, False), (3, True), (None, False)]
+
+
+def test_an_executor_answers_through_shared_memory() -> None:
+    executor = agent.Executor()
+    assert executor.receive() is None and not executor.busy
+    executor.send({"id": 7, "do": "read", "path": "/proc/self/comm"})
+    assert executor.busy and json.loads(executor.take(executor.orders, 0) or b"") == {
+        "id": 7,
+        "do": "read",
+        "path": "/proc/self/comm",
+    }
+    executor.post(executor.answers, 1, executor.fitting({"id": 7, "ok": True, "out": "hello"}))
+    assert executor.receive() == {"id": 7, "ok": True, "out": "hello"} and not executor.busy
+
+
+@given(st.text(max_size=30), st.integers(1, 4000))
+def test_an_answer_always_fits_whole(text: str, times: int) -> None:
+    executor = agent.Executor()
+    executor.sent = 1
+    executor.post(executor.answers, 1, executor.fitting({"id": 1, "ok": True, "out": text * times}))
+    answer = executor.receive()
+    assert (text * times).startswith(answer["out"]) and not executor.busy
+
+
+def test_an_order_that_is_too_long_is_refused() -> None:
+    executor = agent.Executor()
+    with pytest.raises(OSError, match="too long"):
+        executor.send({"id": 1, "do": "read", "path": "x" * 5000})
+    assert not executor.busy
+
+
+def test_calibration_measures_something() -> None:
+    assert 0.0 < agent.calibrate() < 60.0

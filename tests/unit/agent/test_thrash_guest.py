@@ -1,0 +1,91 @@
+"""The swap thrash itself, with tiny sizes: its counters, its passes, and that it sees what came back wrong."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.agent import agent
+from harness.workloads.guest import thrash
+from harness.workloads.thrash import HEADER, SCRIPT, SLOT
+
+PAGE = mmap.PAGESIZE
+
+
+def run(progress: Path, workers: int, size: int, passes: int) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-I", "-S", str(SCRIPT), str(progress), str(workers), str(size), str(passes)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, start_new_session=True, check=False)
+
+
+def make_progress(path: Path, workers: int) -> Path:
+    path.write_bytes(b"\0" * (HEADER + SLOT * workers))
+    return path
+
+
+def test_it_finishes_and_its_counters_are_right(tmp_path: Path) -> None:
+    progress = make_progress(tmp_path / "progress", 2)
+    done = run(progress, workers=2, size=64 * PAGE, passes=3)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    data = progress.read_bytes()
+    magic, workers, slot, group, _ = agent.PROGRESS.unpack_from(data, 0)
+    assert (magic, workers, slot) == (agent.PROGRESS_MAGIC, 2, SLOT) and group > 1
+    for worker in range(2):
+        ops, count, state, pid = agent.WORKER.unpack_from(data, HEADER + worker * SLOT)
+        assert (ops, count, state) == (4 * 64, 4 * 64 * PAGE, 2) and pid > 1
+
+
+def test_the_agent_reads_what_it_wrote(tmp_path: Path) -> None:
+    progress = make_progress(tmp_path / "progress", 3)
+    run(progress, workers=3, size=8 * PAGE, passes=1)
+    reader = agent.Agent.__new__(agent.Agent)
+    reader.progress = None
+    reader.open_progress(str(progress))
+    assert reader.read_progress() == [3 * 16, 3 * 16 * PAGE, 3, 3, 0, 0]
+
+
+def test_a_worker_that_gets_no_memory_fails_and_does_not_vanish(tmp_path: Path) -> None:
+    progress = make_progress(tmp_path / "progress", 1)
+    done = run(progress, workers=1, size=1 << 60, passes=1)
+    assert done.returncode == 1 and "worker 0" in done.stdout
+    assert agent.WORKER.unpack_from(progress.read_bytes(), HEADER)[2] == 3
+
+
+@pytest.mark.parametrize("page", [0, 7])
+@pytest.mark.parametrize("wrong", [(1, 7), (0, 6), (0, 8)])
+def test_a_page_that_came_back_wrong_is_seen(page: int, wrong: tuple[int, int]) -> None:
+    area = mmap.mmap(-1, 8 * PAGE)
+    reports: list[int] = []
+    thrash.fill(area, 8, 0, lambda: reports.append(1))
+    thrash.check(area, 8, 0, lambda: reports.append(1))
+    assert len(reports) == 16
+    struct.pack_into("=QQ", area, page * PAGE, *wrong)
+    with pytest.raises(ValueError, match=f"page {page} came back wrong"):
+        thrash.check(area, 8, 0, lambda: None)
+
+
+def test_every_page_is_filled_with_noise_of_its_own() -> None:
+    area = mmap.mmap(-1, 2 * PAGE)
+    thrash.fill(area, 2, 5, lambda: None)
+    assert struct.unpack_from("=QQ", area, PAGE) == (5, 1)
+    assert len(set(area[16:PAGE])) > 200
+
+
+def test_a_failed_worker_is_told_by_the_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = mmap.mmap(-1, HEADER + SLOT)
+
+    def broken(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(thrash, "check", broken)
+    before = Path("/proc/self/comm").read_bytes()
+    try:
+        assert thrash.work(shared, 0, 4 * PAGE, 1) is False
+    finally:
+        Path("/proc/self/comm").write_bytes(before)
+    assert agent.WORKER.unpack_from(shared, HEADER) == (4, 4 * PAGE, 3, os.getpid())

@@ -1,0 +1,297 @@
+"""The experiment's course with fakes and a clock of our own: what it ends on, and what it does then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from fakes import (
+    FakeClock,
+    Log,
+    agent_of,
+    hypervisor_of,
+    make_site,
+    make_topology,
+    no_answer,
+    shell_of,
+)
+
+from harness.faults.base import Fault
+from harness.faults.guest import LinkDown, Pause, PowerOff
+from harness.model.errors import InfraError
+from harness.model.history import Kind
+from harness.model.verdict import VerdictKind
+from harness.storage.base import StorageProbe
+from harness.targets.target import Site
+from harness.trial.experiment import Experiment
+from harness.trial.listening import Listening
+from harness.trial.plan import Plan
+from harness.verdicts.judge import judge
+from harness.verdicts.policy import Policy
+from harness.workloads.base import Progress
+
+POLICY = Policy(mortal=("thrash",))
+WORKERS = 4
+
+
+@dataclass
+class FakeStorage:
+    """Storage that notes what is done to it."""
+
+    done: list[str] = field(default_factory=list)
+    mortal: tuple[str, ...] = ()
+    broken: bool = False
+
+    def describe(self) -> str:
+        return "fake storage"
+
+    def set_up(self, site: Site) -> StorageProbe:
+        if self.broken:
+            raise InfraError("c1: no storage here")
+        self.done.append("up")
+        return StorageProbe(
+            host="c1",
+            spec={"path": "/dev/fake", "offset": 0, "write": False},
+            counters={"fake": "/sys/fake"},
+            evidence=("/proc/fake",),
+        )
+
+    def baseline(self, site: Site) -> float:
+        return 4000.0
+
+    def tear_down(self, site: Site) -> None:
+        self.done.append("down")
+
+
+@dataclass
+class FakeWorkload:
+    """A load of which `course` says what the guest tells as time goes by."""
+
+    course: Callable[[float], None]
+    clock: FakeClock
+    limit_s: float = 200.0
+    mortal: tuple[str, ...] = ("thrash",)
+
+    def describe(self) -> str:
+        return "fake load"
+
+    def prepare(self, site: Site) -> Progress:
+        return Progress(host="c1", path="/dev/shm/p", workers=WORKERS, log="/log")
+
+    def launch(self, site: Site) -> None:
+        self.clock.at_each = self.course
+
+
+class Trial:
+    """A trial on fakes. The guest beats twice a second; `stop_at`, `finish_at` and so on change its course."""
+
+    def __init__(self, folder: Path, *, faults: tuple[Fault, ...] = (), policy: Policy = POLICY) -> None:
+        self.clock = FakeClock(0.0)
+        self.log = Log(self.clock, policy)
+        self.site = make_site(make_topology())
+        self.target = self.site.targets["c1"]
+        self.agent = agent_of(self.target)
+        self.listening = Listening(self.site.topology, self.log.recorder, self.clock)
+        self.storage = FakeStorage()
+        self.workload = FakeWorkload(self.tell, self.clock)
+        self.failure: Exception | None = None
+        self.stop_at = self.finish_at = self.silent_at = float("inf")
+        self.back_at = float("inf")
+        self.at: dict[float, Callable[[], object]] = {}
+        self.ops, self.alive, self._beaten = 0, WORKERS, -1.0
+        self.plan = Plan(
+            name="fake",
+            topology=self.site.topology,
+            storage=self.storage,
+            workload=self.workload,
+            faults=faults,
+            policy=policy,
+        )
+        self.folder = folder
+        self.agent.on["sysrq"] = self._print
+        self.agent.on["kill"] = self._die
+
+    def _print(self, order: dict[str, object]) -> None:
+        self.listening.on_console("c1", b"sysrq: Show Something\n")
+
+    def _die(self, order: dict[str, object]) -> None:
+        self.alive = 0
+
+    def tell(self, now: float) -> None:
+        for when in sorted(when for when in self.at if when <= now):
+            self.at.pop(when)()
+        if now - self._beaten < 0.5 or now >= self.silent_at or hypervisor_of(self.target).power != "running":
+            return
+        self._beaten = now
+        stopped = self.stop_at <= now < self.back_at and self.alive > 0
+        self.ops += 0 if stopped else 100
+        finished = WORKERS if now >= self.finish_at else 0
+        storage = [0.1, now - self.stop_at if stopped else None, 0, ""]
+        work = [self.ops, self.ops * 4096, WORKERS, finished, 0, self.alive]
+        for host, done in (("c1", work), ("s1", None)):
+            self.listening.on_record(host, {"b": 1, "u": now, "p": {"storage": storage} if done else {}, "w": done})
+
+    def run(self) -> VerdictKind:
+        self.log.recorder.emit(Kind.TRIAL, name="fake", policy=self.plan.policy.to_dict())
+        experiment = Experiment(
+            self.plan, self.site, {}, self.log.recorder, self.log.watch, self.listening, self.folder, self.clock,
+            lambda: self.failure,
+        )  # fmt: skip
+        experiment.run()
+        self.listening.close()
+        return judge(self.log.events).kind
+
+    @property
+    def phases(self) -> list[str]:
+        return [event.data["name"] for event in self.log.of(Kind.PHASE) if event.data["state"] == "begin"]
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Trial:
+    return Trial(tmp_path)
+
+
+def test_a_survivor(trial: Trial) -> None:
+    trial.finish_at = 20.0
+    assert trial.run() is VerdictKind.SURVIVED
+    assert trial.phases == ["storage", "baseline", "load", "teardown"] and trial.storage.done == ["up", "down"]
+    assert 20.0 <= trial.log.recorder.now < 22.0
+    (baseline,) = trial.log.of(Kind.BASELINE)
+    assert baseline.data["ops_per_s"] == 4000.0
+
+
+def test_everything_that_is_needed_late_is_prepared_before_the_load(trial: Trial) -> None:
+    trial.finish_at = 5.0
+    trial.run()
+    asked = dict(trial.agent.asked)
+    assert asked["storage"] == {"path": "/dev/fake", "offset": 0, "write": False}
+    assert asked["stats"] == {"files": {"fake": "/sys/fake"}} and asked["progress"] == {"path": "/dev/shm/p"}
+
+
+def test_a_deadlock_that_killing_frees(trial: Trial) -> None:
+    trial.stop_at = 15.0
+    assert trial.run() is VerdictKind.DEADLOCKED
+    assert trial.phases == ["storage", "baseline", "load", "evidence", "recovery", "evidence"]
+    assert trial.storage.done == ["up"]
+    load_end = next(e.t for e in trial.log.of(Kind.PHASE) if (e.data["name"], e.data["state"]) == ("load", "end"))
+    assert 15.0 + POLICY.stop_s + POLICY.patience_s <= load_end < 15.0 + POLICY.stop_s + POLICY.patience_s + 2.0
+    names = {path.name for path in trial.folder.iterdir()}
+    assert {"c1.registers.txt", "c1.sysrq-w.txt", "c1.sysrq-t.txt", "c1.stacks.txt", "c1.proc-fake.txt"} <= names
+    verbs = trial.agent.verbs
+    assert verbs.index("sysrq") < verbs.index("stacks") < verbs.index("hold") < verbs.index("kill")
+
+
+def test_a_deadlock_of_which_the_agent_says_nothing_any_more_is_not_named(trial: Trial) -> None:
+    trial.stop_at = 15.0
+    trial.agent.replies |= {"hold": no_answer("hold"), "kill": no_answer("kill")}
+    assert trial.run() is VerdictKind.INCONCLUSIVE
+
+
+def test_a_livelock(trial: Trial) -> None:
+    trial.stop_at = 15.0
+
+    def hold(order: dict[str, object]) -> None:
+        trial.back_at = trial.clock.now
+
+    trial.agent.on["hold"] = hold
+    assert trial.run() is VerdictKind.LIVELOCKED
+    assert "kill" not in trial.agent.verbs
+
+
+def test_a_stall_within_the_patience(trial: Trial) -> None:
+    trial.stop_at, trial.back_at, trial.finish_at = 10.0, 18.0, 30.0
+    assert trial.run() is VerdictKind.STALLED
+    assert "recovery" not in trial.phases
+
+
+def test_a_load_out_of_time(trial: Trial) -> None:
+    trial.workload.limit_s = 12.0
+    assert trial.run() is VerdictKind.INCONCLUSIVE
+    assert [event.data["seconds"] for event in trial.log.of(Kind.LIMIT)] == [12.0]
+
+
+def test_an_endless_load_runs_its_time(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, policy=replace(POLICY, endless=True))
+    trial.workload.limit_s = 12.0
+    assert trial.run() is VerdictKind.SURVIVED
+
+
+def test_a_crash_is_waited_for_until_it_is_printed(trial: Trial) -> None:
+    panic = b"[   12.0] Kernel panic - not syncing: Attempted to kill init! exitcode=0x7\n"
+    trial.at[12.0] = lambda: trial.listening.on_console("c1", panic)
+    trial.silent_at = 12.0
+    assert trial.run() is VerdictKind.CRASHED
+    assert trial.phases[-1] == "evidence" and hypervisor_of(trial.target).acts == ["registers"]
+    assert 16.0 <= trial.log.recorder.now < 18.0
+
+
+def test_a_host_that_falls_silent_gets_no_orders(trial: Trial) -> None:
+    trial.silent_at = 12.0
+    assert trial.run() is VerdictKind.LOCKED_UP
+    assert trial.phases[-1] == "evidence" and "hold" not in trial.agent.verbs and "read" in trial.agent.verbs
+
+
+def test_an_oom_kill(trial: Trial) -> None:
+    line = b"[   12.0] Out of memory: Killed process 77 (thrash) total-vm:1kB, anon-rss:1kB, file-rss:0kB\n"
+    trial.at[12.0] = lambda: trial.listening.on_console("c1", line)
+    assert trial.run() is VerdictKind.OOM_KILLED
+
+
+def test_storage_that_cannot_be_set_up_ends_it(trial: Trial) -> None:
+    trial.storage.broken = True
+    with pytest.raises(InfraError, match="no storage here"):
+        trial.run()
+    assert trial.phases == ["storage"]
+
+
+def test_a_listener_that_fails_ends_it(trial: Trial) -> None:
+    def fail() -> None:
+        trial.failure = OSError("No space left on device")
+
+    trial.at[8.0] = fail
+    with pytest.raises(InfraError, match="No space left"):
+        trial.run()
+
+
+def test_a_log_is_not_fetched_over_a_shell_that_blocks(trial: Trial) -> None:
+    trial.stop_at = 15.0
+    trial.run()
+    assert [command for command in shell_of(trial.target).commands if "tail" in command]
+
+
+def test_faults_are_injected_and_healed_at_their_times(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, faults=(LinkDown(role="client", link="lan", at_s=3.0, heal_after_s=2.0),))
+    trial.finish_at = 20.0
+    assert trial.run() is VerdictKind.SURVIVED
+    assert hypervisor_of(trial.target).acts == ["link lan down", "link lan up"]
+    inject, heal = trial.log.of(Kind.FAULT)
+    assert (inject.data["action"], heal.data["action"]) == ("inject", "heal")
+    assert 3.0 <= inject.t < 3.6 and 5.0 <= heal.t < 5.6
+
+
+def test_the_load_does_not_end_before_its_faults_are_healed(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, faults=(LinkDown(role="client", link="lan", at_s=10.0, heal_after_s=10.0),))
+    trial.finish_at = 5.0
+    trial.run()
+    assert len(trial.log.of(Kind.FAULT)) == 2 and trial.log.recorder.now >= 20.0
+
+
+def test_a_guest_that_is_paused_or_powered_off(tmp_path: Path) -> None:
+    for fault, kind in (
+        (Pause(role="client", at_s=4.0), VerdictKind.INCONCLUSIVE),
+        (PowerOff(role="client", at_s=4.0), VerdictKind.LOST),
+    ):
+        trial = Trial(tmp_path, faults=(fault,))
+        told = trial.tell
+
+        def tick(now: float, trial: Trial = trial, told: Callable[[float], None] = told) -> None:
+            # The ticker's thread has a clock of its own kind; what it would say of the guest is said here.
+            power = hypervisor_of(trial.target).state().state
+            trial.log.recorder.emit(Kind.RUNG, "c1", rung="vcpu", ok=power == "running", blocked_s=None, detail=power)
+            told(now)
+
+        trial.workload.course = tick
+        assert trial.run() is kind
+        assert "evidence" not in trial.phases
