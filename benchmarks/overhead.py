@@ -10,6 +10,9 @@ and read it again and again; nothing swaps. Halves alternate, and each pair give
 Operations are read from the workload's shared counters over SSH, together with the guest's clock, before and after
 each half. Guest and harness share this machine's processors, so the harness's own work counts too.
 
+Beside it, what the agent takes of one of the guest's processors and the harness of one of this machine's, in watched
+halves; the SSH session that the harness opens every 5 s is in neither, only in the throughput.
+
   locked memory   Mlocked of the guest's /proc/meminfo with the agent, minus the same after it was killed; beside it the
                   sum of Locked in its processes' smaps_rollup
 
@@ -57,6 +60,7 @@ LOAD = SwapThrash(processes_per_cpu=1, ram_ratio=0.2, passes=1_000_000)
 SETTLE_S = 2.0
 GO_S = 60.0
 COUNT = struct.Struct("=Q")
+TICKS_PER_S = 100  # of /proc/<pid>/stat: USER_HZ, the same on every x86 kernel
 AGENT = "^python3 .*agent.py"  # anchored: the shell that runs pgrep has the pattern in its own command line
 
 
@@ -101,6 +105,12 @@ def field_kib(text: str, name: str) -> int:
     return sum(found)
 
 
+def cpu_seconds(text: str) -> float:
+    """Processor seconds of the processes in lines of /proc/<pid>/stat, their children that ended included."""
+    lines = [line.rpartition(")")[2].split() for line in text.splitlines()]
+    return sum(int(tick) for words in lines for tick in words[11:15]) / TICKS_PER_S
+
+
 class Guest:
     """What is asked of the guest, over SSH only."""
 
@@ -119,6 +129,10 @@ class Guest:
     def signal_agent(self, name: str) -> None:
         """Send the agent's processes a signal."""
         self.run(f"kill -{name} {' '.join(map(str, self.agent))}")
+
+    def agent_cpu(self) -> float:
+        """Processor seconds that the agent has used."""
+        return cpu_seconds(self.run(f"cat {' '.join(f'/proc/{pid}/stat' for pid in self.agent)}"))
 
     def await_load(self) -> None:
         """Wait until every worker has filled its memory; raises InfraError if it takes too long."""
@@ -146,6 +160,8 @@ class Watching:
     def __init__(self, guest: Guest, target: Target, listening: Listening, recorder: Recorder) -> None:
         self._guest, self._target = guest, target
         self._listening, self._recorder = listening, recorder
+        self.agent_shares: list[float] = []
+        self.harness_shares: list[float] = []
 
     def without(self, seconds: float) -> float:
         """Operations a second while nobody watches."""
@@ -162,7 +178,12 @@ class Watching:
         monitor.start()
         try:
             tick_for(monitor, SETTLE_S)
-            return self._rate(lambda: tick_for(monitor, seconds))
+            agent, own, begun = self._guest.agent_cpu(), time.process_time(), time.monotonic()
+            result = self._rate(lambda: tick_for(monitor, seconds))
+            own, elapsed = time.process_time() - own, time.monotonic() - begun
+            self.harness_shares.append(100 * own / elapsed)
+            self.agent_shares.append(100 * (self._guest.agent_cpu() - agent) / elapsed)
+            return result
         finally:
             monitor.stop()
             # An echo under way must come back before the agent, which sends it, is stopped.
@@ -184,10 +205,12 @@ def tick_for(monitor: HostMonitor, seconds: float) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overhead:
-    """Operations a second of each half, and MiB locked."""
+    """Operations a second of each half, processor shares of each watched half in per cent, and MiB locked."""
 
     without: tuple[float, ...]
     watched: tuple[float, ...]
+    agent_shares: tuple[float, ...]
+    harness_shares: tuple[float, ...]
     locked_mib: float
     own_locked_mib: float
 
@@ -214,7 +237,14 @@ def measure_guest(settings: Settings, folder: Path, runs: int, seconds: float, p
         progress.step("locked memory")
         locked, own = guest.locked()
     trial.close()
-    return Overhead(without=tuple(without), watched=tuple(watched), locked_mib=locked, own_locked_mib=own)
+    return Overhead(
+        without=tuple(without),
+        watched=tuple(watched),
+        agent_shares=tuple(watching.agent_shares),
+        harness_shares=tuple(watching.harness_shares),
+        locked_mib=locked,
+        own_locked_mib=own,
+    )
 
 
 def start_load(site: Site, target: Target, guest: Guest) -> None:
@@ -238,6 +268,8 @@ def figures_of(measured: Overhead) -> list[Figure]:
         figure_of("ops_without", "throughput without", "ops/s", measured.without),
         figure_of("ops_with", "throughput with", "ops/s", measured.watched),
         figure_of("cost", "cost of watching", "%", costs(measured.without, measured.watched), aim="< 2 %"),
+        figure_of("agent_cpu", "agent, of a guest's processor", "%", measured.agent_shares),
+        figure_of("harness_cpu", "harness, of a processor here", "%", measured.harness_shares),
         Figure(name="noise", what="spread of the halves without", unit="%", value=spread),
         Figure(
             name="locked", what="locked by the agent", unit="MiB", value=round(measured.locked_mib, 2), aim="< 24 MiB"

@@ -40,6 +40,13 @@ def settings_of(given: argparse.Namespace, *, results: Path) -> Settings:
     return resolve(texts, flag="--", environ=os.environ, ini={}, cwd=Path.cwd(), root=ROOT).settings
 
 
+def arguments_of(settings: Settings) -> list[str]:
+    """The same settings as options, for a process of its own; without those of results."""
+    arguments = ["--state", str(settings.state), "--cache", str(settings.cache)]
+    arguments += ["--uri", settings.uri, "--accel", settings.accelerator]
+    return arguments + (["--mirror", settings.mirror] if settings.mirror else [])
+
+
 def positive(text: str) -> int:
     """An argument that is a whole number above 0."""
     value = int(text) if text.isdecimal() else 0

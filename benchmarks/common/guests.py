@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -67,8 +66,6 @@ def booted(
     """The live site, and the seconds from the start of the guests until each of them answered over SSH."""
     libvirt_module()  # this and the next are done once a process, and no part of a power-on
     own_speed()
-    # libvirt's embedded driver stays open for as long as anything of it is referred to, and cannot be opened twice.
-    gc.collect()
     with ExitStack() as stack:
         lab = Lab(settings, machines, listener=listener, console_path=lambda name: folder / f"{name}.console")
         stack.callback(lab.close)

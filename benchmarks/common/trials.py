@@ -6,23 +6,20 @@ import sys
 from pathlib import Path
 
 from benchmarks.common.children import Finished, run_child
-from benchmarks.common.command import ROOT
+from benchmarks.common.command import ROOT, arguments_of
 from benchmarks.common.guests import INVENTORY
 from harness.model.errors import InfraError
 from harness.model.settings import Settings
 from harness.results.store import RunStore, TrialStore
 
 
-def harness_run(settings: Settings, results: Path, case: str, *extra: str, limit_s: float) -> tuple[Finished, RunStore]:
+def harness_run(settings: Settings, results: Path, case: str, *, limit_s: float) -> tuple[Finished, RunStore]:
     """Run the cases in the file `case` (below the checkout) and give their run, which is the newest in `results`.
 
     Raises InfraError if there is none; an unexpected verdict is no error.
     """
     command = [str(Path(sys.executable).with_name("harness")), "run", case, "--inventory", str(INVENTORY)]
-    command += ["--state", str(settings.state), "--cache", str(settings.cache), "--results", str(results)]
-    command += ["--uri", settings.uri, "--accel", settings.accelerator, "--live", "off"]
-    command += ["--mirror", settings.mirror] if settings.mirror else []
-    command += ["--", *extra] if extra else []
+    command += [*arguments_of(settings), "--results", str(results), "--live", "off"]
     before = {run.path for run in RunStore.runs(results)}
     finished = run_child(command, limit_s=limit_s, cwd=ROOT)
     made = [run for run in RunStore.runs(results) if run.path not in before]

@@ -14,7 +14,7 @@ Lines to the harness, each `JSON*CRC32\\n`:
   {"b": seq, "u": uptime_s, "p": {rung: [latency_s|null, blocked_s|null, errors, detail]}, "w": progress|null}
   {"v": {counter: value}}      cumulative counters of /proc/vmstat and of the block devices asked for
   {"id": n, "ok": bool, "out": text, "more": bool}     answer to a command, in pieces
-Commands from the harness, in the same form: {"id": n, "do": verb, …}; `Agent.command` lists the verbs.
+Commands from the harness, in the same form: {"id": n, "do": verb, …}; docs/agent.md lists the verbs.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ LATE_S = 1.0
 STATS_SIZE = 16 * 1024
 POLL_S = 0.1
 ANSWER = 32 * 1024  # characters of an answer; escaped, they still fit into an executor's box in all but odd cases
-PIECE = 900  # bytes of an answer a line, so that a line stays below the tty's 4 KiB even when escaped
+PIECE = 600  # bytes of an answer a line, so that a line stays below the tty's 4 KiB even when escaped
 PROGRESS = struct.Struct("=8sIIII")  # magic, workers, slot size, process group, reserved; docs/agent.md
 PROGRESS_MAGIC = b"HRNSPRG1"
 WORKER = struct.Struct("=QQII")  # operations, bytes, state (0 starting, 1 running, 2 finished, 3 failed), pid
@@ -656,7 +656,7 @@ class Agent:
                 self.answer(order.get("id") if isinstance(order, dict) else None, False, repr(error))
 
     def command(self, order: dict[str, Any]) -> None:
-        """ping; progress(path); storage(…); stats(files); hold, resume, kill(); sysrq(key); open(paths); read(path); stacks()."""
+        """Do what the harness asks, or pass it on; docs/agent.md lists the verbs."""
         verb = order["do"]
         if verb == "ping":
             self.answer(order["id"], True, "")

@@ -40,7 +40,9 @@ def doctor(quick: bool, **given: str | None) -> int:
 
 
 @click.command()
-@click.option("--refresh", is_flag=True, help="build the image and the kernel again, from the archive's newest packages")
+@click.option(
+    "--refresh", is_flag=True, help="build the image and the kernel again, from the archive's newest packages"
+)
 @harness_options("state", "cache", "uri", "accel", "mirror")
 def prepare(refresh: bool, **given: str | None) -> None:
     """Build what trials need, guest image, kernels and module variants; what is there already is kept."""

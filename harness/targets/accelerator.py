@@ -104,7 +104,9 @@ def _recall(memory: Path, key: str) -> str | None:
         record = json.loads(memory.read_text())
     except (OSError, ValueError):
         return None
-    return str(record["accelerator"]) if record.get("key") == key else None
+    if not isinstance(record, dict) or record.get("key") != key or record.get("accelerator") not in ("kvm", "tcg"):
+        return None
+    return str(record["accelerator"])
 
 
 def _remember(memory: Path, key: str, answer: str) -> None:

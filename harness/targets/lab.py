@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -25,6 +25,7 @@ from harness.model.clock import Deadline, Timeouts
 from harness.model.errors import BootError, HarnessError, InfraError
 from harness.model.settings import EMBEDDED, Settings
 from harness.model.topology import Host, Topology
+from harness.targets.home import connect_to
 from harness.targets.keys import keys_of
 from harness.targets.machines import Machine
 from harness.targets.ports import port_lease, take_port
@@ -39,6 +40,8 @@ TAIL = 1500
 # Nothing is known of a guest's speed before it has booted. Under emulation on two busy processors it takes 15 s.
 BOOT_S = 240.0
 MANAGEMENT = "mgmt"
+PANIC = b"Kernel panic - not syncing"
+PANIC_S = 1.0  # for the rest of what a panicking kernel prints
 CMDLINE = (
     "console=ttyS0,115200 ignore_loglevel sysrq_always_enabled panic=0 nokaslr audit=0 "
     "random.trust_cpu=on net.ifnames=0"
@@ -101,7 +104,8 @@ class Lab:
         try:
             run = self._stack.enter_context(self._state.open_run())
             self._stack.callback(self._destroy_all, run)
-            connection = self._connect(run)
+            connection = connect_to(self._settings.uri, self._state)
+            self._stack.callback(connection.close)
             for link in topology.links:
                 switch = VdeSwitch(run.path / f"net-{link.name}")
                 self._stack.callback(switch.close)
@@ -120,19 +124,6 @@ class Lab:
     def close(self) -> None:
         """End every guest, switch and socket, and remove the run's folder."""
         self._stack.close()
-
-    def _connect(self, run: RunDir) -> Any:
-        root = run.path / "e"
-        capabilities = self._state.folder("capabilities")
-        if self._settings.uri == EMBEDDED:
-            # Asking QEMU for its capabilities takes seconds; libvirt checks itself whether what it finds still holds.
-            shutil.copytree(capabilities, root / "cache", dirs_exist_ok=True)
-        connection = connect(self._settings.uri, root)
-        self._stack.callback(connection.close)
-        if self._settings.uri == EMBEDDED and not any(capabilities.rglob("*.xml")):
-            connection.getDomainCapabilities(None, "x86_64", None, None, 0)
-            shutil.copytree(root / "cache", capabilities, dirs_exist_ok=True)
-        return connection
 
     def _create(self, topology: Topology, host: Host, run: RunDir, connection: Any) -> None:
         machine, keys = self._machines[host.name], keys_of(self._settings.state)
@@ -214,6 +205,9 @@ class Lab:
 
     def _await(self, topology: Topology, guest: _Guest, deadline: Deadline) -> Target:
         while not guest.heard.wait(0.1):
+            if PANIC in guest.early:
+                time.sleep(PANIC_S)
+                raise self._boot_error(guest, "its kernel panicked before it was ready")
             state = guest.driver.state().state
             if state not in ("running", "paused"):
                 raise self._boot_error(guest, f"it went {state} before it was ready")

@@ -113,14 +113,14 @@ class Experiment:
     def _tick(self, stop: threading.Event) -> None:
         due = self._clock.monotonic()
         while not stop.is_set():
-            for monitor in self._monitors:
-                monitor.tick()
-            due += PERIOD_S
             late = self._clock.monotonic() - due
             if late > LAG_S:
                 self._recorder.emit(Kind.LAG, seconds=round(late, 2))
                 due = self._clock.monotonic()
-            stop.wait(max(0.0, -late))
+            for monitor in self._monitors:
+                monitor.tick()
+            due += PERIOD_S
+            stop.wait(max(0.0, due - self._clock.monotonic()))
 
     def _check_modules(self) -> None:
         """Whether the replaced modules are what really runs; a stock module in their place would prove nothing."""

@@ -210,6 +210,9 @@ def _finished(case: _Case) -> Verdict | None:
     working = [host for host in case.watch.hosts.values() if host.workers]
     if not working:
         return _inconclusive(case, "no workload ever reported progress")
+    gone = sum(host.workers - host.finished - host.failed for host in working if host.ops and host.alive == 0)
+    if gone:
+        return _inconclusive(case, f"{gone} workers died without a word; see the consoles")
     failed = sum(host.failed for host in working)
     if failed:
         return _inconclusive(case, f"{failed} workers failed; see the workload's log among the evidence")

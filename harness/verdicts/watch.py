@@ -13,6 +13,7 @@ from harness.verdicts.policy import Policy
 LOAD = "load"  # in every other phase the harness itself disturbs the host, or the load does not run
 BLOCKED_S = 1.0  # a probe that is under way for less is nothing to speak of
 DEAF_S = 2.0  # every host's rungs come once a second; when nothing at all comes for so long, nobody was listening
+DEATH_S = 1.0  # without processes and without progress: it cannot be about to report its end
 CORROBORATING = (Rung.STORAGE, Rung.ALLOC, Rung.FORK, Rung.DISK, Rung.NET, Rung.SHELL)
 
 
@@ -44,6 +45,10 @@ class HostView:
     power: str = ""
     power_s: float = 0.0
     cpu_s: float = 0.0
+
+    def has_died(self, now: float) -> bool:
+        """Whether its workload worked once, and none of its processes is there any more."""
+        return bool(self.workers and self.ops) and self.alive == 0 and now - self.moved_s >= DEATH_S
 
     def blocked_for(self, rung: str, now: float) -> float:
         """Seconds for which a rung has been blocked, 0.0 if it answers."""
@@ -179,6 +184,8 @@ class Watch:
         working = {name: host for name, host in self.hosts.items() if host.workers}
         if working and all(host.finished + host.failed >= host.workers for host in working.values()):
             return Opinion(State.FINISHED, now, "every worker has come to its end")
+        if working and all(host.has_died(now) for host in working.values()):
+            return Opinion(State.FINISHED, now, "every worker has died")
         if (stop := self.open_stop) is not None:
             return Opinion(State.STOPPED, stop.onset_s, stop.why)
         paused = next((name for name, host in working.items() if host.power == "paused"), None)

@@ -14,6 +14,7 @@ from harness.model.topology import Topology
 from harness.model.verdict import VerdictKind
 from harness.results.report import write_report
 from harness.results.store import RunStore
+from harness.targets.state import StateDir
 from harness.trial import Plan, run_trial
 from harness.verdicts.judge import judge
 from tests.live.trials import one_guest, quiet_plan
@@ -29,10 +30,9 @@ def _run(settings: Settings, plan: Plan) -> tuple[VerdictKind, RunStore]:
 
 
 def _left_over(state: Path) -> list[str]:
-    """Processes and run folders that belong to a state folder."""
+    """Guests, switches and run folders of a state folder, but for the one that this process keeps (targets/home.py)."""
     processes = [p.info["name"] for p in psutil.process_iter(["name", "cmdline"]) if _belongs(p.info, state)]
-    folder = state / "r"
-    return processes + [path.name for path in folder.iterdir() if path.is_dir()]
+    return processes + [path.name for path in StateDir(state).runs()][1:]
 
 
 def _belongs(info: dict[str, object], state: Path) -> bool:

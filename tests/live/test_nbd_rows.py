@@ -1,4 +1,4 @@
-"""The three rows of swap over NBD, as a user runs them: two survive or deadlock as the series says, one by its place."""
+"""The three rows of swap over NBD, as a user runs them, and the verdict that each must give."""
 
 from __future__ import annotations
 

@@ -23,7 +23,9 @@ from hypothesis import strategies as st
 from harness.agent import agent
 from harness.drivers import uart
 
-RECORDS = st.dictionaries(st.text(max_size=8), st.one_of(st.integers(), st.text(), st.booleans(), st.none()), max_size=5)
+RECORDS = st.dictionaries(
+    st.text(max_size=8), st.one_of(st.integers(), st.text(), st.booleans(), st.none()), max_size=5
+)
 
 
 @given(RECORDS)
@@ -48,7 +50,9 @@ def test_the_agent_runs_on_an_old_python() -> None:
     """No syntax, and no module, that a host under test may not have; and none that is large."""
     script = "import sys; sys.path.insert(0, sys.argv[1]); import agent; print(*sorted(sys.modules))"
     folder = str(Path(agent.__file__).parent)
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", script, folder], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", script, folder], capture_output=True, text=True, check=True
+    )
     assert {"typing", "pathlib", "dataclasses", "subprocess", "logging"}.isdisjoint(done.stdout.split())
 
 
@@ -243,15 +247,16 @@ def test_an_order_that_makes_no_sense_does_not_end_the_heartbeat(monkeypatch: py
 
 def test_an_executor_answers_through_shared_memory() -> None:
     executor = agent.Executor()
-    assert executor.receive() is None and not executor.busy
-    executor.send({"id": 7, "do": "read", "path": "/proc/self/comm"})
-    assert executor.busy and json.loads(executor.take(executor.orders, 0) or b"") == {
-        "id": 7,
-        "do": "read",
-        "path": "/proc/self/comm",
-    }
+    busy = [executor.busy]
+    assert executor.receive() is None
+    order = {"id": 7, "do": "read", "path": "/proc/self/comm"}
+    executor.send(order)
+    busy.append(executor.busy)
+    assert json.loads(executor.take(executor.orders, 0) or b"") == order
     executor.post(executor.answers, 1, executor.fitting({"id": 7, "ok": True, "out": "hello"}))
-    assert executor.receive() == {"id": 7, "ok": True, "out": "hello"} and not executor.busy
+    assert executor.receive() == {"id": 7, "ok": True, "out": "hello"}
+    busy.append(executor.busy)
+    assert busy == [False, True, False]
 
 
 @given(st.text(max_size=30), st.integers(1, 4000))
@@ -272,3 +277,71 @@ def test_an_order_that_is_too_long_is_refused() -> None:
 
 def test_calibration_measures_something() -> None:
     assert 0.0 < agent.calibrate() < 60.0
+
+
+class Port:
+    """An agent whose port is a pipe, and what came out of it."""
+
+    def __init__(self) -> None:
+        self.agent = bare_agent(progress_file(4242, (9, 90, 1, os.getpid())))
+        self.agent.outgoing = b""
+        self.reader, self.agent.uart = os.pipe()
+        os.set_blocking(self.agent.uart, False)
+        os.set_blocking(self.reader, False)
+
+    def heard(self) -> list[dict[str, object]]:
+        data = b""
+        with contextlib.suppress(BlockingIOError):
+            while part := os.read(self.reader, 65536):
+                data += part
+                self.agent.flush()
+        assert all(len(line) < 4096 for line in data.splitlines()), "longer than a tty takes"
+        return [uart.unframe(line) for line in data.splitlines()]
+
+    def close(self) -> None:
+        os.close(self.reader)
+        os.close(self.agent.uart)
+
+
+@pytest.fixture
+def port() -> Iterator[Port]:
+    made = Port()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("text", ["", "x", "\x00" * 3000, "ü\ufffd" * 2000, "y" * agent.PIECE, "z" * (agent.PIECE + 1)])
+def test_an_answer_goes_out_in_pieces_that_make_it_whole(port: Port, text: str) -> None:
+    port.agent.answer(3, True, text)
+    pieces = port.heard()
+    assert "".join(str(piece["out"]) for piece in pieces) == text
+    assert [piece["more"] for piece in pieces] == [True] * (len(pieces) - 1) + [False]
+    assert all(piece["id"] == 3 and piece["ok"] is True for piece in pieces)
+
+
+def test_when_nobody_reads_the_port_what_is_kept_is_bounded(port: Port) -> None:
+    for number in range(20_000):
+        port.agent.say({"b": number, "text": "x" * 100})
+    assert len(port.agent.outgoing) < 300_000
+    records = port.heard()
+    assert [record["b"] for record in records] == list(range(len(records)))
+
+
+def test_a_beat_has_every_probe_and_the_progress(port: Port) -> None:
+    memory = mmap.mmap(-1, 16 * agent.SLOT_SIZE + agent.STATS_SIZE)
+    port.agent.memory, port.agent.stats_offset, port.agent.stats_seen = memory, 16 * agent.SLOT_SIZE, 0
+    port.agent.interval, port.agent.sequence = 0.7, 0
+    port.agent.slots = {name: agent.Slot(memory, index) for index, name in enumerate(("alloc", "storage", "stats"))}
+    port.agent.slots["alloc"].begin()
+    port.agent.beat()
+    stats = agent.Stats(memory, port.agent.stats_offset)
+    stats.sample()
+    port.agent.beat()
+    port.agent.beat()
+    first, second, counters, third = port.heard()
+    assert [record["b"] for record in (first, second, third)] == [1, 2, 3]
+    probes = first["p"]
+    assert isinstance(probes, dict) and set(probes) == {"alloc", "storage"}
+    assert probes["storage"] is None and probes["alloc"][1] >= 0.0
+    assert first["w"] == [9, 90, 1, 0, 0, 1]
+    assert isinstance(counters["v"], dict) and "pgmajfault" in counters["v"]

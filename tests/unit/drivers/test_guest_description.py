@@ -23,7 +23,10 @@ SPEC = GuestSpec(
     kernel=Path("/k/vmlinuz"),
     initrd=Path("/k/initrd"),
     cmdline="console=ttyS0 quiet",
-    disks=(Disk(path=Path("/d/a.qcow2"), target="vda"), Disk(path=Path("/d/b"), target="vdb", format="raw", readonly=True)),
+    disks=(
+        Disk(path=Path("/d/a.qcow2"), target="vda"),
+        Disk(path=Path("/d/b"), target="vdb", format="raw", readonly=True),
+    ),
     wires=(Path("/w/con"), Path("/w/uart")),
     nics=(Nic(name="mgmt", mac="52:54:00:00:00:01", netdev="user,restrict=on"),),
 )
@@ -54,7 +57,11 @@ def test_the_processor_of_the_host_only_with_kvm() -> None:
 
 def test_a_crashed_guest_stays_and_none_comes_back() -> None:
     root = parsed(SPEC)
-    assert [root.findtext(f"on_{what}") for what in ("crash", "reboot", "poweroff")] == ["preserve", "destroy", "destroy"]
+    assert [root.findtext(f"on_{what}") for what in ("crash", "reboot", "poweroff")] == [
+        "preserve",
+        "destroy",
+        "destroy",
+    ]
 
 
 @pytest.mark.parametrize(

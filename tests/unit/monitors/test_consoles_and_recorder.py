@@ -41,9 +41,9 @@ def test_findings_become_events_and_a_crash_shows_before_its_end() -> None:
     log = Log(FakeClock())
     reader = ConsoleReader("c1", log.recorder, FakeScanner())
     reader.listen(b"one\nKernel ")
-    assert not reader.crashing
+    crashing = [reader.crashing]
     reader.listen(b"panic")
-    assert reader.crashing
+    assert [*crashing, reader.crashing] == [False, True]
     reader.close()
     reader.close()
     reader.listen(b"after the end\n")
@@ -54,7 +54,7 @@ def test_findings_become_events_and_a_crash_shows_before_its_end() -> None:
 def test_the_real_scanner_fits() -> None:
     log = Log(FakeClock())
     reader = ConsoleReader("c1", log.recorder, Scanner())
-    reader.listen(b"[    9.1] Kernel panic - not syncing: Attempted to kill init!\r\n")
+    reader.listen(b"[    9.100000] Kernel panic - not syncing: Attempted to kill init!\r\n")
     assert reader.crashing
     reader.close()
     assert log.of(Kind.CONSOLE)[0].data["kind"] == "panic"

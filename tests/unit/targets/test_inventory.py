@@ -86,10 +86,11 @@ def test_a_host_with_several_roles_is_one_host(tmp_path: Path) -> None:
 
 
 def test_the_shipped_inventory() -> None:
-    inventory = load_inventory(REPOSITORY / "inventories" / "local.toml", machine_memory=GIB)
+    inventory = load_inventory(REPOSITORY / "inventories" / "local.toml", machine_memory=2 * GIB)
     remote, single = inventory.topology("nbd-remote"), inventory.topology("single")
-    assert (require_role(remote, "client").memory, require_role(remote, "client").cpus) == (256 * MIB, 2)
-    assert (require_role(remote, "server").memory, require_role(remote, "server").cpus) == (384 * MIB, 1)
+    client, server = require_role(remote, "client"), require_role(remote, "server")
+    assert (client.cpus, server.cpus) == (2, 1)
+    assert server.memory > 5 * client.memory + 128 * MIB  # or the swap would be served from a disk (storage/nbd.py)
     assert set(remote.links[0].hosts) == {host.name for host in remote.hosts}
     assert single.roles == {"client": single.hosts[0].name, "server": single.hosts[0].name}
 

@@ -150,7 +150,7 @@ def test_what_the_recipe_says_reaches_mmdebstrap(tmp_path: Path, tools: FakeTool
 
 
 def test_images_are_checked_before_use(tmp_path: Path) -> None:
-    with pytest.raises(HostEnvironmentError, match=r"cannot be read: No such file.*harness image build"):
+    with pytest.raises(HostEnvironmentError, match=r"cannot be read: No such file.*harness prepare"):
         check_image(tmp_path / "none.qcow2")
     with pytest.raises(UsageError, match=r"other.qcow2 is no qcow2 image"):
         check_image(write(tmp_path / "other.qcow2", "x"))

@@ -1,0 +1,44 @@
+"""Where libvirt's embedded driver keeps its things: one folder a process.
+
+The driver can be opened once in a process, at one root ("Cannot open embedded driver at path …, already open with path
+…"), and stays initialised until the process ends. So its root is a run folder of its own, which outlives trials.
+"""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import threading
+from typing import Any
+
+from harness.drivers.libvirt_host import connect
+from harness.model.settings import EMBEDDED
+from harness.targets.state import RunDir, StateDir
+
+_home: RunDir | None = None
+_lock = threading.Lock()
+
+
+def connect_to(uri: str, state: StateDir) -> Any:
+    """An open libvirt connection; raises HostEnvironmentError, in one line, if it does not answer."""
+    if uri != EMBEDDED:
+        return connect(uri, state.path)
+    with _lock:
+        root = _home_of(state).path / "e"
+        # Asking QEMU for its capabilities takes seconds; libvirt checks itself whether what it finds still holds.
+        kept = state.folder("capabilities")
+        if not root.exists():
+            shutil.copytree(kept, root / "cache", dirs_exist_ok=True)
+        connection = connect(EMBEDDED, root)
+        if not any(kept.rglob("*.xml")):
+            connection.getDomainCapabilities(None, "x86_64", None, None, 0)
+            shutil.copytree(root / "cache", kept, dirs_exist_ok=True)
+        return connection
+
+
+def _home_of(state: StateDir) -> RunDir:
+    global _home
+    if _home is None:
+        _home = state.open_run()
+        atexit.register(_home.close)
+    return _home
