@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from pathlib import Path
 from typing import BinaryIO
@@ -48,16 +49,21 @@ class BoundedFile:
         self._room = self._part_limit
 
     def close(self) -> None:
-        """Join the parts; safe to call again."""
+        """Join the parts; safe to call again. On a full disk they stay beside the file, as they are."""
         with self._lock:
             if self._closed:
                 return
             self._closed = True
-            self._file.close()
-            parts = [part for part in (self._old, self._new) if part.exists()]
-            with self.path.open("ab") as whole:
-                if self._dropped:
-                    whole.write(b"\n[harness: %d bytes left out here]\n" % self._dropped)
-                for part in parts:
-                    whole.write(part.read_bytes())
-                    part.unlink()
+            with contextlib.suppress(OSError):
+                self._file.close()
+                self._join()
+
+    def _join(self) -> None:
+        parts = [part for part in (self._old, self._new) if part.exists()]
+        with self.path.open("ab") as whole:
+            if self._dropped:
+                whole.write(b"\n[harness: %d bytes left out here]\n" % self._dropped)
+            for part in parts:
+                whole.write(part.read_bytes())
+        for part in parts:
+            part.unlink()

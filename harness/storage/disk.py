@@ -1,4 +1,4 @@
-"""A plain disk: the host's own root disk as the storage under test, for cases that need storage that is not at fault."""
+"""A plain disk: the root disk of a host, for cases that need storage that is not at fault."""
 
 from __future__ import annotations
 
