@@ -40,6 +40,7 @@ from harness.model.opinion import State
 from harness.model.settings import Settings
 from harness.model.verdict import VerdictKind
 from harness.results.store import SURVIVES, RunStore, TrialStore
+from harness.results.text import plain_line
 from harness.targets.state import StateDir
 from harness.trial.run import clean
 from harness.verdicts.judge import judge
@@ -58,6 +59,7 @@ class Replay:
     """What the watch made of one history; seconds."""
 
     verdict: VerdictKind
+    summary: str
     detection_s: float | None
     alarms: tuple[State, ...]
     longest_gap_s: float
@@ -77,9 +79,10 @@ def replay(events: Sequence[Event]) -> Replay:
             alarms[opinion.state] = None
         if event.kind is Kind.PROGRESS and watch.phase == "load" and moved is not None and not done:
             longest = max(longest, event.t - moved)
-    stop = watch.open_stop
+    stop, verdict = watch.open_stop, judge(events)
     return Replay(
-        verdict=judge(events).kind,
+        verdict=verdict.kind,
+        summary=plain_line(verdict.summary),
         detection_s=stop.certain_s - stop.onset_s if stop is not None else None,
         alarms=tuple(alarms),
         longest_gap_s=longest,
@@ -115,7 +118,7 @@ def tally(trials: Sequence[tuple[str, str, Replay]]) -> Tally:
         elif expected == SURVIVES and (result.alarms or result.verdict is VerdictKind.SURVIVED):
             survivors.append(result)
         else:
-            left_out.append(f"{name}: {result.verdict.value}")
+            left_out.append(f"{name}: {result.verdict.value}, {result.summary}")
     return Tally(deadlocks=tuple(deadlocks), survivors=tuple(survivors), left_out=tuple(left_out))
 
 

@@ -263,7 +263,7 @@ def test_a_stop_that_ends_by_itself_is_an_alarm() -> None:
 
 def replayed(verdict: VerdictKind, seconds: float | None = None, alarm: bool = False, gap: float = 1.0) -> Any:
     alarms = (State.STOPPED,) if alarm else ()
-    return detection.Replay(verdict=verdict, detection_s=seconds, alarms=alarms, longest_gap_s=gap)
+    return detection.Replay(verdict=verdict, summary="why", detection_s=seconds, alarms=alarms, longest_gap_s=gap)
 
 
 def test_figures_of_detection() -> None:
@@ -283,7 +283,7 @@ def test_figures_of_detection() -> None:
     assert (figures["deadlocks"].value, figures["survivors"].value) == (2, 2)
     assert figures["false_alarms"].value == 50.0
     assert figures["survivor_gap_worst"].value == 9.0
-    assert figures["left_out"].note == "c: SURVIVED; f: INCONCLUSIVE"
+    assert figures["left_out"].note == "c: SURVIVED, why; f: INCONCLUSIVE, why"
 
 
 def test_without_trials_nothing_is_made_up() -> None:
