@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from harness.drivers.uart import UartLink
 from harness.drivers.vde import VdeSwitch
 from harness.drivers.wire import Wire
 from harness.model.clock import Deadline, Timeouts
-from harness.model.errors import BootError, HarnessError, InfraError
+from harness.model.errors import BootError, DeadlineExceeded, HarnessError, InfraError
 from harness.model.settings import EMBEDDED, Settings
 from harness.model.topology import Host, Topology
 from harness.targets.home import connect_to
@@ -41,6 +41,7 @@ TAIL = 1500
 BOOT_S = 240.0
 MANAGEMENT = "mgmt"
 PANIC = b"Kernel panic - not syncing"
+LOGIN_S = 15.0  # a login that takes longer is tried again
 PANIC_S = 1.0  # for the rest of what a panicking kernel prints
 CMDLINE = (
     "console=ttyS0,115200 ignore_loglevel sysrq_always_enabled panic=0 nokaslr audit=0 "
@@ -95,6 +96,7 @@ class Lab:
         self._guests: dict[str, _Guest] = {}
         self._switches: dict[str, VdeSwitch] = {}
         self._wires: list[Wire | UartLink] = []
+        self._given_up = threading.Event()
 
     def start(self, topology: Topology) -> Site:
         """Boot every host of the topology and wait until each answers.
@@ -200,7 +202,13 @@ class Lab:
         deadline = Deadline.after(self._boot_s)
         with ThreadPoolExecutor(len(self._guests)) as pool:
             waits = [pool.submit(self._await, topology, guest, deadline) for guest in self._guests.values()]
-            targets = [wait.result() for wait in waits]
+            try:
+                for wait in as_completed(waits):
+                    wait.result()
+            except BaseException:
+                self._given_up.set()  # or the pool would wait for guests that nobody wants any more
+                raise
+        targets = [wait.result() for wait in waits]
         return Site(topology=topology, targets={target.name: target for target in targets}, timeouts=Timeouts())
 
     def _await(self, topology: Topology, guest: _Guest, deadline: Deadline) -> Target:
@@ -211,12 +219,9 @@ class Lab:
             state = guest.driver.state().state
             if state not in ("running", "paused"):
                 raise self._boot_error(guest, f"it went {state} before it was ready")
-            if deadline.passed:
+            if deadline.passed or self._given_up.is_set():
                 raise self._boot_error(guest, f"it was not ready within {self._boot_s:.0f} s")
-        try:
-            guest.shells[0].run("true", deadline=deadline)
-        except InfraError as error:
-            raise self._boot_error(guest, f"its agent is there, but SSH is not: {error}") from error
+        self._log_in(guest, deadline)
         if b"harness-boot: cannot" in guest.early:
             raise self._boot_error(guest, "its boot script failed")
         hello = guest.hello
@@ -233,6 +238,16 @@ class Lab:
             kernel=str(hello["kernel"]),
             peers=tuple(peers(topology, guest.host)),
         )
+
+    def _log_in(self, guest: _Guest, deadline: Deadline) -> None:
+        while True:
+            try:
+                guest.shells[0].run("true", deadline=deadline.within(LOGIN_S))
+                return
+            except InfraError as error:
+                late = isinstance(error, DeadlineExceeded) and not deadline.passed
+                if not late or self._given_up.is_set():
+                    raise self._boot_error(guest, f"its agent is there, but SSH is not: {error}") from error
 
     def _boot_error(self, guest: _Guest, problem: str) -> BootError:
         tail = bytes(guest.early).decode("utf-8", "replace")

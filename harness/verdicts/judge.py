@@ -67,10 +67,9 @@ class _Case:
 
 
 def _policy_of(events: Sequence[Event]) -> Policy:
-    for event in events:
-        if event.kind is Kind.TRIAL:
-            return Policy.from_dict(event.data.get("policy", {}))
-    return Policy()
+    """The newest: the first is written before the guest's slowdown is known, by which the second is scaled."""
+    policies = [event.data.get("policy", {}) for event in events if event.kind is Kind.TRIAL]
+    return Policy.from_dict(policies[-1]) if policies else Policy()
 
 
 def judge(events: Sequence[Event]) -> Verdict:

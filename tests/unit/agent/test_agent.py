@@ -142,7 +142,7 @@ def test_stats_read_counters_and_files(tmp_path: Path) -> None:
     stats.watch({"nbd0": str(tmp_path / "stat")})
     stats.sample()
     sequence, length = struct.unpack_from("=QQ", memory, 0)
-    values = json.loads(memory[16 : 16 + length])
+    values = json.loads(memory[16 : 16 + length])["v"]
     assert sequence == 2 and values["nbd0"] == [12, 0, 7] and values["pgmajfault"] > 0
     stats.sample()
     assert struct.unpack_from("=Q", memory, 0) == (4,)
