@@ -176,6 +176,14 @@ def test_failed_workers() -> None:
     assert verdict.kind is VerdictKind.INCONCLUSIVE and "3 workers failed" in verdict.summary
 
 
+def test_workers_that_die_without_a_word() -> None:
+    story = Story().loaded()
+    story.rate, story.alive = 0.0, 0
+    verdict = judge(story.run(12).load_ends().events)
+    assert verdict.kind is VerdictKind.INCONCLUSIVE
+    assert "died without a word" in verdict.summary
+
+
 def test_no_workload_ever_reported() -> None:
     assert kind_of(Story().prepared().run(3).load_ends()) is VerdictKind.INCONCLUSIVE
 
