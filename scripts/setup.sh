@@ -31,6 +31,8 @@ PACKAGES="$PACKAGES busybox mmdebstrap uidmap e2fsprogs fakeroot kmod xz-utils z
 # Module variants and the guests' init. The kernel's objtool is linked with libelf; libelf-dev is the name that stays
 # the same from release to release.
 PACKAGES="$PACKAGES gcc libc6-dev make patch binutils libelf-dev"
+# What a test holds the archives of the initramfs against.
+PACKAGES="$PACKAGES cpio"
 # libvirt-python comes as source only.
 PACKAGES="$PACKAGES libvirt-dev pkg-config"
 # libvirt's driver looks this user up when it runs as root, whatever its configuration says. libvirt-daemon-system would

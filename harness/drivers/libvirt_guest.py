@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -133,10 +132,6 @@ class LibvirtGuest:
     def registers(self) -> str:
         """See `Hypervisor.registers`."""
         return self._hmp("info registers -a")
-
-    def program_counters(self) -> tuple[int, ...]:
-        """The instruction address of every processor."""
-        return tuple(int(value, 16) for value in re.findall(r"\bRIP=([0-9a-f]+)", self.registers()))
 
     def send_break(self, key: str) -> None:
         """See `Hypervisor.send_break`."""

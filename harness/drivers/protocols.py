@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from harness.model.clock import Deadline
 
@@ -40,13 +39,11 @@ class Shell(Protocol):
 class DomainState:
     """What the hypervisor sees of a guest.
 
-    `state` is running, paused, crashed, shutoff or gone; `cpu_ns` the CPU time that its processors have used;
-    `program_counters` one address a processor, empty where the hypervisor does not tell.
+    `state` is running, paused, crashed, shutoff or gone; `cpu_ns` the CPU time that its processors have used.
     """
 
     state: str
     cpu_ns: int = 0
-    program_counters: tuple[int, ...] = ()
 
 
 class Hypervisor(Protocol):
@@ -96,6 +93,3 @@ class Switch(Protocol):
 
     def close(self) -> None:
         """End it."""
-
-
-Record = Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""Clock, deadlines, and the one scaled set of timeouts.
+"""Clock and deadlines.
 
 The clock is passed in, so that tests bring their own. Deadlines, not timeouts, travel through calls.
 """
@@ -6,7 +6,7 @@ The clock is passed in, so that tests bring their own. Deadlines, not timeouts, 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 
@@ -60,22 +60,3 @@ class Deadline:
     def passed(self) -> bool:
         """Whether the instant is over."""
         return self.clock.monotonic() >= self.at
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts:
-    """Every wait of a trial, in seconds, on a target as fast as this machine itself.
-
-    `scaled` multiplies them by a slowdown that was measured on the target at boot; under software
-    emulation that is 10 to 20. Nothing guesses it from the accelerator's name.
-    """
-
-    boot: float = 30.0
-    shell: float = 10.0
-    setup: float = 30.0
-    evidence: float = 10.0
-
-    def scaled(self, slowdown: float) -> Timeouts:
-        """The same waits for a target that is `slowdown` times slower than this machine."""
-        factor = max(1.0, slowdown)
-        return replace(self, **{f.name: getattr(self, f.name) * factor for f in fields(self)})

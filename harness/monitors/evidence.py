@@ -20,6 +20,7 @@ from harness.targets.target import Target
 # Memory, blocked tasks, processors (an NMI to each), all tasks: from short to long.
 SYSRQ_KEYS = ("m", "w", "l", "t")
 SYSRQ_MARK = b"sysrq: "
+NMI_MARK = b"NMI"
 QUIET_S = 1.0
 SYSRQ_S = 20.0
 READ_S = 4.0
@@ -98,6 +99,16 @@ class Collector:
             ("serial break", lambda: target.hypervisor.send_break(key)),
             ("keyboard", lambda: target.hypervisor.send_sysrq(key)),
         ]
+
+    def nmi(self) -> None:
+        """Interrupt the processors past every mask: one that prints something still executes."""
+        self._tap.begin()
+        try:
+            self._target.hypervisor.inject_nmi()
+        except HarnessError as error:
+            self._note("nmi", None, str(error))
+            return
+        self._write("nmi", self._tap.until_quiet(NMI_MARK, self._deadline(SYSRQ_S)), "hypervisor")
 
     def registers(self) -> None:
         """Where the processors are, as the hypervisor sees it."""

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TextIO
 
 from harness.model.history import Event, Kind
-from harness.model.verdict import Verdict
 from harness.results.text import plain_line
 
 # A console under memory pressure can report without end; its findings are in the history and the report.
@@ -21,11 +20,6 @@ def describe(event: Event) -> str | None:
         return None
     prefix = f"{event.host}: " if event.host else ""
     return plain_line(prefix + text)
-
-
-def conclude(verdict: Verdict) -> str:
-    """A verdict in one line."""
-    return plain_line(f"verdict: {verdict.kind.value}: {verdict.summary}")
 
 
 class LineView:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from harness.targets.target import Site, Target
+from harness.targets.target import Site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +41,3 @@ class Storage(Protocol):
     @property
     def mortal(self) -> tuple[str, ...]:
         """Names of the tasks that it depends on."""
-
-
-def loaded_modules(target: Target, site: Site) -> str:
-    """`name srcversion` a line, of every loaded module that says one: which code really runs."""
-    script = 'for m in /sys/module/*/srcversion; do echo "$(basename $(dirname $m)) $(cat $m)"; done'
-    return target.shell.run(script, deadline=site.deadline(10)).stdout

@@ -21,7 +21,7 @@ from harness.drivers.ssh import FabricShell, SshAddress
 from harness.drivers.uart import UartLink
 from harness.drivers.vde import VdeSwitch
 from harness.drivers.wire import Wire
-from harness.model.clock import Deadline, Timeouts
+from harness.model.clock import Deadline
 from harness.model.errors import BootError, DeadlineExceeded, HarnessError, InfraError
 from harness.model.settings import EMBEDDED, Settings
 from harness.model.topology import Host, Topology
@@ -209,7 +209,7 @@ class Lab:
                 self._given_up.set()  # or the pool would wait for guests that nobody wants any more
                 raise
         targets = [wait.result() for wait in waits]
-        return Site(topology=topology, targets={target.name: target for target in targets}, timeouts=Timeouts())
+        return Site(topology=topology, targets={target.name: target for target in targets})
 
     def _await(self, topology: Topology, guest: _Guest, deadline: Deadline) -> Target:
         while not guest.heard.wait(0.1):

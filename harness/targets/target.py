@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.drivers.protocols import AgentLink, Hypervisor, Shell
-from harness.model.clock import Deadline, Timeouts
+from harness.model.clock import Deadline
 from harness.model.errors import UsageError
 from harness.model.topology import Host, Topology
 from harness.targets.seed import address_of
@@ -45,7 +45,6 @@ class Site:
 
     topology: Topology
     targets: Mapping[str, Target]
-    timeouts: Timeouts
 
     def role(self, role: str) -> Target:
         """The host that plays a role; raises UsageError that lists the roles."""

@@ -207,6 +207,7 @@ class Experiment:
             return
         collector.sysrq()
         if state is State.SILENT:
+            collector.nmi()
             return
         if collector.files(probe.evidence):
             collector.stacks()

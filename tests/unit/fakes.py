@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.drivers.protocols import AgentLink, Completed, DomainState, Hypervisor, Shell, Switch
 from harness.drivers.ssh import quote
-from harness.model.clock import Clock, Deadline, Timeouts
+from harness.model.clock import Clock, Deadline
 from harness.model.errors import DeadlineExceeded, ShellError
 from harness.model.history import Event, Kind
 from harness.model.topology import MIB, Host, Link, Topology
@@ -229,7 +229,7 @@ def make_site(topology: Topology | None = None, **changes: object) -> Site:
     """A site of fakes; the changes hold for every target."""
     topology = topology or make_topology()
     targets = {host.name: make_target(topology, host.name, **changes) for host in topology.hosts}
-    return Site(topology=topology, targets=targets, timeouts=Timeouts())
+    return Site(topology=topology, targets=targets)
 
 
 def shell_of(target: Target) -> FakeShell:
