@@ -399,8 +399,6 @@ def act(order: dict[str, Any]) -> str:
         return "".join(f"{path}: {problem}\n" for path in order["paths"] if (problem := keep_open(path)))
     if verb == "read":
         return read_file(order["path"])
-    if verb == "stacks":
-        return "".join(stack_of(pid) for pid in os.listdir("/proc") if pid.isdigit())
     raise ValueError("unknown verb " + verb)
 
 
@@ -439,19 +437,6 @@ def read_whole(fd: int, limit: int) -> bytes:
         parts.append(part)
         limit -= len(part)
     return b"".join(parts)
-
-
-def stack_of(pid: str) -> str:
-    """State, wait channel and kernel stack of a task that is in uninterruptible sleep; else nothing."""
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            name, _, rest = stat.read().rpartition(")")
-        if rest.split()[0] != "D":
-            return ""
-        with open(f"/proc/{pid}/stack") as stack:
-            return f"{name}) D\n{stack.read()}\n"
-    except OSError:
-        return ""
 
 
 class Executor:

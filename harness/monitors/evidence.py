@@ -117,8 +117,8 @@ class Collector:
         except HarnessError as error:
             self._note("registers", None, str(error))
 
-    def files(self, paths: Sequence[str], label: str = "") -> bool:
-        """Read files of the host through the agent; one that blocks is left, two end it. Whether none did."""
+    def files(self, paths: Sequence[str], label: str = "") -> None:
+        """Read files of the host through the agent; one that blocks is left, two end it."""
         refused = 0
         for path in paths:
             name = label + path.strip("/").replace("/", "-")
@@ -129,19 +129,9 @@ class Collector:
                 self._note(name, None, str(error).splitlines()[0])
                 if refused >= REFUSALS:
                     self._note("files", None, "the agent's readers are blocked; no more files")
-                    return False
+                    return
                 continue
             self._write(name, text.encode(), "agent")
-        return not refused
-
-    def stacks(self) -> None:
-        """Kernel stacks of the tasks in uninterruptible sleep."""
-        try:
-            text = self._target.agent.ask("stacks", deadline=self._deadline(2 * READ_S))
-        except HarnessError as error:
-            self._note("stacks", None, str(error).splitlines()[0])
-            return
-        self._write("stacks", text.encode(), "agent")
 
     def command(self, name: str, command: str) -> None:
         """The output of a command, if SSH still answers."""

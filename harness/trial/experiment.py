@@ -28,6 +28,7 @@ from harness.workloads.base import Progress
 TICK_S = 0.25
 LAG_S = 2.0  # a ticker that comes later than this says that this machine starves
 AGENT_S = 5.0
+AFTER = ("/proc/vmstat", "/proc/meminfo")  # read again after the recovery probe, through what was opened early
 CRASH_QUIET_S = 4.0  # time for the rest of a panic to be printed
 ENDED = (State.FINISHED, State.CRASHED, State.KILLED, State.GONE)
 WAITING = (State.STOPPED, State.SILENT, State.PAUSED)
@@ -81,7 +82,8 @@ class Experiment:
                 with self._phase("recovery"):
                     probe_recovery(self._site.targets[progress.host], self._watch, self._recorder, self._clock)
                 with self._phase("evidence"):
-                    self._collectors[probe.host].files(["/proc/vmstat", "/proc/meminfo"], label="after-")
+                    after = [path for path in probe.evidence if path in AFTER]
+                    self._collectors[probe.host].files(after, label="after-")
             if state is State.FINISHED:
                 with self._phase("teardown"):
                     self._tear_down(probe, progress)
@@ -209,8 +211,7 @@ class Experiment:
         if state is State.SILENT:
             collector.nmi()
             return
-        if collector.files(probe.evidence):
-            collector.stacks()
+        collector.files(probe.evidence)
         if not self._watch.hosts[probe.host].blocked_for("shell", self._recorder.now):
             collector.command("workload-log", f"tail -c 20000 {progress.log}")
 

@@ -95,24 +95,20 @@ def test_two_files_that_block_end_the_reading(scene: Scene) -> None:
     assert scene.told[-1] == ("files", False, "the agent's readers are blocked; no more files")
 
 
-def test_registers_stacks_and_a_command(scene: Scene) -> None:
-    scene.agent.replies["stacks"] = "nbd) D\n"
+def test_registers_and_a_command(scene: Scene) -> None:
     shell_of(scene.target).answer("tail", "last line\n", exit_code=1)
     scene.collector.registers()
-    scene.collector.stacks()
     scene.collector.command("workload-log", "tail -c 20000 /log")
-    assert [ok for _, ok, _ in scene.told] == [True] * 3
+    assert [ok for _, ok, _ in scene.told] == [True] * 2
     assert scene.text("workload-log") == "last line\n" and "RIP" in scene.text("registers")
 
 
 def test_nothing_that_fails_is_raised(scene: Scene) -> None:
     scene.hypervisor.failing["registers"] = InfraError("gone")
-    scene.agent.replies["stacks"] = no_answer("agent: stacks")
     shell_of(scene.target).replies["tail"] = DeadlineExceeded(host="c1", command="tail", problem="no answer in time")
     scene.collector.registers()
-    scene.collector.stacks()
     scene.collector.command("log", "tail")
-    assert [ok for _, ok, _ in scene.told] == [False] * 3
+    assert [ok for _, ok, _ in scene.told] == [False] * 2
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:

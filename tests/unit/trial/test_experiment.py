@@ -201,9 +201,9 @@ def test_a_deadlock_that_killing_frees(trial: Trial) -> None:
     load_end = next(e.t for e in trial.log.of(Kind.PHASE) if (e.data["name"], e.data["state"]) == ("load", "end"))
     assert 14.5 + POLICY.stop_s + POLICY.patience_s <= load_end < 15.0 + POLICY.stop_s + POLICY.patience_s + 2.0
     names = {path.name for path in trial.folder.iterdir()}
-    assert {"c1.registers.txt", "c1.sysrq-w.txt", "c1.sysrq-t.txt", "c1.stacks.txt", "c1.proc-fake.txt"} <= names
+    assert {"c1.registers.txt", "c1.sysrq-w.txt", "c1.sysrq-t.txt", "c1.proc-fake.txt"} <= names
     verbs = trial.agent.verbs
-    assert verbs.index("sysrq") < verbs.index("stacks") < verbs.index("hold") < verbs.index("kill")
+    assert verbs.index("sysrq") < verbs.index("hold") < verbs.index("kill")
 
 
 def test_a_deadlock_of_which_the_agent_says_nothing_any_more_is_not_named(trial: Trial) -> None:
