@@ -31,6 +31,7 @@ AGENT_S = 5.0
 AFTER = ("/proc/vmstat", "/proc/meminfo")  # read again after the recovery probe, through what was opened early
 CRASH_QUIET_S = 4.0  # time for the rest of a panic to be printed
 ENDED = (State.FINISHED, State.CRASHED, State.KILLED, State.GONE)
+EVIDENT = (State.STOPPED, State.SILENT, State.CRASHED, State.KILLED)
 WAITING = (State.STOPPED, State.SILENT, State.PAUSED)
 
 
@@ -71,13 +72,7 @@ class Experiment:
                     Kind.BASELINE, probe.host, ops_per_s=round(self._plan.storage.baseline(self._site), 1)
                 )
                 progress = self._prepare(probe)
-            with self._phase("load"):
-                self._plan.workload.launch(self._site)
-                self._supervise()
-            state = self._watch.opinion.state
-            if state in (State.STOPPED, State.SILENT, State.CRASHED, State.KILLED):
-                with self._phase("evidence"):
-                    self._collect(probe, progress, state)
+            state = self._load(probe, progress)
             if state is State.STOPPED:
                 with self._phase("recovery"):
                     probe_recovery(self._site.targets[progress.host], self._watch, self._recorder, self._clock)
@@ -87,6 +82,25 @@ class Experiment:
             if state is State.FINISHED:
                 with self._phase("teardown"):
                     self._tear_down(probe, progress)
+
+    def _load(self, probe: StorageProbe, progress: Progress) -> State:
+        """The load, until it is over or does not go on by itself; returns what the watch thinks then.
+
+        Evidence is collected while the workload is left alone, so a stop may still end in that time: then the load goes
+        on, and the stop is a stall.
+        """
+        begun = self._recorder.now
+        steps = self._schedule(begun)
+        self._plan.workload.launch(self._site)
+        while True:
+            with self._phase("load"):
+                self._supervise(begun, steps)
+            state = self._watch.opinion.state
+            if state in EVIDENT:
+                with self._phase("evidence"):
+                    self._collect(probe, progress, state)
+            if state is not State.STOPPED or self._watch.open_stop is not None:
+                return state
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
@@ -152,11 +166,9 @@ class Experiment:
     def _agent_deadline(self) -> Deadline:
         return Deadline.after(self._site.deadline(AGENT_S).remaining, self._clock)
 
-    def _supervise(self) -> None:
+    def _supervise(self, begun: float, steps: list[tuple[float, Callable[[], None]]]) -> None:
         """Wait for the end of the load: done, its time over, or a hang that is sure and does not go by itself."""
-        begun = self._recorder.now
         limit = self._plan.workload.limit_s
-        steps = self._schedule(begun)
         crash_seen: float | None = None
         while True:
             self._clock.sleep(TICK_S)

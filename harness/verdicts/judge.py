@@ -48,8 +48,8 @@ class _Case:
                 self.recovery[str(event.data["step"])] = bool(event.data["recovered"])
         elif event.kind is Kind.LIMIT:
             self.limit = float(event.data["seconds"])
-        elif event.kind is Kind.PHASE and event.data == {"name": LOAD, "state": "end"}:
-            self.ended = True
+        elif event.kind is Kind.PHASE and event.data.get("name") == LOAD:
+            self.ended = event.data.get("state") == "end"
 
     @property
     def stalls(self) -> tuple[Stall, ...]:

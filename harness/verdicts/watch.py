@@ -68,6 +68,7 @@ class Watch:
         self.opinion = Opinion(State.IDLE, 0.0, "no workload yet")
         self.phase = ""
         self._loaded_s = 0.0
+        self._probed = False
         self._ended: Opinion | None = None
         self._heard_s = 0.0
 
@@ -98,6 +99,7 @@ class Watch:
     def _phase(self, event: Event) -> None:
         if event.data.get("state") == "begin":
             self.phase = str(event.data.get("name", ""))
+            self._probed = self._probed or self.phase == "recovery"
         elif self.phase == event.data.get("name"):
             self.phase = ""
         if self.phase == LOAD:
@@ -140,7 +142,8 @@ class Watch:
 
     def _end_stop(self, now: float) -> None:
         stop = self.open_stop
-        if stop is not None and self.phase == LOAD:
+        # Also while evidence is collected, which leaves the workload alone; the recovery probe does not.
+        if stop is not None and not self._probed:
             stop.ended_s = now
 
     def _heartbeat(self, event: Event) -> None:

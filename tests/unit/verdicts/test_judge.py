@@ -176,6 +176,14 @@ def test_failed_workers() -> None:
     assert verdict.kind is VerdictKind.INCONCLUSIVE and "3 workers failed" in verdict.summary
 
 
+def test_a_stop_that_ends_while_evidence_is_collected_was_a_stall() -> None:
+    story = Story().loaded().stop(Rung.STORAGE).run(36).load_ends()
+    story.phase("evidence").run(2).go_on().run(4).phase("evidence", "end")
+    verdict = judge(story.phase("load").run(10).finish().load_ends().events)
+    assert verdict.kind is VerdictKind.STALLED
+    assert [round(stall.duration_s) for stall in verdict.stalls] == [38]
+
+
 def test_workers_that_die_without_a_word() -> None:
     story = Story().loaded()
     story.rate, story.alive = 0.0, 0
