@@ -60,11 +60,12 @@ class GuestSpec:
     disks: tuple[Disk, ...]
     wires: tuple[Path, ...]
     nics: tuple[Nic, ...]
+    devices: tuple[str, ...] = ()
 
     @property
     def extra_arguments(self) -> list[str]:
         """Network cards as QEMU arguments; libvirt 9 has no words for VDE, nor for a port forwarded by slirp."""
-        arguments: list[str] = []
+        arguments: list[str] = list(self.devices)
         for index, nic in enumerate(self.nics):
             # Fixed slots, so that the guest finds its cards in this order: eth0, eth1, …
             device = f"virtio-net-pci,netdev={nic.name},id=nic-{nic.name},mac={nic.mac},addr={0x10 + index:#x}"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from harness.drivers.letterbox import Letterbox
 from harness.drivers.wire import Wire
 from harness.model.clock import Deadline
 from harness.model.errors import DeadlineExceeded, InfraError, ShellError
@@ -35,10 +36,21 @@ def unframe(line: bytes) -> dict[str, Any]:
 
 
 class UartLink:
-    """The wire to one agent. Every record that is not an answer goes to `on_record`."""
+    """The wire to one agent. Every record that is not an answer goes to `on_record`.
 
-    def __init__(self, path: Path, host: str, on_record: Callable[[dict[str, Any]], None]) -> None:
+    Orders go through the letterbox where the host has one, else over the wire as well.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        host: str,
+        on_record: Callable[[dict[str, Any]], None],
+        letterbox: Letterbox | None = None,
+    ) -> None:
         self.path = path
+        self._letterbox = letterbox
+        self._posting = threading.Lock()
         self._host = host
         self._on_record = on_record
         self._buffer = b""
@@ -80,7 +92,7 @@ class UartLink:
         with self._changed:
             self._answers[number] = []
         try:
-            self._wire.send(frame({"id": number, "do": verb, **arguments}))
+            self._send({"id": number, "do": verb, **arguments}, deadline)
             with self._changed:
                 while number not in self._done:
                     if deadline.passed:
@@ -100,6 +112,15 @@ class UartLink:
             with self._changed:
                 self._answers.pop(number, None)
                 self._done.pop(number, None)
+
+    def _send(self, order: dict[str, Any], deadline: Deadline) -> None:
+        if self._letterbox is None:
+            self._wire.send(frame(order))
+            return
+        with self._posting:
+            if not self._letterbox.post(json.dumps(order).encode(), deadline):
+                problem = "the agent did not take the order before this one"
+                raise DeadlineExceeded(host=self._host, command=f"agent: {order['do']}", problem=problem)
 
     @property
     def error(self) -> Exception | None:

@@ -15,6 +15,7 @@ from uuid import uuid4
 from harness.agent.agent import calibrate
 from harness.drivers.bounded import BoundedFile
 from harness.drivers.disk_image import make_overlay
+from harness.drivers.letterbox import Letterbox
 from harness.drivers.libvirt_guest import Disk, GuestSpec, LibvirtGuest, Nic
 from harness.drivers.libvirt_host import connect
 from harness.drivers.ssh import FabricShell, SshAddress
@@ -153,7 +154,8 @@ class Lab:
 
         wire = Wire(run.path / f"{name}.con", on_console)
         self._stack.callback(wire.close)
-        link = UartLink(run.path / f"{name}.uart", name, on_record)
+        letterbox = Letterbox(run.path / f"{name}.box")
+        link = UartLink(run.path / f"{name}.uart", name, on_record, letterbox)
         self._stack.callback(link.close)
         self._wires += [wire, link]
         port = self._stack.enter_context(
@@ -175,6 +177,7 @@ class Lab:
             ),
             wires=(wire.path, link.path),
             nics=self._nics(topology, host, port, echo_port),
+            devices=tuple(letterbox.device),
         )
         # Noted before it exists: a harness that is killed in between leaves a note too many, never one too few.
         run.record_domain(uri=self._settings.uri, uuid=str(spec.uuid))
