@@ -26,8 +26,8 @@ STEPS=4
 # The guests: QEMU, its image tool, libvirt's QEMU driver with the plug-ins it loads, switches between guests.
 PACKAGES="qemu-system-x86 qemu-utils libvirt-daemon libvirt-daemon-driver-qemu vde2"
 # Their root file system and kernels: mmdebstrap needs uidmap when it is not root, xz and zstd unpack modules.
-# busybox is what virtme-ng wants, beside which benchmarks/startup.py measures.
-PACKAGES="$PACKAGES busybox mmdebstrap uidmap e2fsprogs fakeroot kmod xz-utils zstd ca-certificates"
+# busybox-static is what virtme-ng wants, beside which benchmarks/startup.py measures.
+PACKAGES="$PACKAGES busybox-static mmdebstrap uidmap e2fsprogs fakeroot kmod xz-utils zstd ca-certificates"
 # Module variants and the guests' init. The kernel's objtool is linked with libelf; libelf-dev is the name that stays
 # the same from release to release.
 PACKAGES="$PACKAGES gcc libc6-dev make patch binutils libelf-dev"
