@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from fakes import FakeClock
+
 from harness.agent import agent
 from harness.drivers.letterbox import TAKEN_AT, Letterbox
 from harness.model.clock import Deadline
