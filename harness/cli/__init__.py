@@ -6,6 +6,7 @@ says what to do; 130 interrupted.
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ __all__ = ["call", "main"]
 
 FAILED = 2
 INTERRUPTED = 130
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 # Commands import what they need when they are called: `harness --version` needs neither pytest nor libvirt.
 _COMMANDS = {
@@ -80,8 +82,11 @@ def call(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         click.echo(f"harness: {_message(error)}", err=True)
         return FAILED
-    except Exception:
+    except Exception as error:
         # Not 1: that would say that an expectation about a kernel failed.
+        if isinstance(error, OSError) and error.errno in DISK_FULL:  # such as pytest's own, which writes junit.xml
+            click.echo("harness: the disk is full; free some space, or name another folder with --results", err=True)
+            return FAILED
         traceback.print_exc()
         click.echo("harness: internal error, see above", err=True)
         return FAILED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import sys
 from collections.abc import Callable
@@ -217,3 +218,10 @@ def test_verdict_with_the_real_rules(capsys: Capture, tmp_path: Path) -> None:
     assert call(["verdict", run.name]) == 1
     (row,) = [line for line in capsys.readouterr().out.splitlines() if "test_broken" in line]
     assert "INCONCLUSIVE" in row and "kind" in row
+
+
+def test_a_full_disk_is_one_line_wherever_it_shows(capsys: Capture, module: Callable[..., None]) -> None:
+    module("harness.targets.machines", prepare=failing(OSError(errno.ENOSPC, "No space left on device")))
+    assert call(["prepare"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("harness: the disk is full; ")
