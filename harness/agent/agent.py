@@ -137,6 +137,14 @@ def settle_heap() -> None:
     gc.disable()
 
 
+def parsed(text: bytes) -> Any:
+    """The record in a text, or None if there is none: a senseless order is refused, and never ends the heartbeat."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
 class Slot:
     """One probe's state in shared memory, written by its process and read by the main one."""
 
@@ -612,7 +620,7 @@ class Agent:
                 # Never asking the tty whether it is ready: that alone can block, see Letterbox.
                 time.sleep(min(wait, FLUSH_S if self.outgoing else POLL_S))
                 if (order := self.letterbox.take()) is not None:
-                    self.obey(order)
+                    self.obey(parsed(order))
             self.flush()
             self.collect()
             if time.monotonic() >= due:
@@ -695,12 +703,10 @@ class Agent:
                 order = unframe(line)
             except ValueError:
                 continue
-            self.obey(json.dumps(order).encode())
+            self.obey(order)
 
-    def obey(self, text: bytes) -> None:
-        order = None
+    def obey(self, order: Any) -> None:
         try:
-            order = json.loads(text)
             self.command(order)
         except Exception as error:  # an order that makes no sense must not end the heartbeat
             self.answer(order.get("id") if isinstance(order, dict) else None, False, repr(error))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from harness.targets.target import Site
+from harness.model.errors import InfraError
+from harness.targets.target import Site, Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,3 +43,12 @@ class Storage(Protocol):
     @property
     def mortal(self) -> tuple[str, ...]:
         """Names of the tasks that it depends on."""
+
+
+def time_copies(target: Target, site: Site, *copies: str) -> float:
+    """Seconds that the `dd` commands `copies` took together, as dd says; raises InfraError where it says nothing."""
+    text = target.shell.run(" && ".join(f"{copy} 2>&1" for copy in copies), deadline=site.deadline(30)).stdout
+    seconds = [float(found) for found in re.findall(r"copied, ([0-9.]+) s", text)]
+    if len(seconds) != len(copies) or not sum(seconds):
+        raise InfraError(f"{target.name}: `{copies[0]}` gave no figures: {text.strip()[-200:]}")
+    return sum(seconds)

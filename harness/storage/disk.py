@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from harness.model.errors import InfraError
 from harness.model.topology import MIB
-from harness.storage.base import StorageProbe
+from harness.storage.base import StorageProbe, time_copies
 from harness.targets.target import Site
 
 FILE = "/var/tmp/harness-storage"
@@ -44,12 +42,8 @@ class PlainDisk:
     def baseline(self, site: Site) -> float:
         """See `Storage.baseline`."""
         target = site.role(self.host)
-        command = f"dd if=/dev/zero of={FILE} bs=1M count={BASELINE_MIB} oflag=direct conv=notrunc 2>&1"
-        text = target.shell.run(command, deadline=site.deadline(30)).stdout
-        found = re.search(r"copied, ([0-9.]+) s", text)
-        if found is None or not float(found[1]):
-            raise InfraError(f"{target.name}: dd on {FILE} gave no figure: {text.strip()[-200:]}")
-        return BASELINE_MIB * MIB / PAGE / float(found[1])
+        copy = f"dd if=/dev/zero of={FILE} bs=1M count={BASELINE_MIB} oflag=direct conv=notrunc"
+        return BASELINE_MIB * MIB / PAGE / time_copies(target, site, copy)
 
     def tear_down(self, site: Site) -> None:
         """See `Storage.tear_down`."""

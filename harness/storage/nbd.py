@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from harness.model.errors import InfraError
 from harness.model.topology import MIB
-from harness.storage.base import StorageProbe
+from harness.storage.base import StorageProbe, time_copies
 from harness.targets.target import Site
 
 EXPORT = "swap"
@@ -104,15 +103,12 @@ class NbdSwap:
         client = site.role(self.client)
         device = f"/dev/{self.device}"
         copies = (
-            f"dd if=/dev/zero of={device} bs=1M count={BASELINE_MIB} oflag=direct 2>&1",
-            f"dd if={device} of=/dev/null bs=1M count={BASELINE_MIB} iflag=direct 2>&1",
+            f"dd if=/dev/zero of={device} bs=1M count={BASELINE_MIB} oflag=direct",
+            f"dd if={device} of=/dev/null bs=1M count={BASELINE_MIB} iflag=direct",
         )
-        text = client.shell.run(" && ".join(copies), deadline=site.deadline(30)).stdout
-        seconds = [float(found) for found in re.findall(r"copied, ([0-9.]+) s", text)]
-        if len(seconds) != len(copies) or not sum(seconds):
-            raise InfraError(f"{client.name}: dd on {device} gave no figures: {text.strip()[-200:]}")
+        seconds = time_copies(client, site, *copies)
         client.shell.run(f"mkswap {device} >/dev/null && swapon {device}", deadline=site.deadline(10))
-        return len(copies) * BASELINE_MIB * MIB / PAGE / sum(seconds)
+        return len(copies) * BASELINE_MIB * MIB / PAGE / seconds
 
     def tear_down(self, site: Site) -> None:
         """See `Storage.tear_down`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import psutil
 import pytest
 
 from harness.faults.guest import Pause, PowerOff
@@ -17,7 +16,7 @@ from harness.results.store import RunStore
 from harness.targets.state import StateDir
 from harness.trial import Plan, run_trial
 from harness.verdicts.judge import judge
-from tests.live.trials import one_guest, quiet_plan
+from tests.live.trials import guests_of, one_guest, quiet_plan
 
 
 def _run(settings: Settings, plan: Plan) -> tuple[VerdictKind, RunStore]:
@@ -31,14 +30,7 @@ def _run(settings: Settings, plan: Plan) -> tuple[VerdictKind, RunStore]:
 
 def _left_over(state: Path) -> list[str]:
     """Guests, switches and run folders of a state folder, but for the one that this process keeps (targets/home.py)."""
-    processes = [p.info["name"] for p in psutil.process_iter(["name", "cmdline"]) if _belongs(p.info, state)]
-    return processes + [path.name for path in StateDir(state).runs()][1:]
-
-
-def _belongs(info: dict[str, object], state: Path) -> bool:
-    words = info["cmdline"]
-    helper = str(info["name"]).startswith(("qemu-system", "vde_"))
-    return helper and isinstance(words, list) and any(f"{state}/" in str(word) for word in words)
+    return [str(pid) for pid in guests_of(state)] + [path.name for path in StateDir(state).runs()][1:]
 
 
 def test_a_healthy_guest_survives(settings: Settings, state: Path) -> None:

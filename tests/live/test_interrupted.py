@@ -10,13 +10,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from harness.model.settings import Settings
 from harness.results.store import RunStore
 from harness.targets.state import RunDir, StateDir
 from harness.trial.run import clean
+from tests.live.trials import guests_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CASE = Path(__file__).parent / "cases" / "case_quiet.py"
@@ -60,17 +60,6 @@ def _await_phase(settings: Settings, process: subprocess.Popen[bytes], name: str
     pytest.fail(f"no phase {name} within {START_S:.0f} s")
 
 
-def _guests(state: Path) -> list[int]:
-    """Processes of guests and switches below a state folder."""
-    return [
-        process.pid
-        for process in psutil.process_iter(["name", "cmdline", "status"])
-        if process.info["name"].startswith(("qemu-system", "vde_switch"))
-        and process.info["status"] != psutil.STATUS_ZOMBIE
-        and any(f"{state}/" in word for word in process.info["cmdline"] or ())
-    ]
-
-
 def _dead_runs(state: Path) -> list[Path]:
     return [run for run in StateDir(state).runs() if not RunDir.alive(run)]
 
@@ -84,7 +73,7 @@ def test_kill_9_leaves_nothing_that_the_next_start_does_not_find(
     os.kill(harness_run.pid, signal.SIGKILL)
     harness_run.wait()
     if phase == "load":
-        assert _guests(settings.state), "the guest outlives the harness, or this test shows nothing"
+        assert guests_of(settings.state), "the guest outlives the harness, or this test shows nothing"
     (trial,) = store.trials()
     assert trial.read_history(), "the history is readable up to that moment"
     assert trial.read_verdict() is None
@@ -92,7 +81,7 @@ def test_kill_9_leaves_nothing_that_the_next_start_does_not_find(
     with StateDir(settings.state).open_run() as living:
         assert clean(StateDir(settings.state))
         assert living.path.is_dir(), "a live run is not touched"
-    assert not _guests(settings.state)
+    assert not guests_of(settings.state)
     assert not _dead_runs(settings.state)
 
 
@@ -100,5 +89,5 @@ def test_ctrl_c_leaves_nothing(harness_run: subprocess.Popen[bytes], settings: S
     _await_phase(settings, harness_run, "load")
     os.kill(harness_run.pid, signal.SIGINT)
     assert harness_run.wait(timeout=120) == 130
-    assert not _guests(settings.state)
+    assert not guests_of(settings.state)
     assert not _dead_runs(settings.state)

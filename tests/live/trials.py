@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
 
 from harness.faults.base import Fault
 from harness.model.topology import MIB, Host, Topology
@@ -40,3 +43,14 @@ def quiet_plan(name: str, *faults: Fault, limit_s: float = 40.0, topology: Topol
         faults=faults,
         policy=Policy(endless=True),
     )
+
+
+def guests_of(state: Path) -> list[int]:
+    """Processes of guests and switches below a state folder."""
+    return [
+        process.pid
+        for process in psutil.process_iter(["name", "cmdline", "status"])
+        if process.info["name"].startswith(("qemu-system", "vde_"))
+        and process.info["status"] != psutil.STATUS_ZOMBIE
+        and any(f"{state}/" in word for word in process.info["cmdline"] or ())
+    ]
