@@ -44,6 +44,10 @@ class Storage(Protocol):
     def mortal(self) -> tuple[str, ...]:
         """Names of the tasks that it depends on."""
 
+    @property
+    def bound_s(self) -> float:
+        """Seconds that its protocol may rightly wait (lease and grace, dead_conn_timeout); 0.0 if there is no bound."""
+
 
 def time_copies(target: Target, site: Site, *copies: str) -> float:
     """Seconds that the `dd` commands `copies` took together, as dd says; raises InfraError where it says nothing."""

@@ -28,6 +28,11 @@ class PlainDisk:
         """See `Storage.mortal`."""
         return ()
 
+    @property
+    def bound_s(self) -> float:
+        """See `Storage.bound_s`."""
+        return 0.0
+
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`."""
         target = site.role(self.host)

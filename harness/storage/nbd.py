@@ -61,6 +61,11 @@ class NbdSwap:
         """See `Storage.mortal`."""
         return ("nbd-server", "nbd-client", "pool")
 
+    @property
+    def bound_s(self) -> float:
+        """See `Storage.bound_s`."""
+        return 0.0
+
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`."""
         client, server = site.role(self.client), site.role(self.server)

@@ -27,6 +27,9 @@ class Workload(Protocol):
     def prepare(self, site: Site) -> Progress:
         """Put everything in place on its host; nothing runs yet."""
 
+    def baseline(self, site: Site) -> float | None:
+        """Operations a second of this load when nothing else happens, measured; None: take the storage's."""
+
     def launch(self, site: Site) -> None:
         """Set it going; returns at once."""
 

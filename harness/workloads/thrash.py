@@ -53,6 +53,10 @@ class SwapThrash:
         target.shell.put(SCRIPT, f"{FOLDER}/thrash.py", deadline=site.deadline(10))
         return Progress(host=target.name, path=PROGRESS, workers=workers, log=f"{FOLDER}/log")
 
+    def baseline(self, site: Site) -> float | None:
+        """See `Workload.baseline`: its operation is a page, as the storage's is."""
+        return None
+
     def launch(self, site: Site) -> None:
         """See `Workload.launch`."""
         target = site.role(self.host)

@@ -44,6 +44,7 @@ class FakeStorage:
     done: list[str] = field(default_factory=list)
     mortal: tuple[str, ...] = ()
     broken: bool = False
+    bound_s: float = 0.0
 
     def describe(self) -> str:
         return "fake storage"
