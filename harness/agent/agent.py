@@ -2,8 +2,9 @@
 """The agent: what runs on a host under test and tells the harness how it is.
 
 One file, standard library only. Three processes, all locked in memory:
-  main     real time; reads shared memory and writes a line to a UART, because a 16550's transmit path allocates
-           nothing. It does nothing that can block; so its orders come through shared memory too, see Letterbox.
+  main     real time, with a thread on each processor that ticks; reads shared memory and writes a line to a UART,
+           because a 16550's transmit path allocates nothing. It does nothing that can block; so its orders come
+           through shared memory too, see Letterbox.
   probes   ordinary priority (a probe in real time looks healthier than any user's task is), a thread for each
            question and for each late action. A thread blocks in a system call, where the interpreter lets the
            others go on; none of them maps memory after the start, so the address space's lock holds up nobody.
@@ -11,7 +12,8 @@ One file, standard library only. Three processes, all locked in memory:
 
 Lines to the harness, each `JSON*CRC32\\n`:
   {"hello": …}   once: kernel release, memory in KiB, processors, seconds that `calibrate` took
-  {"b": seq, "u": uptime_s, "p": {rung: [latency_s|null, blocked_s|null, errors, detail]}, "w": progress|null}
+  {"b": seq, "u": uptime_s, "c": [seconds since each processor ticked], "w": progress|null,
+   "p": {rung: [latency_s|null, blocked_s|null, errors, detail]}}
   {"v": {counter: value}}      cumulative counters of /proc/vmstat and of the block devices asked for
   {"id": n, "ok": bool, "out": text, "more": bool}     answer to a command, in pieces
 Commands from the harness, in the same form: {"id": n, "do": verb, …}; docs/agent.md lists the verbs.
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 INTERVAL_S = 0.5
+PRIORITY = 50
+PID_FILE = "/run/harness/agent.pid"
 ECHO_PORT = 7077
 PAGE = mmap.PAGESIZE
 SLOT = struct.Struct("=dddII64s")  # started, finished, latency, count, errors, detail
@@ -560,6 +564,15 @@ def find_letterbox() -> Letterbox | None:
     return None
 
 
+def keep_ticking(ticks: list[float], index: int, cpu: int) -> None:
+    """Note the time on one processor for ever, in real time: what stands still there holds up nothing else here."""
+    os.sched_setaffinity(0, {cpu})
+    os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(PRIORITY))
+    while True:
+        ticks[index] = time.monotonic()
+        time.sleep(INTERVAL_S)
+
+
 class Agent:
     """The main process: a heartbeat, and orders passed on."""
 
@@ -575,6 +588,7 @@ class Agent:
         self.incoming = b""
         self.progress: mmap.mmap | None = None
         self.waiting: list[dict[str, Any]] = []
+        self.ticks: list[float] = []
         self.memory = mmap.mmap(-1, 16 * SLOT_SIZE + STATS_SIZE)
         self.stats_offset = 16 * SLOT_SIZE
         self.stats_seen = 0
@@ -607,7 +621,8 @@ class Agent:
         """Beat for ever."""
         settle_heap()
         protect()
-        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(50))
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(PRIORITY))
+        self.start_ticking()
         self.say({"hello": hello()})
         due = time.monotonic()
         while True:
@@ -626,6 +641,13 @@ class Agent:
             if time.monotonic() >= due:
                 self.beat()
                 due = max(due + INTERVAL_S, time.monotonic())
+
+    def start_ticking(self) -> None:
+        processors = sorted(os.sched_getaffinity(0))
+        self.ticks = [time.monotonic()] * len(processors)
+        _thread.stack_size(STACK)
+        for index, cpu in enumerate(processors):
+            _thread.start_new_thread(keep_ticking, (self.ticks, index, cpu))
 
     def wait_for_uart(self, seconds: float) -> None:
         ready = select.select([self.uart], [self.uart] if self.outgoing else [], [], seconds)
@@ -652,7 +674,8 @@ class Agent:
         self.sequence += 1
         now = time.monotonic()
         probes = {name: slot.sample(now, self.interval) for name, slot in self.slots.items() if name != "stats"}
-        record = {"b": self.sequence, "u": round(now, 3), "p": probes, "w": self.read_progress()}
+        ages = [round(now - tick, 1) for tick in self.ticks]
+        record = {"b": self.sequence, "u": round(now, 3), "c": ages, "p": probes, "w": self.read_progress()}
         self.say(record)
         self.say_stats()
 
@@ -794,6 +817,8 @@ def main() -> None:
     """Run the agent with the configuration file named on the command line."""
     with open(sys.argv[1]) as file:
         config = json.load(file)
+    with open(config.get("pid_file", PID_FILE), "w") as file:
+        file.write(f"{os.getpid()}\n")
     Agent(config).run()
 
 

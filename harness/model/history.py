@@ -7,20 +7,23 @@ seconds since the trial began, on the harness's monotonic clock. The first event
 | --- | --- | --- |
 | trial | – | name, started (epoch seconds), policy (see `verdicts.judge.Policy`), topology |
 | phase | – | name (boot, storage, baseline, load, fault, recovery, evidence, teardown), state (begin, end) |
-| rung | yes | rung, ok, latency_s or null, blocked_s or null (seconds since it blocks), detail |
+| rung | yes | rung, ok, latency_s or null, blocked_s or null (seconds since it blocks), detail; see below |
 | progress | yes | ops, workers, finished, failed, alive, label: cumulative operations of the workload |
 | baseline | yes | ops_per_s: what the storage does in operations of the workload, measured before the load |
 | vmstat | yes | the counters of /proc/vmstat and of the storage that moved, cumulative |
-| heartbeat | yes | seq, uptime_s: a line of the agent's arrived |
+| heartbeat | yes | seq, uptime_s, ticks (seconds since each processor ticked): a line of the agent's arrived |
 | console | yes | one finding: kind, title, function, task, pid, cpu, time_s, line, corrupted, stack |
-| fault | yes | name, action (inject, heal), detail |
+| fault | yes | name, action (inject, heal), took_s (it was done by then, begun so long before), detail |
 | opinion | – | state (see `model.opinion.State`), since_s, why: what the watch thinks now |
 | recovery | yes | step (hold, release), done, recovered, after_s, detail: the recovery probe, docs/verdicts.md |
-| evidence | yes | name, path, ok, detail |
+| evidence | yes | name, path, ok, detail, waiting (how many tasks of the load the kernel shows blocked; sysrq-w) |
 | infra | maybe | error: the harness or its infrastructure failed |
 | limit | – | seconds: the load was given no more time than this, and it is over |
 | lag | – | seconds: the harness itself did not run for so long, so silence in it says nothing |
 | note | maybe | text |
+
+The shell rung also has `agent`, the state letter of the agent's process ("" if there is none), and `age_s`: seconds
+since that sample began.
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ class State(StrEnum):
     SUSPECT = "suspect"
     STOPPED = "stopped"
     SILENT = "silent"
+    MUTE = "mute"
+    LOCKED = "locked"
     PAUSED = "paused"
     GONE = "gone"
     CRASHED = "crashed"

@@ -6,6 +6,7 @@ arrives, so it needs no working memory, disk or network on the host.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ READ_S = 4.0
 SHELL_S = 8.0
 REFUSALS = 2  # files that may block before the agent's two readers are both gone
 LIMIT = 4 * 1024 * 1024
+# `task:thrash  state:D stack:…`; kernels before 5.10 leave out both words.
+BLOCKED_TASK = re.compile(rb"(?:task:)?(\S{1,15}) +(?:state:)?D +(?:stack:|\d)")
 
 
 class ConsoleTap:
@@ -75,8 +78,11 @@ class Collector:
         self._target, self._tap, self._folder = target, tap, folder
         self._recorder, self._clock = recorder, clock
 
-    def sysrq(self, keys: Sequence[str] = SYSRQ_KEYS) -> None:
-        """Let the kernel print what it knows; tries the agent, then the serial port, then the keyboard."""
+    def sysrq(self, load: Sequence[str] = (), keys: Sequence[str] = SYSRQ_KEYS) -> None:
+        """Let the kernel print what it knows; tries the agent, then the serial port, then the keyboard.
+
+        `load` are names of tasks: how many of them are blocked is noted.
+        """
         for key in keys:
             for road, press in self._roads(key):
                 self._tap.begin()
@@ -87,7 +93,8 @@ class Collector:
                     continue
                 text = self._tap.until_quiet(SYSRQ_MARK, self._deadline(SYSRQ_S))
                 if SYSRQ_MARK in text:
-                    self._write(f"sysrq-{key}", text, road)
+                    told = {"waiting": _blocked_tasks(text, load)} if key == "w" else {}
+                    self._write(f"sysrq-{key}", text, road, **told)
                     break
             else:
                 self._note(f"sysrq-{key}", None, "no road to sysrq printed anything")
@@ -145,16 +152,16 @@ class Collector:
     def _deadline(self, seconds: float) -> Deadline:
         return Deadline.after(seconds, self._clock)
 
-    def _write(self, name: str, data: bytes, road: str) -> None:
+    def _write(self, name: str, data: bytes, road: str, **told: int) -> None:
         path = self._folder / f"{self._target.name}.{name}.txt"
         try:
             path.write_bytes(data[:LIMIT])
         except OSError as error:
             self._note(name, None, str(error))
             return
-        self._note(name, path, f"{len(data)} bytes over {road}")
+        self._note(name, path, f"{len(data)} bytes over {road}", **told)
 
-    def _note(self, name: str, path: Path | None, detail: str) -> None:
+    def _note(self, name: str, path: Path | None, detail: str, **told: int) -> None:
         self._recorder.emit(
             Kind.EVIDENCE,
             self._target.name,
@@ -162,4 +169,11 @@ class Collector:
             path=path.name if path is not None else "",
             ok=path is not None,
             detail=detail,
+            **told,
         )
+
+
+def _blocked_tasks(text: bytes, names: Sequence[str]) -> int:
+    """How many of the tasks that the kernel shows blocked have one of these names."""
+    wanted = {name.encode() for name in names}
+    return sum(match[1] in wanted for match in BLOCKED_TASK.finditer(text))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.drivers.protocols import Shell
@@ -22,6 +22,8 @@ BEAT_S = 0.5  # harness/agent/agent.py, INTERVAL_S
 SHELL_PERIOD_S = 5.0  # a new session costs a guest under emulation 60 ms of its processor
 PROBE_LIMIT_S = 600.0
 MISSED_BEATS = 4
+# Built into the shell, so that nothing has to be started. harness/agent/agent.py, PID_FILE.
+AGENT_STATE = 'read p </run/harness/agent.pid && read s </proc/$p/stat && echo "$s"; :'
 AGENT_RUNGS = (Rung.ALLOC, Rung.FORK, Rung.DISK, Rung.NET, Rung.STORAGE)
 
 
@@ -45,7 +47,9 @@ class AgentRungs:
         now = self._clock.monotonic()
         self._gap = now - self._last_beat if self._last_beat is not None else 0.0
         self._last_beat = now
-        self._recorder.emit(Kind.HEARTBEAT, self._host, seq=record["b"], uptime_s=record["u"])
+        self._recorder.emit(
+            Kind.HEARTBEAT, self._host, seq=record["b"], uptime_s=record["u"], ticks=record.get("c", [])
+        )
         if record.get("w") is not None:
             ops, count, workers, finished, failed, alive = record["w"]
             self._recorder.emit(
@@ -98,8 +102,10 @@ class AgentRungs:
 class BackgroundProbe:
     """A probe that may block, on a thread of its own; its state can be asked for at any time."""
 
-    def __init__(self, sample: Callable[[], None], period_s: float, clock: Clock, name: str) -> None:
+    def __init__(self, sample: Callable[[], Mapping[str, object]], period_s: float, clock: Clock, name: str) -> None:
         self._sample, self._period_s, self._clock = sample, period_s, clock
+        self._begun = clock.monotonic()
+        self._learnt: Mapping[str, object] = {}
         self._started: float | None = None
         self._latency: float | None = None
         self._detail = ""
@@ -118,30 +124,33 @@ class BackgroundProbe:
         while not self._stop.is_set():
             begun = self._started = self._clock.monotonic()
             try:
-                self._sample()
+                self._learnt = self._sample()
                 self._detail = ""
             except Exception as error:  # a probe that ends without a word would look blocked for ever
                 self._detail = (str(error) or repr(error)).splitlines()[0]
-            self._latency = self._clock.monotonic() - begun
+            self._latency, self._begun = self._clock.monotonic() - begun, begun
             self._started = None
             self._stop.wait(max(0.2, self._period_s - self._latency))
 
     def state(self) -> dict[str, Any]:
-        """Latency of the last sample and, if one is under way, for how long."""
-        started = self._started
+        """Latency of the last sample, how long ago it began, and, if one is under way, for how long."""
+        started, now = self._started, self._clock.monotonic()
         return {
+            **self._learnt,
+            "age_s": round(now - self._begun, 3),
             "ok": not self._detail,
             "latency_s": self._latency,
-            "blocked_s": self._clock.monotonic() - started if started is not None else None,
+            "blocked_s": now - started if started is not None else None,
             "detail": self._detail,
         }
 
 
-def shell_sample(shell: Shell) -> Callable[[], None]:
-    """Does a new SSH session answer?"""
+def shell_sample(shell: Shell) -> Callable[[], Mapping[str, object]]:
+    """Does a new SSH session answer? It also tells the state of the agent's process, "" if there is none."""
 
-    def sample() -> None:
-        shell.run(":", deadline=Deadline.after(PROBE_LIMIT_S))
+    def sample() -> Mapping[str, object]:
+        done = shell.run(AGENT_STATE, deadline=Deadline.after(PROBE_LIMIT_S))
+        return {"agent": done.stdout.rpartition(") ")[2][:1].strip()}
 
     return sample
 
@@ -156,7 +165,7 @@ class Echo:
         self._address = address
         self._connection: socket.socket | None = None
 
-    def sample(self) -> None:
+    def sample(self) -> Mapping[str, object]:
         """Send a byte and wait for it; returns when it is back, however long that takes, or raises OSError."""
         connection = self._connection  # of our own: `close` may take the other away at any moment
         if connection is None:
@@ -168,6 +177,7 @@ class Echo:
         except OSError:
             self.close()
             raise
+        return {}
 
     def close(self) -> None:
         """Let go of the connection, also under a sample that waits."""

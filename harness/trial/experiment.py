@@ -31,8 +31,10 @@ AGENT_S = 5.0
 AFTER = ("/proc/vmstat", "/proc/meminfo")  # read again after the recovery probe, through what was opened early
 CRASH_QUIET_S = 4.0  # time for the rest of a panic to be printed
 ENDED = (State.FINISHED, State.CRASHED, State.KILLED, State.GONE)
-EVIDENT = (State.STOPPED, State.SILENT, State.CRASHED, State.KILLED)
-WAITING = (State.STOPPED, State.SILENT, State.PAUSED)
+EVIDENT = (State.STOPPED, State.SILENT, State.LOCKED, State.CRASHED, State.KILLED)
+WAITING = (State.STOPPED, State.SILENT, State.LOCKED, State.MUTE, State.PAUSED)
+# TCP waits up to 120 s between two retransmissions (TCP_RTO_MAX), and never longer than the outage has lasted already.
+RETRANSMISSION_S = 120.0
 
 
 class Experiment:
@@ -53,6 +55,7 @@ class Experiment:
         self._plan, self._site, self._machines = plan, site, machines
         self._recorder, self._watch, self._listening, self._clock = recorder, watch, listening, clock
         self._lab_failure = lab_failure
+        self._entitled_s = 0.0  # until then what was healed may take to come back
         self._collectors = {
             name: Collector(target, listening.taps[name], evidence, recorder, clock)
             for name, target in site.targets.items()
@@ -68,12 +71,11 @@ class Experiment:
                 probe = self._plan.storage.set_up(self._site)
                 self._check_modules()
             with self._phase("baseline"):
-                self._recorder.emit(
-                    Kind.BASELINE, probe.host, ops_per_s=round(self._plan.storage.baseline(self._site), 1)
-                )
+                self._recorder.emit(Kind.BASELINE, probe.host, ops_per_s=round(self._baseline(), 1))
                 progress = self._prepare(probe)
             state = self._load(probe, progress)
-            if state is State.STOPPED:
+            stop = self._watch.open_stop
+            if state is State.STOPPED and stop is not None and stop.crawl is None:
                 with self._phase("recovery"):
                     probe_recovery(self._site.targets[progress.host], self._watch, self._recorder, self._clock)
                 with self._phase("evidence"):
@@ -82,6 +84,12 @@ class Experiment:
             if state is State.FINISHED:
                 with self._phase("teardown"):
                     self._tear_down(probe, progress)
+
+    def _baseline(self) -> float:
+        """Operations of the workload a second, when nothing disturbs it: its own figure, or the storage's."""
+        storage = self._plan.storage.baseline(self._site)
+        own = self._plan.workload.baseline(self._site)
+        return storage if own is None else own
 
     def _load(self, probe: StorageProbe, progress: Progress) -> State:
         """The load, until it is over or does not go on by itself; returns what the watch thinks then.
@@ -182,9 +190,12 @@ class Experiment:
                 if now - crash_seen > CRASH_QUIET_S:
                     self._listening.close()
                     return
-            if self._is_over(now) and not steps:
+            if steps:
+                continue
+            if self._is_over(now):
                 return
-            if now - begun > limit:
+            # A stop that is under way is seen to its end: cut off, it could not be named.
+            if now - begun > limit and self._watch.opinion.state not in (*WAITING, State.SUSPECT):
                 self._recorder.emit(Kind.LIMIT, seconds=limit)
                 return
 
@@ -194,22 +205,31 @@ class Experiment:
             return True
         if opinion.state not in WAITING:
             return False
-        certain = stop.certain_s if opinion.state is State.STOPPED and stop is not None else opinion.since_s
-        return now - certain >= self._plan.policy.patience_s
+        since = opinion.since_s
+        if opinion.state is State.STOPPED and stop is not None:
+            since = max(stop.certain_s, stop.onset_s + self._plan.policy.bound_s)
+        return now - max(since, self._entitled_s) >= self._plan.policy.patience_s
 
     def _schedule(self, begun: float) -> list[tuple[float, Callable[[], None]]]:
         """What the faults do, and when."""
         steps: list[tuple[float, Callable[[], None]]] = []
         for fault in self._plan.faults:
-            steps.append((begun + fault.at_s, self._step(fault, "inject")))
+            steps.append((begun + fault.at_s, self._step(fault, "inject", 0.0)))
             if fault.heal_after_s is not None:
-                steps.append((begun + fault.at_s + fault.heal_after_s, self._step(fault, "heal")))
+                at_s = begun + fault.at_s + fault.heal_after_s
+                steps.append((at_s, self._step(fault, "heal", fault.heal_after_s)))
         return sorted(steps, key=lambda step: step[0])
 
-    def _step(self, fault: Fault, action: str) -> Callable[[], None]:
+    def _step(self, fault: Fault, action: str, outage_s: float) -> Callable[[], None]:
         def act() -> None:
+            begun = self._recorder.now
             getattr(fault, action)(self._site)
-            self._recorder.emit(Kind.FAULT, name=fault.describe(), action=action, detail="")
+            now = self._recorder.now
+            if action == "heal":
+                self._entitled_s = now + min(outage_s, RETRANSMISSION_S)
+            self._recorder.emit(
+                Kind.FAULT, name=fault.describe(), action=action, took_s=round(now - begun, 3), detail=""
+            )
 
         return act
 
@@ -219,9 +239,10 @@ class Experiment:
         collector.registers()
         if state is State.CRASHED:
             return
-        collector.sysrq()
+        collector.sysrq(self._plan.workload.mortal)
         if state is State.SILENT:
             collector.nmi()
+        if state in (State.SILENT, State.LOCKED):
             return
         collector.files(probe.evidence)
         if not self._watch.hosts[probe.host].blocked_for("shell", self._recorder.now):

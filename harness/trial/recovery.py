@@ -13,7 +13,8 @@ from harness.model.errors import HarnessError
 from harness.model.history import Kind
 from harness.monitors.recorder import Recorder
 from harness.targets.target import Target
-from harness.verdicts.watch import BLOCKED_S, Watch
+from harness.verdicts.hosts import BLOCKED_S
+from harness.verdicts.watch import Watch
 
 AGENT_S = 5.0
 LOOK_S = 0.25

@@ -53,7 +53,7 @@ def run_trial(plan: Plan, *, settings: Settings, store: RunStore, observers: Seq
     """
     trial = store.trial(plan.name, expected=plan.expected)
     mortal = tuple(dict.fromkeys((*plan.policy.mortal, *plan.storage.mortal, *plan.workload.mortal)))
-    plan = replace(plan, policy=replace(plan.policy, mortal=mortal))
+    plan = replace(plan, policy=replace(plan.policy, mortal=mortal, bound_s=plan.storage.bound_s))
     started = time.monotonic()
     watch = Watch(plan.policy)
     recorder = Recorder(trial.append, watch.feed, observers, SYSTEM_CLOCK)

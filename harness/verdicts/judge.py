@@ -2,79 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from harness.model.finding import CRASHES
-from harness.model.history import Event, Kind
+from harness.model.history import Event
 from harness.model.opinion import State
 from harness.model.verdict import Stall, Verdict, VerdictKind
-from harness.verdicts.pace import Pace
-from harness.verdicts.policy import Policy
-from harness.verdicts.watch import LOAD, Stop, Watch
-
-
-class _Case:
-    """A history, read once, and what the rules ask of it."""
-
-    def __init__(self, events: Sequence[Event]) -> None:
-        self.policy = _policy_of(events)
-        self.watch = Watch(self.policy)
-        self.pace = Pace(self.policy)
-        self.findings: list[Event] = []
-        self.infra: list[Event] = []
-        self.recovery: dict[str, bool] = {}
-        self.limit: float | None = None
-        self.silent: tuple[float, float, str] | None = None
-        self.ended = False
-        self.loaded = False
-        for event in events:
-            self._take(event)
-
-    def _take(self, event: Event) -> None:
-        opinion = self.watch.feed(event)
-        self.loaded = self.loaded or self.watch.phase == LOAD
-        if self.watch.phase == LOAD or event.kind is Kind.BASELINE:
-            self.pace.feed(event)
-        if opinion.state is State.SILENT and self.silent is None:
-            self.silent = (opinion.since_s, event.t, opinion.why)
-        elif opinion.state in (State.RUNNING, State.FINISHED):
-            self.silent = None
-        if event.kind is Kind.CONSOLE:
-            self.findings.append(event)
-        elif event.kind is Kind.INFRA:
-            self.infra.append(event)
-        elif event.kind is Kind.RECOVERY:
-            if event.data.get("done", True):
-                self.recovery[str(event.data["step"])] = bool(event.data["recovered"])
-        elif event.kind is Kind.LIMIT:
-            self.limit = float(event.data["seconds"])
-        elif event.kind is Kind.PHASE and event.data.get("name") == LOAD:
-            self.ended = event.data.get("state") == "end"
-
-    @property
-    def stalls(self) -> tuple[Stall, ...]:
-        """Every stop that ended by itself."""
-        return tuple(
-            Stall(stop.onset_s, stop.ended_s - stop.onset_s, True)
-            for stop in self.watch.stops
-            if stop.ended_s is not None
-        )
-
-    def first_finding(self, kinds: Iterable[str]) -> Event | None:
-        """The first console finding of one of these kinds."""
-        wanted = {str(kind) for kind in kinds}
-        return next((event for event in self.findings if event.data.get("kind") in wanted), None)
-
-
-def _policy_of(events: Sequence[Event]) -> Policy:
-    """The newest: the first is written before the guest's slowdown is known, by which the second is scaled."""
-    policies = [event.data.get("policy", {}) for event in events if event.kind is Kind.TRIAL]
-    return Policy.from_dict(policies[-1]) if policies else Policy()
+from harness.verdicts.case import Case
+from harness.verdicts.hosts import BLOCKED_S
+from harness.verdicts.pace import Crawl
+from harness.verdicts.watch import Stop
 
 
 def judge(events: Sequence[Event]) -> Verdict:
     """The verdict of a trial's history, complete or cut short. Kernel evidence outranks silence."""
-    case = _Case(events)
+    case = Case(events)
     rules = (_crashed, _oom_killed, _infra, _locked_up, _gone, _stopped, _finished)
     for rule in rules:
         verdict = rule(case)
@@ -83,7 +25,7 @@ def judge(events: Sequence[Event]) -> Verdict:
     return _inconclusive(case, "the history ends before the workload did")
 
 
-def _crashed(case: _Case) -> Verdict | None:
+def _crashed(case: Case) -> Verdict | None:
     finding = case.first_finding(CRASHES)
     if finding is None:
         return None
@@ -98,7 +40,7 @@ def _crashed(case: _Case) -> Verdict | None:
     )
 
 
-def _oom_killed(case: _Case) -> Verdict | None:
+def _oom_killed(case: Case) -> Verdict | None:
     stop = case.watch.open_stop
     for finding in case.findings:
         if finding.data.get("kind") != "oom_kill" or finding.data.get("task") not in case.policy.mortal:
@@ -117,31 +59,31 @@ def _oom_killed(case: _Case) -> Verdict | None:
     return None
 
 
-def _infra(case: _Case) -> Verdict | None:
+def _infra(case: Case) -> Verdict | None:
     if not case.infra:
         return None
     return _inconclusive(case, str(case.infra[0].data.get("error", "the harness failed")))
 
 
-def _locked_up(case: _Case) -> Verdict | None:
-    if case.silent is None or case.watch.opinion.state is not State.SILENT:
+def _locked_up(case: Case) -> Verdict | None:
+    if case.locked is None or case.watch.opinion.state not in (State.SILENT, State.LOCKED):
         return None
-    onset, certain, why = case.silent
+    opinion, certain = case.locked
+    reasons = (opinion.why, "the hypervisor says that the guest runs")
+    if opinion.state is State.SILENT:
+        reasons = ("the heartbeat of a locked real-time task went silent", *reasons[1:])
     return Verdict(
         kind=VerdictKind.LOCKED_UP,
-        summary=f"{why} while its processors run",
-        onset_s=onset,
+        summary=f"{opinion.why} while its processors run" if opinion.state is State.SILENT else opinion.why,
+        onset_s=min(opinion.since_s, certain),
         certain_s=certain,
-        blocked=case.watch.blocked(certain, 1.0),
+        blocked=case.watch.blocked(certain, BLOCKED_S),
         stalls=case.stalls,
-        reasons=(
-            "the heartbeat of a locked real-time task went silent",
-            "the hypervisor says that the guest runs",
-        ),
+        reasons=reasons,
     )
 
 
-def _gone(case: _Case) -> Verdict | None:
+def _gone(case: Case) -> Verdict | None:
     opinion = case.watch.opinion
     if opinion.state is State.GONE:
         return Verdict(
@@ -152,15 +94,19 @@ def _gone(case: _Case) -> Verdict | None:
             stalls=case.stalls,
             reasons=("the hypervisor has no running guest any more", "no crash, panic or OOM kill on the console"),
         )
+    if opinion.state is State.MUTE:
+        return _inconclusive(case, f"{opinion.why}: without an agent nothing is known of the load")
     if opinion.state is State.PAUSED:
         return _inconclusive(case, f"{opinion.why}: that says nothing about its kernel")
     return None
 
 
-def _stopped(case: _Case) -> Verdict | None:
+def _stopped(case: Case) -> Verdict | None:
     stop = case.watch.open_stop
     if stop is None:
         return None
+    if stop.crawl is not None:
+        return _crawled(case, stop, stop.crawl)
     if "hold" not in case.recovery:
         return _inconclusive(
             case, f"progress stopped at {stop.onset_s:.1f} s, but there was no recovery probe that could have told why"
@@ -173,6 +119,11 @@ def _stopped(case: _Case) -> Verdict | None:
             "progress stopped, and storage came back once the workload was held",
             "holding the workload, without freeing anything it has, brought the storage back: no circular wait",
         )
+    if not stop.blocked and case.waiting == 0:
+        return _inconclusive(
+            case,
+            f"progress stopped at {stop.onset_s:.1f} s, but no rung blocks and the kernel holds no task of the load",
+        )
     freed = case.recovery.get("release", False)
     how = "killing the workload frees it" if freed else "not even killing the workload frees it"
     return _hung(
@@ -184,26 +135,52 @@ def _stopped(case: _Case) -> Verdict | None:
     )
 
 
-def _hung(case: _Case, stop: Stop, kind: VerdictKind, summary: str, last_reason: str) -> Verdict:
-    patience = case.policy.patience_s
+def _crawled(case: Case, stop: Stop, crawl: Crawl) -> Verdict:
+    reasons = (
+        f"the baseline is {crawl.baseline:.0f} operations a second",
+        f"progress never ended, and stayed so low for {case.watch.last_s - stop.onset_s:.0f} s",
+        case.reclaimed(stop.onset_s),
+    )
+    return Verdict(
+        kind=VerdictKind.LIVELOCKED,
+        summary=f"progress at {crawl.share:.2%} of the baseline since {stop.onset_s:.1f} s",
+        onset_s=stop.onset_s,
+        certain_s=_certain(case, stop),
+        blocked=stop.blocked,
+        alive=stop.alive,
+        stalls=case.stalls,
+        reasons=tuple(filter(None, reasons)),
+    )
+
+
+def _certain(case: Case, stop: Stop) -> float:
+    """What a protocol may rightly wait for is no hang before its bound."""
+    return max(stop.certain_s, stop.onset_s + case.policy.bound_s)
+
+
+def _hung(case: Case, stop: Stop, kind: VerdictKind, summary: str, last_reason: str) -> Verdict:
+    reasons = [
+        f"the last progress was at {stop.onset_s:.1f} s",
+        f"at {stop.certain_s:.1f} s it was certain; blocked: {', '.join(stop.blocked) or 'nothing'}",
+        f"it did not come back within {case.policy.patience_s:.0f} s",
+        last_reason,
+        case.reclaimed(stop.onset_s),
+    ]
+    if case.policy.bound_s:
+        reasons.insert(2, f"it went on past the {case.policy.bound_s:.0f} s that the storage's protocol may wait")
     return Verdict(
         kind=kind,
         summary=summary,
         onset_s=stop.onset_s,
-        certain_s=stop.certain_s,
+        certain_s=_certain(case, stop),
         blocked=stop.blocked,
         alive=stop.alive,
         stalls=case.stalls,
-        reasons=(
-            f"the last progress was at {stop.onset_s:.1f} s",
-            f"at {stop.certain_s:.1f} s it was certain; blocked: {', '.join(stop.blocked) or 'nothing'}",
-            f"it did not come back within {patience:.0f} s",
-            last_reason,
-        ),
+        reasons=tuple(filter(None, reasons)),
     )
 
 
-def _finished(case: _Case) -> Verdict | None:
+def _finished(case: Case) -> Verdict | None:
     if not case.loaded or not case.ended:
         return None
     working = [host for host in case.watch.hosts.values() if host.workers]
@@ -215,36 +192,41 @@ def _finished(case: _Case) -> Verdict | None:
     failed = sum(host.failed for host in working)
     if failed:
         return _inconclusive(case, f"{failed} workers failed; see the workload's log among the evidence")
-    crawl = case.pace.crawl
-    if crawl is not None:
-        return Verdict(
-            kind=VerdictKind.LIVELOCKED,
-            summary=f"progress at {crawl.share:.2%} of the baseline for {crawl.seconds:.0f} s",
-            onset_s=crawl.begin_s,
-            certain_s=crawl.certain_s,
-            stalls=case.stalls,
-            reasons=(f"the baseline is {crawl.baseline:.0f} operations a second",),
-        )
     return _ended_well(case, all(host.finished >= host.workers for host in working))
 
 
-def _ended_well(case: _Case, complete: bool) -> Verdict:
-    if case.stalls:
-        longest = max(stall.duration_s for stall in case.stalls)
+def _ended_well(case: Case, complete: bool) -> Verdict:
+    bound = case.policy.bound_s
+    beyond = [stall for stall in case.stalls if stall.duration_s > bound]
+    if beyond:
+        longest = max(stall.duration_s for stall in beyond)
         return Verdict(
             kind=VerdictKind.STALLED,
-            summary=f"{len(case.stalls)} stall(s), the longest {longest:.1f} s; each ended by itself",
-            onset_s=case.stalls[0].onset_s,
+            summary=f"{len(beyond)} stall(s), the longest {longest:.1f} s; each ended by itself",
+            onset_s=beyond[0].onset_s,
+            certain_s=_stop_of(case, beyond[0]).certain_s,
             stalls=case.stalls,
             reasons=("progress stopped and came back without the harness's doing",),
         )
+    reasons = tuple(
+        f"a wait of {stall.duration_s:.1f} s, which the storage's protocol may take: up to {bound:.0f} s"
+        for stall in case.stalls
+    )
     if complete:
-        return Verdict(kind=VerdictKind.SURVIVED, summary="every worker completed its passes")
+        summary = "every worker completed its passes"
+        return Verdict(kind=VerdictKind.SURVIVED, summary=summary, stalls=case.stalls, reasons=reasons)
     if case.policy.endless and case.limit is not None:
-        return Verdict(kind=VerdictKind.SURVIVED, summary="the workload ran its time without a stop")
+        summary = "the workload ran its time without a stop"
+        if case.stalls:
+            summary = f"the workload ran its time; {len(case.stalls)} wait(s) within the bound of {bound:.0f} s"
+        return Verdict(kind=VerdictKind.SURVIVED, summary=summary, stalls=case.stalls, reasons=reasons)
     limit = f" of {case.limit:.0f} s" if case.limit is not None else ""
     return _inconclusive(case, f"the workload still made progress when its time{limit} was over; give it more")
 
 
-def _inconclusive(case: _Case, why: str) -> Verdict:
+def _stop_of(case: Case, stall: Stall) -> Stop:
+    return next(stop for stop in case.watch.stops if stop.onset_s == stall.onset_s)
+
+
+def _inconclusive(case: Case, why: str) -> Verdict:
     return Verdict(kind=VerdictKind.INCONCLUSIVE, summary=why, stalls=case.stalls)

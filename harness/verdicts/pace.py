@@ -1,50 +1,81 @@
-"""Whether progress crawls: under a small share of the trial's own baseline for a whole window."""
+"""Whether progress crawls: it goes on, and stays under a small share of the trial's own baseline."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import pairwise
 
-from harness.model.history import Event, Kind
 from harness.verdicts.policy import Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crawl:
-    """A window of `seconds` in which progress was `share` of `baseline` (operations a second)."""
+    """Since `begin_s` progress has been `share` of `baseline` (operations a second)."""
 
     begin_s: float
-    certain_s: float
-    seconds: float
     share: float
     baseline: float
 
 
 class Pace:
-    """Feed it the events of the load; `crawl` is set once a whole window was too slow."""
+    """The newest operations of the load; `crawl` says whether they are too few, `recovered` whether no longer.
+
+    A stop that just ended looks like a crawl in the average, and so does one that just began. So there must be progress
+    in the newer half of the window, it must be spread over a third of it, and the newest third must be slow as well.
+    """
 
     def __init__(self, policy: Policy) -> None:
-        self._policy = policy
-        self._baseline = 0.0
+        self.policy = policy
+        self.baseline = 0.0
         self._points: deque[tuple[float, int]] = deque()
-        self.crawl: Crawl | None = None
+        self._share = 1.0
 
-    def feed(self, event: Event) -> None:
-        """Take one event in."""
-        if event.kind is Kind.BASELINE:
-            self._baseline = float(event.data["ops_per_s"])
-        elif event.kind is Kind.PROGRESS:
-            self._add(event.t, int(event.data["ops"]))
-
-    def _add(self, now: float, ops: int) -> None:
+    def add(self, now: float, ops: int, share: float = 1.0) -> None:
+        """So many operations by now; `share` of the workers are still at work, the others have finished."""
+        if self._points and ops < self._points[-1][1]:
+            self._points.clear()  # another workload
         self._points.append((now, ops))
-        # Keep one point at or before the beginning of the window.
-        while len(self._points) > 2 and self._points[1][0] <= now - self._policy.livelock_s:
+        self._share = share
+        # One point at or before the beginning of two windows stays.
+        while len(self._points) > 2 and self._points[1][0] <= now - 2 * self.policy.livelock_s:
             self._points.popleft()
-        begin, first = self._points[0]
-        seconds = now - begin
-        if not self._baseline or seconds < self._policy.livelock_s or ops == first:
-            return
-        share = (ops - first) / seconds / self._baseline
-        if self.crawl is None and share < self._policy.livelock_share:
-            self.crawl = Crawl(begin_s=begin, certain_s=now, seconds=seconds, share=share, baseline=self._baseline)
+
+    @property
+    def crawl(self) -> Crawl | None:
+        """What the newest window says."""
+        window = self.policy.livelock_s
+        if not self.baseline or not self._points or self._points[-1][0] - self._points[0][0] < window:
+            return None
+        now = self._points[-1][0]
+        moves = self._moves(now - window)
+        if not moves or moves[-1] < now - window / 2 or moves[-1] - moves[0] < window / 3:
+            return None
+        if self._rate(window / 3) >= self._limit or self._rate(window) >= self._limit:
+            return None
+        begin, ops = next(point for point in self._points if self._rate_since(point) < self._limit)
+        share = (self._points[-1][1] - ops) / (now - begin) / self.baseline
+        return Crawl(begin_s=begin, share=share, baseline=self.baseline)
+
+    @property
+    def recovered(self) -> bool:
+        """Whether the newest third of a window was at twice the limit: it must not flicker around it."""
+        return bool(self.baseline and self._points) and self._rate(self.policy.livelock_s / 3) >= 2 * self._limit
+
+    @property
+    def _limit(self) -> float:
+        return self.policy.livelock_share * self.baseline * self._share
+
+    def _moves(self, begin: float) -> list[float]:
+        """Times at which there were more operations than before."""
+        return [new[0] for old, new in pairwise(self._points) if new[1] > old[1] and new[0] >= begin]
+
+    def _rate(self, seconds: float) -> float:
+        """Operations a second over about the newest `seconds`."""
+        begin = self._points[-1][0] - seconds
+        point = next(point for point in reversed(self._points) if point[0] <= begin or point is self._points[0])
+        return self._rate_since(point)
+
+    def _rate_since(self, point: tuple[float, int]) -> float:
+        now, ops = self._points[-1]
+        return (ops - point[1]) / (now - point[0]) if now > point[0] else 0.0

@@ -13,11 +13,12 @@ class Policy:
 
     `stop_s`: no progress for so long while a rung is blocked is a stop. Survivors of swap over NBD under software
     emulation were without progress for 1.5 s at the most, while their `alloc` rung was blocked for 46 s.
-    `quiet_s`: the same while every rung answers. `silent_s`: no heartbeat. `patience_s`: how long a stop may end by
-    itself before the recovery probe begins; TCP's eighth retransmission comes 25.6 s after its seventh where the first
-    took 0.2 s, and such a one may end a stall of storage over a network. `hold_s` and `release_s`: how long each step
-    of that probe waits. `livelock_share` of the baseline, over `livelock_s`, is a livelock. `mortal`: tasks whose death
-    by the OOM killer decides a trial.
+    `quiet_s`: the same while every rung answers. `silent_s`: no heartbeat, or no tick of one processor. `patience_s`:
+    how long a stop may end by itself before the recovery probe begins; TCP's eighth retransmission comes 25.6 s after
+    its seventh where the first took 0.2 s, and such a one may end a stall of storage over a network. `hold_s` and
+    `release_s`: how long each step of that probe waits. Under `livelock_share` of the baseline over `livelock_s` is a
+    crawl. `bound_s`: how long the storage's protocol may rightly wait. `mortal`: tasks whose death by the OOM killer
+    decides a trial.
     """
 
     stop_s: float = 5.0
@@ -26,8 +27,9 @@ class Policy:
     patience_s: float = 30.0
     hold_s: float = 8.0
     release_s: float = 10.0
-    livelock_s: float = 60.0
+    livelock_s: float = 12.0
     livelock_share: float = 0.01
+    bound_s: float = 0.0
     endless: bool = False
     mortal: tuple[str, ...] = ()
 

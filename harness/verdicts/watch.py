@@ -2,67 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from harness.model.finding import CRASHES, FindingKind
+from harness.model.finding import CRASHES, LOCKUPS, FindingKind
 from harness.model.history import Event, Kind, Rung
 from harness.model.opinion import Opinion, State
+from harness.verdicts.hosts import BLOCKED_S, HostView
+from harness.verdicts.pace import Crawl, Pace
 from harness.verdicts.policy import Policy
 
 LOAD = "load"  # in every other phase the harness itself disturbs the host, or the load does not run
-BLOCKED_S = 1.0  # a probe that is under way for less is nothing to speak of
 DEAF_S = 2.0  # every host's rungs come once a second; when nothing at all comes for so long, nobody was listening
-DEATH_S = 1.0  # without processes and without progress: it cannot be about to report its end
+DISTURBED_S = 30.0  # a watchdog of the kernel looks back so far: over what the harness made it print, or over a lag
 CORROBORATING = (Rung.STORAGE, Rung.ALLOC, Rung.FORK, Rung.DISK, Rung.NET, Rung.SHELL)
 
 
 @dataclass(slots=True)
 class Stop:
-    """No progress from `onset_s` on; certain at `certain_s`; `ended_s` if it came back."""
+    """No progress from `onset_s` on, or next to none (`crawl`); certain at `certain_s`; `ended_s` if it came back."""
 
     onset_s: float
     certain_s: float
     blocked: tuple[str, ...]
     alive: tuple[str, ...]
     why: str
+    crawl: Crawl | None = None
     ended_s: float | None = None
-
-
-@dataclass(slots=True)
-class HostView:
-    """The newest of everything that one host told."""
-
-    rungs: dict[str, dict[str, Any]] = field(default_factory=dict)
-    seen: dict[str, float] = field(default_factory=dict)
-    ops: int | None = None
-    workers: int = 0
-    finished: int = 0
-    failed: int = 0
-    alive: int = 0
-    moved_s: float = 0.0
-    beat_s: float | None = None
-    power: str = ""
-    power_s: float = 0.0
-    cpu_s: float = 0.0
-
-    def has_died(self, now: float) -> bool:
-        """Whether its workload worked once, and none of its processes is there any more."""
-        return bool(self.workers and self.ops) and self.alive == 0 and now - self.moved_s >= DEATH_S
-
-    def blocked_for(self, rung: str, now: float) -> float:
-        """Seconds for which a rung has been blocked, 0.0 if it answers."""
-        blocked = self.rungs.get(rung, {}).get("blocked_s")
-        if blocked is None:
-            return 0.0
-        return float(blocked) + max(0.0, now - self.seen.get(rung, now))
 
 
 class Watch:
     """Feed it every event; `opinion` is the newest, `stops` every stop that there was."""
 
     def __init__(self, policy: Policy) -> None:
-        self.policy = policy
+        self._policy = policy
+        self.pace = Pace(policy)
         self.hosts: dict[str, HostView] = {}
         self.stops: list[Stop] = []
         self.opinion = Opinion(State.IDLE, 0.0, "no workload yet")
@@ -70,7 +43,23 @@ class Watch:
         self._loaded_s = 0.0
         self._probed = False
         self._ended: Opinion | None = None
+        self._locked: Opinion | None = None
         self._heard_s = 0.0
+        self._disturbed_s = float("-inf")
+
+    @property
+    def policy(self) -> Policy:
+        """The thresholds; they are scaled once the guests' slowdown is known."""
+        return self._policy
+
+    @policy.setter
+    def policy(self, policy: Policy) -> None:
+        self._policy = self.pace.policy = policy
+
+    @property
+    def last_s(self) -> float:
+        """The newest event's time."""
+        return self._heard_s
 
     @property
     def open_stop(self) -> Stop | None:
@@ -84,10 +73,11 @@ class Watch:
         self._heard_s = max(self._heard_s, event.t)
         handler = {
             Kind.PHASE: self._phase,
-            Kind.RUNG: self._rung,
+            Kind.RUNG: lambda event: self._host(event.host).rung(event),
             Kind.PROGRESS: self._progress,
-            Kind.HEARTBEAT: self._heartbeat,
-            Kind.LAG: self._lag,
+            Kind.BASELINE: self._baseline,
+            Kind.HEARTBEAT: lambda event: self._host(event.host).heartbeat(event),
+            Kind.LAG: lambda event: self._forgive(float(event.data["seconds"]), event.t),
             Kind.CONSOLE: self._console,
         }.get(event.kind)
         if handler is not None:
@@ -101,6 +91,8 @@ class Watch:
             self.phase = str(event.data.get("name", ""))
             self._probed = self._probed or self.phase == "recovery"
         elif self.phase == event.data.get("name"):
+            if self.phase == "evidence":
+                self._disturbed_s = event.t
             self.phase = ""
         if self.phase == LOAD:
             self._loaded_s = event.t
@@ -108,12 +100,21 @@ class Watch:
                 host.moved_s = max(host.moved_s, event.t)
 
     def _console(self, event: Event) -> None:
-        title = f"{event.host}: {event.data.get('title', '')}"
-        if event.data.get("kind") in CRASHES:
+        kind, title = event.data.get("kind"), f"{event.host}: {event.data.get('title', '')}"
+        if kind in CRASHES:
             self._ended = Opinion(State.CRASHED, event.t, title)
+        elif self._is_lockup(event):
+            self._locked = self._locked or Opinion(State.LOCKED, event.t, title)
         elif self._is_mortal(event) and self.open_stop is None:
             # What dies of a stop is not its cause, and must not keep the recovery probe from telling what was.
             self._ended = self._ended or Opinion(State.KILLED, event.t, title)
+
+    def _is_lockup(self, event: Event) -> bool:
+        if self.phase != LOAD or event.t - self._disturbed_s <= DISTURBED_S:
+            return False
+        kind = event.data.get("kind")
+        # A pool whose workers all wait for memory is stuck too, but that is what a stop does.
+        return kind in LOCKUPS or (kind == FindingKind.WORKQUEUE_LOCKUP and self.open_stop is None)
 
     def _is_mortal(self, event: Event) -> bool:
         return event.data.get("kind") == FindingKind.OOM_KILL and event.data.get("task") in self.policy.mortal
@@ -121,48 +122,42 @@ class Watch:
     def _host(self, name: str) -> HostView:
         return self.hosts.setdefault(name, HostView())
 
-    def _rung(self, event: Event) -> None:
-        host, rung = self._host(event.host), str(event.data["rung"])
-        if rung == Rung.VCPU:
-            power = str(event.data.get("detail", ""))
-            if power != host.power:
-                if host.power == "paused":
-                    host.moved_s = max(host.moved_s, event.t)
-                host.power, host.power_s = power, event.t
-        host.rungs[rung], host.seen[rung] = dict(event.data), event.t
+    def _baseline(self, event: Event) -> None:
+        self.pace.baseline = float(event.data["ops_per_s"])
 
     def _progress(self, event: Event) -> None:
-        host, data = self._host(event.host), event.data
-        ops = int(data["ops"])
-        if ops != host.ops or int(data["finished"]) != host.finished:
-            host.moved_s = event.t
+        moved = self._host(event.host).progress(event)
+        working = [host for host in self.hosts.values() if host.workers]
+        workers = sum(host.workers for host in working)
+        if self.phase == LOAD and workers:
+            busy = workers - sum(host.finished + host.failed for host in working)
+            self.pace.add(event.t, sum(host.ops or 0 for host in working), busy / workers)
+        if moved:
             self._end_stop(event.t)
-        host.ops, host.workers, host.finished = ops, int(data["workers"]), int(data["finished"])
-        host.failed, host.alive = int(data.get("failed", 0)), int(data.get("alive", 0))
 
     def _end_stop(self, now: float) -> None:
         stop = self.open_stop
         # Also while evidence is collected, which leaves the workload alone; the recovery probe does not.
-        if stop is not None and not self._probed:
+        if stop is None or self._probed:
+            return
+        if stop.crawl is None:
             stop.ended_s = now
-
-    def _heartbeat(self, event: Event) -> None:
-        self._host(event.host).beat_s = event.t
-
-    def _lag(self, event: Event) -> None:
-        self._forgive(float(event.data["seconds"]), event.t)
+        elif self.pace.recovered:
+            stop.ended_s = now - self.policy.livelock_s / 3
 
     def _forgive(self, lag: float, now: float) -> None:
-        # Nobody was listening: what was not heard in that time may well have been said.
         self._loaded_s = min(now, self._loaded_s + lag)
+        self._disturbed_s = now
         for host in self.hosts.values():
-            host.moved_s = min(now, host.moved_s + lag)
-            if host.beat_s is not None:
-                host.beat_s = min(now, host.beat_s + lag)
+            host.forgive(lag, now)
 
     def _judge(self, now: float) -> None:
         self.opinion = (
-            self._ended or self._power_opinion(now) or self._silence_opinion(now) or self._progress_opinion(now)
+            self._ended
+            or self._power_opinion(now)
+            or self._silence_opinion(now)
+            or self._locked
+            or self._progress_opinion(now)
         )
 
     def _power_opinion(self, now: float) -> Opinion | None:
@@ -175,12 +170,16 @@ class Watch:
 
     def _silence_opinion(self, now: float) -> Opinion | None:
         for name, host in self.hosts.items():
-            if host.power == "paused" or host.beat_s is None:
-                continue
-            # A guest that was just resumed gets its time too.
-            silence = now - max(host.beat_s, host.power_s)
-            if silence >= self.policy.silent_s:
+            silence = host.silence(now)
+            if silence >= self.policy.silent_s and host.beat_s is not None:
+                if found := host.dead_agent:
+                    return Opinion(State.MUTE, host.beat_s, f"{name}: the agent is {found}, and the kernel answers")
                 return Opinion(State.SILENT, host.beat_s, f"{name}: no heartbeat for {silence:.1f} s")
+            stuck = host.stuck_processor(now, self.policy.silent_s)
+            if stuck is not None:
+                number, tick = stuck
+                why = f"{name}: processor {number} has not scheduled for {now - tick:.1f} s"
+                return Opinion(State.LOCKED, tick, why)
         return None
 
     def _progress_opinion(self, now: float) -> Opinion:
@@ -189,12 +188,30 @@ class Watch:
             return Opinion(State.FINISHED, now, "every worker has come to its end")
         if working and all(host.has_died(now) for host in working.values()):
             return Opinion(State.FINISHED, now, "every worker has died")
+        self._crawl(now)
         if (stop := self.open_stop) is not None:
             return Opinion(State.STOPPED, stop.onset_s, stop.why)
         paused = next((name for name, host in working.items() if host.power == "paused"), None)
         if paused is not None:
             return Opinion(State.SUSPECT, working[paused].power_s, f"{paused} is paused by its hypervisor")
         return self._pace_opinion(working, now)
+
+    def _crawl(self, now: float) -> None:
+        """A crawl begins a stop, or goes on with one that ended a moment ago; a crawl that dies away is a stop."""
+        stop = self.open_stop
+        if stop is not None:
+            flat = now - max(host.moved_s for host in self.hosts.values())
+            if stop.crawl is not None and flat >= self.policy.livelock_s:
+                stop.crawl, stop.blocked, stop.alive = None, self.blocked(now, BLOCKED_S), self.answering(now)
+            return
+        crawl = self.pace.crawl
+        if crawl is None:
+            return
+        last = self.stops[-1] if self.stops else None
+        if last is not None and last.ended_s is not None and now - last.ended_s <= 2 * self.policy.livelock_s:
+            last.ended_s, last.crawl = None, crawl
+            return
+        self._stop(crawl.begin_s, now, f"progress at {crawl.share:.2%} of the baseline").crawl = crawl
 
     def _pace_opinion(self, working: dict[str, HostView], now: float) -> Opinion:
         # A workload that has not begun to report may have been caught before its first page; it gets more time.
@@ -203,15 +220,16 @@ class Watch:
         if flat < self.policy.stop_s / 2:
             return Opinion(State.RUNNING, last, "progress")
         blocked = self.blocked(now, self.policy.stop_s / 2)
-        if blocked and flat >= self.policy.stop_s:
-            return self._stop(last, now, f"no progress for {flat:.1f} s; blocked: {', '.join(blocked)}")
-        if flat >= self.policy.quiet_s:
-            return self._stop(last, now, f"no progress for {flat:.1f} s, though every rung answers")
+        why = f"no progress for {flat:.1f} s; blocked: {', '.join(blocked)}"
+        if not blocked:
+            why = f"no progress for {flat:.1f} s, though every rung answers"
+        if flat >= (self.policy.stop_s if blocked else self.policy.quiet_s):
+            return Opinion(State.STOPPED, last, self._stop(last, now, why).why)
         return Opinion(State.SUSPECT, last, f"no progress for {flat:.1f} s")
 
-    def _stop(self, onset: float, now: float, why: str) -> Opinion:
+    def _stop(self, onset: float, now: float, why: str) -> Stop:
         self.stops.append(Stop(onset, now, self.blocked(now, BLOCKED_S), self.answering(now), why))
-        return Opinion(State.STOPPED, onset, why)
+        return self.stops[-1]
 
     def blocked(self, now: float, at_least: float) -> tuple[str, ...]:
         """`host/rung` of the rungs that have been blocked for `at_least` seconds."""

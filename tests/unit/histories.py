@@ -26,6 +26,9 @@ class Story:
         self.power = "running"
         self.beats = True
         self.working = False
+        self.stuck: dict[int, float] = {}
+        self.agent_s: float | None = None
+        self.agent = "R"
         policy = policy or Policy(mortal=MORTAL)
         self.add(Kind.TRIAL, "", name="synthetic", policy=policy.to_dict())
 
@@ -63,7 +66,8 @@ class Story:
         return self
 
     def _beat(self) -> None:
-        self.add(Kind.HEARTBEAT, seq=1, uptime_s=self.now)
+        ticks = [self.now - self.stuck[cpu] if cpu in self.stuck else 0.1 for cpu in range(2)]
+        self.add(Kind.HEARTBEAT, seq=1, uptime_s=self.now, ticks=ticks)
         if self.working:
             self.ops += int(self.rate / 2)
             counts = {"workers": WORKERS, "finished": self.finished, "failed": self.failed, "alive": self.alive}
@@ -79,7 +83,11 @@ class Story:
     def _sample(self, rung: Rung) -> None:
         since = self.blocks.get(rung)
         blocked = None if since is None else round(self.now - since, 3)
-        self.add(Kind.RUNG, rung=rung.value, ok=True, latency_s=0.01, blocked_s=blocked, detail="")
+        told = {}
+        if rung is Rung.SHELL:
+            self.agent_s = self.now - 0.2 if blocked is None else self.agent_s
+            told = {"agent": self.agent, "age_s": self.now - (self.agent_s or 0.0)}
+        self.add(Kind.RUNG, rung=rung.value, ok=True, latency_s=0.01, blocked_s=blocked, detail="", **told)
 
     def block(self, *rungs: Rung) -> Story:
         for rung in rungs:

@@ -325,12 +325,40 @@ def test_when_nobody_reads_the_port_what_is_kept_is_bounded(port: Port) -> None:
     assert [record["b"] for record in records] == list(range(len(records)))
 
 
+def test_each_processor_ticks_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpus = sorted(os.sched_getaffinity(0))[:2]
+    started: list[tuple[list[float], int, int]] = []
+    monkeypatch.setattr("_thread.start_new_thread", lambda work, arguments: started.append(arguments))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(cpus))
+    made = bare_agent()
+    made.start_ticking()
+    assert [(index, cpu) for _, index, cpu in started] == list(enumerate(cpus))
+    assert all(ticks is made.ticks for ticks, _, _ in started)
+
+    class Enough(Exception):
+        pass
+
+    pinned: list[set[int]] = []
+
+    def stop(seconds: float) -> None:
+        raise Enough
+
+    monkeypatch.setattr(os, "sched_setaffinity", lambda pid, cpus: pinned.append(cpus))
+    monkeypatch.setattr(os, "sched_setscheduler", lambda *arguments: None)
+    monkeypatch.setattr(time, "sleep", stop)
+    made.ticks[0] = 0.0
+    with pytest.raises(Enough):
+        agent.keep_ticking(*started[0])
+    assert made.ticks[0] > 0.0 and pinned == [{cpus[0]}]
+
+
 def test_a_beat_has_every_probe_and_the_progress(port: Port) -> None:
     memory = mmap.mmap(-1, 16 * agent.SLOT_SIZE + agent.STATS_SIZE)
     port.agent.memory, port.agent.stats_offset, port.agent.stats_seen = memory, 16 * agent.SLOT_SIZE, 0
     port.agent.interval, port.agent.sequence = 0.7, 0
     port.agent.slots = {name: agent.Slot(memory, index) for index, name in enumerate(("alloc", "storage", "stats"))}
     port.agent.slots["alloc"].begin()
+    port.agent.ticks = [time.monotonic(), time.monotonic() - 7.0]
     port.agent.beat()
     stats = agent.Stats(memory, port.agent.stats_offset)
     stats.sample()
@@ -342,4 +370,6 @@ def test_a_beat_has_every_probe_and_the_progress(port: Port) -> None:
     assert isinstance(probes, dict) and set(probes) == {"alloc", "storage"}
     assert probes["storage"] is None and probes["alloc"][1] >= 0.0
     assert first["w"] == [9, 90, 1, 0, 0, 1]
+    assert isinstance(first["c"], list)
+    assert first["c"][0] < 5.0 and first["c"][1] >= 7.0, "how long ago each processor ticked"
     assert isinstance(counters["v"], dict) and "pgmajfault" in counters["v"]

@@ -46,7 +46,7 @@ def scene(tmp_path: Path) -> Scene:
 
 def test_sysrq_through_the_agent(scene: Scene) -> None:
     scene.agent.on["sysrq"] = scene.prints
-    scene.collector.sysrq(("w", "l"))
+    scene.collector.sysrq(keys=("w", "l"))
     assert scene.agent.asked == [("sysrq", {"key": "w"}), ("sysrq", {"key": "l"})]
     assert scene.hypervisor.acts == [] and scene.text("sysrq-w") == scene.text("sysrq-l") == PRINTED.decode()
     assert scene.told[0] == ("sysrq-w", True, f"{len(PRINTED)} bytes over agent")
@@ -55,7 +55,7 @@ def test_sysrq_through_the_agent(scene: Scene) -> None:
 def test_when_the_agent_fails_the_serial_port_is_tried(scene: Scene) -> None:
     scene.agent.replies["sysrq"] = no_answer("agent: sysrq")
     scene.hypervisor.on["break"] = scene.prints
-    scene.collector.sysrq(("w",))
+    scene.collector.sysrq(keys=("w",))
     assert scene.hypervisor.acts == ["break w"]
     assert [(name, ok) for name, ok, _ in scene.told] == [("sysrq-w", False), ("sysrq-w", True)]
     assert scene.told[1][2].endswith("over serial break")
@@ -64,14 +64,14 @@ def test_when_the_agent_fails_the_serial_port_is_tried(scene: Scene) -> None:
 def test_a_road_that_prints_nothing_is_left_for_the_next(scene: Scene) -> None:
     scene.hypervisor.failing["break"] = InfraError("c1: monitor is busy")
     scene.hypervisor.on["keyboard"] = scene.prints
-    scene.collector.sysrq(("m",))
+    scene.collector.sysrq(keys=("m",))
     assert scene.hypervisor.acts == ["break m", "keyboard m"] and scene.text("sysrq-m") == PRINTED.decode()
 
 
 def test_when_every_road_fails_it_says_so_and_goes_on(scene: Scene) -> None:
     scene.agent.replies["sysrq"] = no_answer("agent: sysrq")
     scene.hypervisor.failing = {"break": InfraError("busy"), "keyboard": InfraError("no keyboard")}
-    scene.collector.sysrq(("m", "w"))
+    scene.collector.sysrq(keys=("m", "w"))
     assert [line for line in scene.told if "no road" in line[2]] == [
         ("sysrq-m", False, "no road to sysrq printed anything"),
         ("sysrq-w", False, "no road to sysrq printed anything"),

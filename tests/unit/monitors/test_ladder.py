@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -87,20 +88,22 @@ def until(condition: Callable[[], bool]) -> None:
 def test_a_probe_that_blocks_says_for_how_long(clock: FakeClock) -> None:
     entered, go = threading.Event(), threading.Event()
 
-    def sample() -> None:
+    def sample() -> Mapping[str, object]:
         entered.set()
         assert go.wait(WAIT_S)
         clock.now += 2.0
+        return {"agent": "S"}
 
     probe = BackgroundProbe(sample, 1000.0, clock, "probe")
-    assert probe.state() == {"ok": True, "latency_s": None, "blocked_s": None, "detail": ""}
+    assert probe.state() == {"ok": True, "latency_s": None, "blocked_s": None, "detail": "", "age_s": 0.0}
     probe.start()
     assert entered.wait(WAIT_S)
     clock.now += 46.0
     assert probe.state()["blocked_s"] == 46.0
     go.set()
     until(lambda: probe.state()["latency_s"] is not None)
-    assert probe.state() == {"ok": True, "latency_s": 48.0, "blocked_s": None, "detail": ""}
+    told = {"ok": True, "latency_s": 48.0, "blocked_s": None, "detail": "", "age_s": 48.0, "agent": "S"}
+    assert probe.state() == told, "what it learnt, and how old that is"
     probe.stop()
 
 
@@ -117,10 +120,11 @@ def test_a_probe_that_fails_says_why_and_goes_on(error: Exception, detail: str) 
     failing.set()
     samples: list[int] = []
 
-    def sample() -> None:
+    def sample() -> Mapping[str, object]:
         samples.append(1)
         if failing.is_set():
             raise error
+        return {}
 
     probe = BackgroundProbe(sample, 0.0, FakeClock(), "probe")
     probe.start()
@@ -132,10 +136,16 @@ def test_a_probe_that_fails_says_why_and_goes_on(error: Exception, detail: str) 
     assert len(samples) >= 2
 
 
-def test_the_shell_is_asked_for_nothing_at_all() -> None:
+@pytest.mark.parametrize(
+    ("stat", "state"),
+    [("71 (python3) S 1 71 71 0", "S"), ("71 (a ) b) T 1 71", "T"), ("", "")],
+)
+def test_the_shell_is_asked_for_the_state_of_the_agent_and_starts_nothing(stat: str, state: str) -> None:
     shell = FakeShell()
-    shell_sample(shell)()
-    assert shell.commands == [":"]
+    shell.answer("agent.pid", stat)
+    assert shell_sample(shell)() == {"agent": state}
+    (command,) = shell.commands
+    assert subprocess.run(["sh", "-c", command], capture_output=True, check=True).stdout == b"", "no agent here"
 
 
 def test_the_echo_keeps_its_connection_and_makes_it_again_when_it_breaks() -> None:

@@ -75,12 +75,16 @@ class FakeWorkload:
     clock: FakeClock
     limit_s: float = 200.0
     mortal: tuple[str, ...] = ("thrash",)
+    own: float | None = None
 
     def describe(self) -> str:
         return "fake load"
 
     def prepare(self, site: Site) -> Progress:
         return Progress(host="c1", path="/dev/shm/p", workers=WORKERS, log="/log")
+
+    def baseline(self, site: Site) -> float | None:
+        return self.own
 
     def launch(self, site: Site) -> None:
         self.clock.at_each = self.course
@@ -112,7 +116,7 @@ class Trial:
         self.workload = FakeWorkload(self.tell, self.clock)
         self.failure: Exception | None = None
         self.stop_at = self.finish_at = self.silent_at = float("inf")
-        self.back_at = float("inf")
+        self.back_at = self.crawl_at = self.stuck_at = float("inf")
         self.at: dict[float, Callable[[], object]] = {}
         self.ops, self.alive, self._beaten, self._ticked = 0, WORKERS, -1.0, -1.0
         self.plan = Plan(
@@ -143,12 +147,13 @@ class Trial:
             return
         self._beaten = now
         stopped = self.stop_at <= now < self.back_at and self.alive > 0
-        self.ops += 0 if stopped else 100
+        self.ops += 0 if stopped else 3 if now >= self.crawl_at else 100
         finished = WORKERS if now >= self.finish_at else 0
         storage = [0.1, now - self.stop_at if stopped else None, 0, ""]
         work = [self.ops, self.ops * 4096, WORKERS, finished, 0, self.alive]
         for host, done in (("c1", work), ("s1", None)):
-            self.listening.on_record(host, {"b": 1, "u": now, "p": {"storage": storage} if done else {}, "w": done})
+            beat = {"b": 1, "u": now, "c": [0.2, max(0.2, now - self.stuck_at)]}
+            self.listening.on_record(host, {**beat, "p": {"storage": storage} if done else {}, "w": done})
 
     def run(self) -> VerdictKind:
         self.log.recorder.emit(Kind.TRIAL, name="fake", policy=self.plan.policy.to_dict())
@@ -234,6 +239,53 @@ def test_a_load_out_of_time(trial: Trial) -> None:
     trial.workload.limit_s = 12.0
     assert trial.run() is VerdictKind.INCONCLUSIVE
     assert [event.data["seconds"] for event in trial.log.of(Kind.LIMIT)] == [12.0]
+
+
+def test_a_stop_that_is_under_way_is_seen_to_its_end(trial: Trial) -> None:
+    trial.stop_at, trial.workload.limit_s = 8.0, 12.0
+    assert trial.run() is VerdictKind.DEADLOCKED
+    assert trial.log.of(Kind.LIMIT) == []
+
+
+def test_the_workloads_own_baseline_goes_before_the_storages(trial: Trial) -> None:
+    trial.finish_at, trial.workload.own = 5.0, 77.0
+    trial.run()
+    (baseline,) = trial.log.of(Kind.BASELINE)
+    assert baseline.data["ops_per_s"] == 77.0
+
+
+def test_a_crawl_needs_no_recovery_probe(trial: Trial) -> None:
+    trial.crawl_at = 15.0
+    assert trial.run() is VerdictKind.LIVELOCKED
+    assert trial.phases == ["storage", "baseline", "load", "evidence"] and "hold" not in trial.agent.verbs
+
+
+def _load_end(trial: Trial) -> float:
+    return next(e.t for e in trial.log.of(Kind.PHASE) if (e.data["name"], e.data["state"]) == ("load", "end"))
+
+
+def test_what_a_protocol_may_wait_for_is_waited_for(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, policy=replace(POLICY, bound_s=40.0))
+    trial.stop_at = 15.0
+    assert trial.run() is VerdictKind.DEADLOCKED
+    assert 15.0 + 40.0 + POLICY.patience_s - 1.0 <= _load_end(trial) < 15.0 + 40.0 + POLICY.patience_s + 2.0
+
+
+@pytest.mark.parametrize(("outage_s", "entitled_s"), [(60.0, 60.0), (200.0, 120.0)])
+def test_after_a_heal_there_is_time_for_the_next_retransmission(
+    tmp_path: Path, outage_s: float, entitled_s: float
+) -> None:
+    trial = Trial(tmp_path, faults=(LinkDown(role="client", link="lan", at_s=15.0, heal_after_s=outage_s),))
+    trial.stop_at, trial.workload.limit_s = 15.0, 600.0
+    assert trial.run() is VerdictKind.DEADLOCKED
+    end = 15.0 + outage_s + entitled_s + POLICY.patience_s
+    assert end - 1.0 <= _load_end(trial) < end + 2.0
+
+
+def test_a_processor_that_stands_still(trial: Trial) -> None:
+    trial.stuck_at = 12.0
+    assert trial.run() is VerdictKind.LOCKED_UP
+    assert trial.phases[-1] == "evidence" and trial.agent.verbs[-1] == "sysrq", "nothing but the kernel's own words"
 
 
 def test_an_endless_load_runs_its_time(tmp_path: Path) -> None:

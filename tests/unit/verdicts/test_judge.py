@@ -51,7 +51,7 @@ def stalled() -> Story:
 def crawl() -> Story:
     story = Story().loaded(10)
     story.rate = 20.0  # of a baseline of 4000
-    return story.run(75).go_on().run(2).finish().load_ends()
+    return story.run(45).load_ends()
 
 
 def oom(story: Story) -> Story:
@@ -83,10 +83,139 @@ def test_livelock_that_holding_the_workload_ends() -> None:
 
 def test_progress_that_crawls() -> None:
     verdict = judge(crawl().events)
-    assert verdict.kind is VerdictKind.LIVELOCKED and "of the baseline for 60 s" in verdict.summary
-    assert verdict.certain_s is not None and verdict.onset_s is not None
-    assert verdict.certain_s - verdict.onset_s == 60.0 and verdict.certain_s < 80.0
+    assert verdict.kind is VerdictKind.LIVELOCKED and "of the baseline" in verdict.summary
+    assert verdict.onset_s == pytest.approx(16.0, abs=0.5)
+    assert verdict.certain_s is not None and 12.0 <= verdict.certain_s - 16.0 <= 13.0
     assert any("4000" in reason for reason in verdict.reasons)
+
+
+def test_reclaim_is_named_where_it_was_busy() -> None:
+    story = Story().loaded(10)
+    story.rate = 20.0
+    for step in range(45):
+        story.run(1).add(Kind.VMSTAT, pgscan_direct=1000 * step, pgsteal_direct=3 * step, pgscan_kswapd=5)
+    verdict = judge(story.load_ends().events)
+    assert "reclaim scanned 44000 pages meanwhile and freed 132" in verdict.reasons
+
+
+def test_a_crawl_that_ends_by_itself_is_a_stall() -> None:
+    story = Story().loaded(10)
+    story.rate = 20.0
+    story.run(20).go_on().run(15).finish()
+    verdict = judge(story.load_ends().events)
+    assert verdict.kind is VerdictKind.STALLED
+    (stall,) = verdict.stalls
+    assert stall.onset_s == pytest.approx(16.0, abs=0.5) and stall.duration_s == pytest.approx(20.0, abs=4.5)
+
+
+def test_drops_between_longer_waits_are_one_crawl() -> None:
+    story = Story().loaded(10)
+    for _ in range(6):
+        story.stop(Rung.STORAGE).run(7)
+        story.rate = 40.0
+        story.unblock().run(1)
+    verdict = judge(story.load_ends().events)
+    assert verdict.kind is VerdictKind.LIVELOCKED and verdict.onset_s == 16.0
+
+
+def test_a_crawl_that_dies_away_is_asked_by_the_recovery_probe() -> None:
+    story = Story().loaded(10)
+    story.rate = 20.0
+    story.run(15).stop(Rung.STORAGE).run(30)
+    assert kind_of(story.load_ends().evidence().recovery(hold=False, release=True)) is VerdictKind.DEADLOCKED
+
+
+BOUND = replace(ENDLESS, bound_s=20.0)
+
+
+def bounded(stop_s: float, *, finish: bool = True) -> Story:
+    story = Story(BOUND).loaded(10).stop(Rung.STORAGE).run(stop_s).go_on().run(10)
+    return (story.finish() if finish else story.add(Kind.LIMIT, seconds=60.0)).load_ends()
+
+
+@pytest.mark.parametrize("finish", [True, False])
+def test_a_wait_within_the_protocols_bound_is_no_hang(finish: bool) -> None:
+    verdict = judge(bounded(15, finish=finish).events)
+    assert verdict.kind is VerdictKind.SURVIVED and len(verdict.stalls) == 1
+    assert "20 s" in verdict.reasons[0]
+
+
+def test_a_wait_beyond_the_bound_is_a_stall_and_one_without_end_a_deadlock() -> None:
+    assert kind_of(bounded(25)) is VerdictKind.STALLED
+    story = Story(BOUND).loaded(10).stop(Rung.STORAGE).run(60).load_ends().evidence()
+    verdict = judge(story.recovery(hold=False, release=False).events)
+    assert verdict.kind is VerdictKind.DEADLOCKED and verdict.certain_s == 36.0
+    assert any("past the 20 s" in reason for reason in verdict.reasons)
+
+
+def silent(agent: str, **changes: float) -> Story:
+    story = Story().loaded(10)
+    story.beats, story.agent = False, agent
+    for rung, since in changes.items():
+        story.blocks[rung] = since
+    return story.run(40).load_ends().evidence()
+
+
+@pytest.mark.parametrize(("agent", "word"), [("", "gone"), ("T", "stopped"), ("Z", "dead"), ("D", "blocked")])
+def test_an_agent_that_is_gone_or_frozen_says_nothing_about_the_kernel(agent: str, word: str) -> None:
+    verdict = judge(silent(agent).events)
+    assert verdict.kind is VerdictKind.INCONCLUSIVE and word in verdict.summary
+
+
+def test_an_agent_that_is_ready_to_run_and_does_not_is_a_processor_that_does_not_schedule() -> None:
+    assert kind_of(silent("R")) is VerdictKind.LOCKED_UP
+
+
+def test_silence_with_a_shell_that_blocks_is_a_lockup_whatever_the_shell_said_before() -> None:
+    story = Story().loaded(10)
+    story.agent, story.beats = "T", False
+    verdict = judge(story.block(Rung.SHELL).run(40).load_ends().events)
+    assert verdict.kind is VerdictKind.LOCKED_UP
+
+
+def test_one_processor_that_does_not_tick() -> None:
+    story = Story().loaded(10)
+    story.stuck[1] = story.now
+    verdict = judge(story.run(40).load_ends().evidence().events)
+    assert verdict.kind is VerdictKind.LOCKED_UP and "processor 1" in verdict.summary
+    assert verdict.onset_s == 16.0 and verdict.certain_s is not None and 6.0 <= verdict.certain_s - 16.0 <= 7.0
+
+
+def test_a_processor_that_ticks_again_was_a_matter_of_seconds() -> None:
+    story = Story().loaded(10)
+    story.stuck[1] = story.now
+    story.run(8)
+    del story.stuck[1]
+    assert kind_of(story.run(5).finish().load_ends()) is VerdictKind.SURVIVED
+
+
+LOCKUPS = ["soft_lockup", "hard_lockup", "rcu_stall"]
+
+
+@pytest.mark.parametrize("kind", [*LOCKUPS, "workqueue_lockup"])
+def test_what_the_kernels_own_watchdogs_say(kind: str) -> None:
+    story = Story().loaded(40).console(kind, "BUG: something is stuck for 22s").run(35)
+    verdict = judge(story.load_ends().evidence().events)
+    assert verdict.kind is VerdictKind.LOCKED_UP and "stuck for 22s" in verdict.summary
+
+
+@pytest.mark.parametrize("kind", LOCKUPS)
+def test_a_watchdog_that_looks_back_over_what_the_harness_did_says_nothing(kind: str) -> None:
+    story = Story().loaded(10).add(Kind.LAG, seconds=25.0).run(5).console(kind, "stuck for 22s").run(5)
+    assert kind_of(story.finish().load_ends()) is VerdictKind.SURVIVED
+
+
+def test_a_pool_that_is_stuck_after_a_stop_is_its_consequence() -> None:
+    story = Story().loaded(40).stop(Rung.STORAGE).run(20).console("workqueue_lockup", "pool stuck for 31s").run(20)
+    story.load_ends().evidence().recovery(hold=False, release=True)
+    assert kind_of(story) is VerdictKind.DEADLOCKED
+
+
+@pytest.mark.parametrize(("waiting", "kind"), [(0, VerdictKind.INCONCLUSIVE), (3, VerdictKind.DEADLOCKED)])
+def test_a_stop_without_a_blocked_rung_is_the_kernels_only_if_it_holds_a_task(waiting: int, kind: VerdictKind) -> None:
+    story = Story().loaded(10).stop().run(65).load_ends().evidence()
+    story.add(Kind.EVIDENCE, name="sysrq-w", ok=True, waiting=waiting)
+    assert kind_of(story.recovery(hold=False, release=True)) is kind
 
 
 def test_a_stop_that_ends_by_itself() -> None:

@@ -1,0 +1,103 @@
+"""What one host told, the newest of everything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.model.history import Event, Rung
+
+BLOCKED_S = 1.0  # a probe that is under way for less is nothing to speak of
+DEATH_S = 1.0  # without processes and without progress: it cannot be about to report its end
+FRESH_S = 1.0  # a session that began so long after the last beat says something about the time without beats
+DEAD_AGENT = {"": "gone", "Z": "dead", "X": "dead", "T": "stopped", "t": "stopped", "S": "asleep", "D": "blocked"}
+
+
+@dataclass(slots=True)
+class HostView:
+    """The newest of everything that one host told."""
+
+    rungs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    seen: dict[str, float] = field(default_factory=dict)
+    ops: int | None = None
+    workers: int = 0
+    finished: int = 0
+    failed: int = 0
+    alive: int = 0
+    moved_s: float = 0.0
+    beat_s: float | None = None
+    ticks: tuple[float, ...] = ()
+    power: str = ""
+    power_s: float = 0.0
+
+    def rung(self, event: Event) -> None:
+        """Take a sample of one rung."""
+        name = str(event.data["rung"])
+        if name == Rung.VCPU:
+            power = str(event.data.get("detail", ""))
+            if power != self.power:
+                if self.power == "paused":
+                    self.moved_s = max(self.moved_s, event.t)
+                self.power, self.power_s = power, event.t
+        self.rungs[name], self.seen[name] = event.data, event.t
+
+    def progress(self, event: Event) -> bool:
+        """Take what the workload did; returns whether it moved."""
+        data = event.data
+        ops, finished = int(data["ops"]), int(data["finished"])
+        moved = ops != self.ops or finished != self.finished
+        if moved:
+            self.moved_s = event.t
+        self.ops, self.workers, self.finished = ops, int(data["workers"]), finished
+        self.failed, self.alive = int(data.get("failed", 0)), int(data.get("alive", 0))
+        return moved
+
+    def heartbeat(self, event: Event) -> None:
+        """Take a beat; `ticks` are the times of the newest tick of each processor."""
+        self.beat_s = event.t
+        self.ticks = tuple(event.t - float(age) for age in event.data.get("ticks", ()))
+
+    def forgive(self, lag: float, now: float) -> None:
+        """Nobody was listening: what was not heard in that time may well have been said."""
+        self.moved_s = min(now, self.moved_s + lag)
+        if self.beat_s is not None:
+            self.beat_s = min(now, self.beat_s + lag)
+        self.ticks = tuple(min(now, tick + lag) for tick in self.ticks)
+
+    def has_died(self, now: float) -> bool:
+        """Whether its workload worked once, and none of its processes is there any more."""
+        return bool(self.workers and self.ops) and self.alive == 0 and now - self.moved_s >= DEATH_S
+
+    def blocked_for(self, rung: str, now: float) -> float:
+        """Seconds for which a rung has been blocked, 0.0 if it answers."""
+        blocked = self.rungs.get(rung, {}).get("blocked_s")
+        if blocked is None:
+            return 0.0
+        return float(blocked) + max(0.0, now - self.seen.get(rung, now))
+
+    def silence(self, now: float) -> float:
+        """Seconds without a heartbeat while its processors run; a guest that was just resumed gets its time too."""
+        if self.beat_s is None or self.power == "paused":
+            return 0.0
+        return now - max(self.beat_s, self.power_s)
+
+    def stuck_processor(self, now: float, limit: float) -> tuple[int, float] | None:
+        """A processor that has not ticked for `limit` seconds though the heartbeat goes on, and when it last did."""
+        if self.power == "paused" or self.silence(now) >= limit:
+            return None
+        for number, tick in enumerate(self.ticks):
+            if now - max(tick, self.power_s) >= limit:
+                return number, tick
+        return None
+
+    @property
+    def dead_agent(self) -> str:
+        """How a session that began after the last beat found the agent, if that explains the silence; else ""."""
+        sample = self.rungs.get(Rung.SHELL, {})
+        state, age = sample.get("agent"), sample.get("age_s")
+        if self.beat_s is None or state is None or age is None or not sample.get("ok"):
+            return ""
+        if self.seen[Rung.SHELL] - float(age) < self.beat_s + FRESH_S:
+            return ""
+        return DEAD_AGENT.get(str(state), "")
