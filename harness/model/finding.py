@@ -8,7 +8,7 @@ from typing import Any
 
 
 class FindingKind(StrEnum):
-    """Kinds of console finding."""
+    """Kinds of console finding; docs/scan.md says what each is."""
 
     HUNG_TASK = "hung_task"
     SOFT_LOCKUP = "soft_lockup"
@@ -25,6 +25,7 @@ class FindingKind(StrEnum):
     OOM_KILL = "oom_kill"
     PAGE_ALLOC_FAILURE = "page_alloc_failure"
     STORAGE_TIMEOUT = "storage_timeout"
+    IO_ERROR = "io_error"
     REBOOT = "reboot"
 
 

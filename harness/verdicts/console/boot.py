@@ -1,8 +1,9 @@
 """Reboots: a boot message where a system was already running.
 
 A console that starts with its first boot has not rebooted. Firmware speaks first of all on a machine, so any text
-before its banner is from a system that ran before. The kernel's own banner comes after boot loaders that
-may print anything, so it counts only after a kernel that had run for a while.
+before its banner is from a system that ran before. What unpacks a kernel may come after boot loaders that print
+anything, so it counts only after a kernel's messages. The kernel's own banner is replayed by boot consoles, so it
+counts only after a kernel that had run for a while.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from harness.verdicts.console.text import Piece
 
 __all__ = ["BANNERS", "BootWatch"]
 
-BANNERS: tuple[str, ...] = ("SeaBIOS (version", "UEFI firmware (version", "Linux version ")
+_LOADED = "Booting the kernel."
+BANNERS: tuple[str, ...] = ("SeaBIOS (version", "UEFI firmware (version", "Linux version ", _LOADED)
 """Literals that a boot message holds."""
 
 _FIRMWARE = re.compile(r".{0,40}(?:SeaBIOS \(version|UEFI firmware \(version)")
 _KERNEL = re.compile(r"Linux version \d")
-_EMULATOR = re.compile(r"(?:\S*qemu\S*|\(qemu\)|char device|warning: |Connected to domain|Escape character)")
+_EMULATOR = re.compile(r"(?:\S{0,200}qemu|\(qemu\)|char device|warning: |Connected to domain|Escape character)")
 _RAN_SECONDS = 5.0
 """Boot consoles replay the first seconds of the log; a time stamp past them is a kernel that runs."""
 _RAN_LINES = 1000
@@ -45,19 +47,13 @@ class BootWatch:
         """A kernel has crashed, so one ran."""
         self._running = True
 
-    def see(self, piece: Piece) -> bool:
-        """Look at one message; whether it shows a reboot."""
-        if any(banner in piece.text for banner in BANNERS) and (answer := self._banner(piece)) is not None:
-            return answer
-        self._watch(piece)
-        return False
-
-    def _banner(self, piece: Piece) -> bool | None:
+    def shows(self, piece: Piece) -> bool:
+        """Whether a message is a boot message that shows a reboot; only one that holds a banner can be."""
         text = piece.text.strip()
-        firmware = _FIRMWARE.match(text) is not None
-        if not firmware and not self._kernel_starts(piece, text):
-            return None
-        rebooted = self._running or (firmware and (self._text or self._kernel))
+        firmware, loaded = _FIRMWARE.match(text) is not None, text.startswith(_LOADED)
+        if not firmware and not loaded and not self._kernel_starts(piece, text):
+            return False
+        rebooted = self._running or (firmware and self._text) or ((firmware or loaded) and self._kernel)
         self._kernel, self._booted = not firmware, True
         self._text, self._running, self._lines = False, False, 0
         return rebooted
@@ -68,7 +64,8 @@ class BootWatch:
             return False
         return piece.time_s is not None or not self._stamped
 
-    def _watch(self, piece: Piece) -> None:
+    def watch(self, piece: Piece) -> None:
+        """Learn from any message that shows no reboot."""
         if self._running or not piece.text.strip():
             return
         self._lines += 1

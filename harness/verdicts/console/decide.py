@@ -9,14 +9,14 @@ from harness.model.finding import FindingKind as Kind
 
 __all__ = ["decisive"]
 
-_CIRCUMSTANCES = frozenset({Kind.OOM_KILL, Kind.PAGE_ALLOC_FAILURE, Kind.STORAGE_TIMEOUT, Kind.REBOOT})
+_CIRCUMSTANCES = frozenset({Kind.OOM_KILL, Kind.PAGE_ALLOC_FAILURE, Kind.STORAGE_TIMEOUT, Kind.IO_ERROR, Kind.REBOOT})
 
 
 def decisive(findings: Sequence[Finding]) -> Finding | None:
     """The first finding that is no mere circumstance, else the first one, else None.
 
     The first report is the closest to the cause: what follows (a panic because a warning was set to panic, stalls
-    after an oops) is its consequence. Memory running out, a slow server and a reboot accompany either.
+    after an oops) is its consequence. Memory running out, storage that fails and a reboot accompany either.
     """
     ordered = sorted(findings, key=lambda finding: finding.line)
     return next((f for f in ordered if f.kind not in _CIRCUMSTANCES), ordered[0] if ordered else None)

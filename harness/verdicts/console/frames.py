@@ -1,8 +1,9 @@
 """Stack frames in console messages, for the spellings of all architectures.
 
-x86 and arm64 ` func+0x1/0x2 [module]`, older x86 ` [<ffffffff81234567>] func+0x1/0x2`, powerpc `[c0..] [c0..]
-func+0x1/0x2`, 32-bit arm `[<..>] (func) from [<..>] (caller+0x1/0x2)` and ` func from caller+0x1/0x2`. A `?` before a
-frame says that the unwinder found the address on the stack and does not vouch for it.
+x86 and arm64 ` func+0x1/0x2 [module]`, older x86, riscv and s390 ` [<ffffffff81234567>] func+0x1/0x2`, powerpc
+`[c0..] [c0..] func+0x1/0x2`, 32-bit arm `[<..>] (func) from [<..>] (caller+0x1/0x2)` and ` func from caller+0x1/0x2`.
+A `?` before a frame says that the unwinder found the address on the stack and does not vouch for it; so do powerpc's
+`(unreliable)` after it and s390's parentheses around address and frame.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ __all__ = ["Frame", "frame_in", "plain_name", "register_frame", "trace_start"]
 
 _NAME = r"(?P<name>[A-Za-z_<][^\s+()\[\]]{0,255})"
 _FRAME = re.compile(
-    r"\s*(?:<[A-Z]{2,8}> *)?(?:\[[<(]?(?:0x)?[0-9a-f]{4,20}[>)]?\]\s*){0,2}(?P<doubt>\? *)?\(?"
+    r"\s*(?:<[A-Z]{2,8}> *)?(?P<maybe>\((?=\[<))?(?:\[[<(]?(?:0x)?[0-9a-f]{4,20}[>)]?\]\s*){0,2}(?P<doubt>\? *)?\(?"
     + _NAME
-    + r"\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8}"
+    + r"\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8}(?P<loose>.{0,80} \(unreliable\))?"
 )
 _FROM = re.compile(
     r"\s*(?:\[<[0-9a-f]{4,20}>\] )?\(?(?P<name>[A-Za-z_][\w.]{0,127})(?:\+0x[0-9a-f/x]{1,20})?\)? from "
@@ -28,7 +29,7 @@ _REGISTER = re.compile(
     r"(?:\[<[0-9a-f]{4,20}>\] {1,3}){0,2}" + _NAME + r"\+0x"
 )
 _TRACE = re.compile(r"\s*(?:Call [Tt]race ?:|[Bb]acktrace ?:|stack backtrace:)")
-_SUFFIX = re.compile(r"(?:\.(?:isra|constprop|part|cold|llvm|localalias|clone)(?:\.\d{1,20})?|\.\d{1,20})+$")
+_SUFFIX = re.compile(r"(?:\.(?:isra|constprop|part|cold|llvm|localalias|clone|\d{1,20})){1,12}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,8 @@ def frame_in(text: str) -> Frame | None:
         inline = _INLINE.match(text) if "[inline]" in text else None
         return Frame(plain_name(inline["name"])) if inline else None
     if found := _FRAME.match(text):
-        return Frame(plain_name(found["name"]), found["doubt"] is None)
+        guessed = found["doubt"] or found["maybe"] or found["loose"]
+        return Frame(plain_name(found["name"]), sure=not guessed)
     found = _FROM.match(text)
     return Frame(plain_name(found["name"]), caller=plain_name(found["caller"])) if found else None
 
@@ -64,4 +66,4 @@ def trace_start(text: str) -> bool:
 
 def plain_name(name: str) -> str:
     """The function as its source spells it: without the suffixes that compilers add (`.isra.0`, `.cold`)."""
-    return _SUFFIX.sub("", name)
+    return _SUFFIX.sub("", name) if "." in name else name

@@ -12,7 +12,7 @@ from harness.verdicts.console.patterns import TOKENS
 
 __all__ = ["Hits", "may_match"]
 
-_RARE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ#kvpy")
+_RARE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ#bkmpvy")
 _COMMON = bytes(code for code in range(256) if code not in _RARE)
 
 
@@ -27,7 +27,7 @@ def _told(token: bytes) -> bool:
 
 
 _NEEDLES = tuple(token.encode() for token in (*TOKENS, *BANNERS))
-_TOLD = tuple((needle, _rest(needle)) for needle in _NEEDLES if _told(needle))
+_TOLD = {_rest(needle): tuple(n for n in _NEEDLES if _rest(n) == _rest(needle)) for needle in _NEEDLES if _told(needle)}
 _WHOLE = tuple(needle for needle in _NEEDLES if not _told(needle))
 
 
@@ -35,7 +35,10 @@ def _needles_in(part: bytes) -> list[bytes]:
     """The tokens that a line or block holds."""
     found = [needle for needle in _WHOLE if needle in part]
     left = part.translate(None, _COMMON)
-    return found + [needle for needle, rest in _TOLD if rest in left and needle in part]
+    for rest, needles in _TOLD.items():
+        if rest in left:
+            found += [needle for needle in needles if needle in part]
+    return found
 
 
 def may_match(line: bytes) -> bool:

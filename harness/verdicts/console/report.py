@@ -9,7 +9,7 @@ from harness.model.finding import Finding
 from harness.model.finding import FindingKind as Kind
 from harness.verdicts.console.blame import asked_in, blocked_in, broke_in, stalled_in
 from harness.verdicts.console.frames import Frame, frame_in, register_frame, trace_start
-from harness.verdicts.console.patterns import Match
+from harness.verdicts.console.headline import Match
 from harness.verdicts.console.text import Piece
 
 __all__ = ["Report"]
@@ -34,7 +34,7 @@ _NEXT_TRACE = re.compile(
     r"NMI backtrace for cpu|Sending NMI|Task dump for CPU|task:\S|rcu: (?:RCU grace-period kthread|Stack dump)"
     r"|\S.{0,40} [RDST] +running task"
 )
-_DROPPED = re.compile(r"printk messages dropped")
+_DROPPED = "printk messages dropped"
 _NOT_THE_STALL = frozenset({"rcu_gp_kthread", "rcu_gp_fqs_loop"})
 
 
@@ -106,11 +106,13 @@ class Report:
         """Take a message that follows the headline."""
         self._last = line
         text = piece.text
-        if _DROPPED.search(text):
+        if self._add_frame(text):
+            return
+        if _DROPPED in text:
             self._broken = True
         if trace_start(text):
             self._open_trace()
-        elif not self._add_frame(text):
+        else:
             self._add_other(text)
         if self._quiet > MOST_QUIET and self._traces:
             self.done = True
@@ -128,7 +130,7 @@ class Report:
         self._traces[-1].called = True
 
     def _add_frame(self, text: str) -> bool:
-        frame = register_frame(text) or frame_in(text)
+        frame = frame_in(text) or register_frame(text)
         if frame is None:
             return False
         self._quiet = 0

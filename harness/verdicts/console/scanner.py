@@ -7,15 +7,19 @@ from collections import deque
 from harness.model.finding import CRASHES, Finding
 from harness.model.finding import FindingKind as Kind
 from harness.verdicts.console.boot import BootWatch
-from harness.verdicts.console.patterns import Match, find_headline
+from harness.verdicts.console.headline import Match
+from harness.verdicts.console.patterns import find_headline
 from harness.verdicts.console.prefilter import Hits, may_match
 from harness.verdicts.console.report import Report
+from harness.verdicts.console.storage_lines import ORDERLY
 from harness.verdicts.console.text import LINE_CAP, Piece, pieces
 
 __all__ = ["Scanner", "scan"]
 
 _BLOCK = 1 << 16
 _MOST_OPEN = 8
+_ECHO_LINES = 50
+"""Lines after a message about a device within which its consequences say nothing new."""
 _STALLS = frozenset({Kind.SOFT_LOCKUP, Kind.HARD_LOCKUP, Kind.RCU_STALL})
 
 
@@ -32,6 +36,7 @@ class Scanner:
         self._open: list[Report] = []
         self._boot = BootWatch()
         self._recent: deque[tuple[Kind, str, float]] = deque(maxlen=64)
+        self._devices: deque[tuple[str, int]] = deque(maxlen=64)
         self._out: list[Finding] = []
 
     @property
@@ -39,9 +44,14 @@ class Scanner:
         """What is known of the oldest report whose headline was seen and whose end was not."""
         return self._open[0].finding() if self._open else None
 
+    @property
+    def open_since(self) -> int | None:
+        """Line of the oldest headline whose report is not complete; None if there is none."""
+        return min((report.line for report in self._open), default=None)
+
     def feed(self, data: bytes) -> list[Finding]:
         """Read more bytes; return the findings completed by them."""
-        clean = data.replace(b"\0", b"") if b"\0" in data else data
+        clean = data.translate(None, b"\0") if b"\0" in data else data
         start = clean.find(b"\n") + 1
         if start == 0:
             self._keep(clean)
@@ -73,10 +83,11 @@ class Scanner:
     def _flush(self) -> None:
         raw = bytes(self._carry)
         self._carry.clear()
-        if self._idle and not may_match(raw):
+        told = may_match(raw)
+        if self._idle and not told:
             self._line += 1
         else:
-            self._look(raw)
+            self._look(raw, told)
 
     @property
     def _idle(self) -> bool:
@@ -92,11 +103,12 @@ class Scanner:
         """Look at the lines of a block that ends with a line."""
         hits, position = Hits(block), 0
         while position < len(block):
+            hit = hits.after(position)
             if self._idle:
-                position = self._skip(block, position, hits.after(position))
+                position = self._skip(block, position, hit)
             if position < len(block):
                 end = block.index(b"\n", position)
-                self._look(block[position : min(end, position + LINE_CAP)])
+                self._look(block[position : min(end, position + LINE_CAP)], hit < end)
                 position = end + 1
 
     def _skip(self, block: bytes, position: int, hit: int) -> int:
@@ -106,19 +118,24 @@ class Scanner:
         self._line += block.count(b"\n", position, start)
         return start
 
-    def _look(self, raw: bytes) -> None:
+    def _look(self, raw: bytes, told: bool) -> None:
+        """Look at one line; `told` says that it holds a token, without which it has neither headline nor banner."""
         self._line += 1
         for piece in pieces(raw):
-            self._piece(piece)
+            if told and self._boot.shows(piece):
+                self._reboot(piece)
+            else:
+                self._boot.watch(piece)
+                self._message(piece, told)
         for report in self._open:
             report.expire(self._line)
         self._finish([report for report in self._open if report.done])
 
-    def _piece(self, piece: Piece) -> None:
-        if self._boot.see(piece):
-            self._reboot(piece)
-        elif match := find_headline(piece):
+    def _message(self, piece: Piece, told: bool) -> None:
+        if told and (match := find_headline(piece)):
             self._headline(piece, match)
+        elif told and (orderly := ORDERLY.match(piece.text)):
+            self._devices.append((orderly["device"], self._line))
         elif report := self._owner(piece):
             report.add(piece, self._line)
 
@@ -133,7 +150,7 @@ class Scanner:
             self._boot.crashed()
         if any(report.absorbs(match, self._line) for report in self._open if _related(report, match, piece)):
             return
-        if self._repeated(piece, match):
+        if self._repeated(piece, match) or self._echoes(match):
             return
         report = Report(match, self._line, piece.time_s, piece.context)
         if report.done:
@@ -152,6 +169,15 @@ class Scanner:
             return True
         self._recent.append(key)
         return False
+
+    def _echoes(self, match: Match) -> bool:
+        """Whether a message is the consequence of one about the same device just before it."""
+        device = match.fields.get("device")
+        if device is None:
+            return False
+        told = any(name == device and self._line - line <= _ECHO_LINES for name, line in self._devices)
+        self._devices.append((device, self._line))
+        return match.headline.echo and told
 
     def _owner(self, piece: Piece) -> Report | None:
         """The open report that a message belongs to."""

@@ -42,6 +42,8 @@ class Piece:
 def pieces(raw: bytes) -> list[Piece]:
     """Split one line into its messages, at least one; never raises."""
     text = _clean(raw[:LINE_CAP])
+    if (stamp := _STAMP.match(text)) and text[:1] == "[" and text.find("[", stamp.end()) < 0:  # nearly every line
+        return [Piece(text[stamp.end() :], float(stamp["time"]), stamp["context"])]
     lead = _LEAD.match(text)
     start, time_s = (lead.end(), _microseconds(lead["usec"])) if lead else (0, None)
     stamps = list(_STAMP.finditer(text, start))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tracemalloc
 from itertools import pairwise
 
@@ -9,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.model.finding import Finding
-from harness.verdicts.console import Scanner, scan
+from harness.verdicts.console import OrderedScanner, Scanner, scan
 from harness.verdicts.console.patterns import TOKENS, find_headline
 from harness.verdicts.console.prefilter import may_match
 from harness.verdicts.console.text import LINE_CAP, pieces
@@ -21,7 +22,9 @@ FRAGMENTS = [
     b"rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:", b"invalid opcode: 0000 [#1] SMP", b"Call Trace:",
     b" schedule+0x46/0xa0", b" ? foo+0x46/0xa0", b" nfs_wait+0x1/0x2 [nfs]", b"RIP: 0010:bar+0x1/0x2",
     b"RIP: 0033:0x7f", b"python3 invoked oom-killer: gfp_mask=0x0", b"Out of memory: Killed process 1 (a)",
-    b"block nbd0: Connection timed out", b"SeaBIOS (version 1)", b"[    0.000000] Linux version 6.1.0",
+    b"block nbd0: Connection timed out", b"block nbd0: shutting down sockets", b"block nbd0: NBD_DISCONNECT",
+    b"I/O error, dev nbd0, sector 1", b"Booting the kernel.", b"SeaBIOS (version 1)",
+    b"[    0.000000] Linux version 6.1.0",
     b"sysrq: Show Blocked State", b"---[ end trace 0 ]---", b"WARNING: CPU: 0 PID: 1 at a.c:1 f+0x1/0x2",
     b"WARNING: odd", b"** 12 printk messages dropped **", b"\0", b"\r", b"\n", b"\n", b"\n", b"\r\n", b"\xff\xfe", b" ",
     b"x" * (LINE_CAP - 3), b"WARN", b"ING: ",
@@ -94,6 +97,37 @@ def test_one_endless_line_takes_little_memory() -> None:
     tracemalloc.stop()
     assert peak < 4 * len(chunk)
     scanner.close()
+
+
+def test_one_line_of_five_megabytes_is_read_like_its_beginning() -> None:
+    stamp = b"[   12.345678] "
+    for text in (b"INFO: task x:1 blocked for more than 120 seconds. ", b"BUG: KASAN: use-after-free in f+0x1/0x2 "):
+        line = stamp + text + b"a b +0x1/0x2 [#1] " * 280_000
+        assert scan(line + b"\nmore\n") == scan(line[:LINE_CAP] + b"\nmore\n")
+        assert len(scan(line)) == 1
+
+
+@many
+@given(consoles, consoles, st.randoms(use_true_random=False))
+def test_two_consoles_interleaved_by_lines_are_read(one: bytes, other: bytes, chance: random.Random) -> None:
+    lines = [one.split(b"\n"), other.split(b"\n")]
+    mixed: list[bytes] = []
+    while any(lines):
+        mixed.append(chance.choice([rest for rest in lines if rest]).pop(0))
+    data = b"\n".join(mixed)
+    assert all(1 <= finding.line <= len(mixed) for finding in scan(data))
+    assert in_reads(data, [chance.randrange(len(data) + 1) for _ in range(5)]) == scan(data)
+
+
+@many
+@given(consoles, st.lists(st.integers(min_value=0), max_size=12))
+def test_ordered_findings_are_those_of_a_scan_whatever_the_cuts(data: bytes, cuts: list[int]) -> None:
+    scanner, found = OrderedScanner(), []
+    edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
+    for start, end in pairwise(edges):
+        found += scanner.feed(data[start:end])
+    found += scanner.close()
+    assert found == scan(data)
 
 
 def test_many_open_reports_take_little_memory() -> None:

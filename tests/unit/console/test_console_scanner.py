@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.model.finding import Finding
 from harness.model.finding import FindingKind as Kind
-from harness.verdicts.console import Scanner, decisive, scan
+from harness.verdicts.console import OrderedScanner, Scanner, decisive, scan
 
 HUNG = b"""\
 [  242.703091] INFO: task dd:981 blocked for more than 120 seconds.
@@ -76,6 +76,53 @@ def test_a_storage_timeout_within_a_report_does_not_end_it() -> None:
     assert kinds(findings) == [Kind.HUNG_TASK, Kind.STORAGE_TIMEOUT]
     assert findings[0].function == "wbt_wait"
     assert findings[1].line == 9
+
+
+NBD = b"[  %d.000001] block nbd%d: %s\n"
+
+
+def test_sockets_that_are_shut_down_are_a_finding_unless_that_was_asked_for_or_explained() -> None:
+    shut = NBD % (7, 0, b"shutting down sockets")
+    assert kinds(scan(shut)) == [Kind.STORAGE_TIMEOUT]
+    assert scan(NBD % (6, 0, b"NBD_DISCONNECT") + shut) == []
+    assert kinds(scan(NBD % (6, 1, b"NBD_DISCONNECT") + shut)) == [Kind.STORAGE_TIMEOUT]
+    assert [f.line for f in scan(NBD % (6, 0, b"Connection timed out") + shut)] == [1]
+    later = b"".join(b"[    6.%06d] usb 1-1: x\n" % number for number in range(60))
+    assert [f.line for f in scan(NBD % (5, 0, b"Connection timed out") + later + shut)] == [1, 62]
+
+
+def test_the_two_lines_of_a_transmit_timeout_are_one_finding() -> None:
+    first = b"[    9.000001] ib0: transmit timeout: latency 1004 msecs\n"
+    second = b"[    9.000002] ib%d: queue stopped 1, tx_head 64, tx_tail 0\n"
+    assert [f.line for f in scan(first + second % 0)] == [1]
+    assert [f.line for f in scan(first + second % 1)] == [1, 2]
+
+
+def test_a_request_that_failed_is_a_circumstance_of_what_came_of_it() -> None:
+    findings = scan(b"[  240.000001] I/O error, dev nbd0, sector 8 op 0x0:(READ) flags 0x0\n" + HUNG)
+    assert kinds(findings) == [Kind.IO_ERROR, Kind.HUNG_TASK]
+    chosen = decisive(findings)
+    assert chosen is not None
+    assert chosen.kind is Kind.HUNG_TASK
+
+
+def test_a_hung_task_that_waits_for_io_and_whose_lock_has_an_owner_is_one_finding() -> None:
+    """Linux 6.16 and later show the owner of the lock that a hung task waits for; its stack is not the task's."""
+    owner = HUNG.split(b"\n", 3)[3].replace(b"dd  ", b"owner").replace(b"wbt_wait", b"owner_waits")
+    text = HUNG.replace(b"981 blocked for", b"981 blocked in I/O wait for") + (
+        b"[  242.709200] INFO: task dd:981 is blocked on a mutex likely owned by task owner:7.\n" + owner
+    )
+    (finding,) = scan(text)
+    assert (finding.function, finding.pid) == ("wbt_wait", 981)
+
+
+def test_ordered_findings_come_in_the_order_of_their_headlines() -> None:
+    lines = HUNG.splitlines(keepends=True)
+    scanner, seen = OrderedScanner(), []
+    for part in (*lines[:6], STUCK, *lines[6:-1]):
+        assert scanner.feed(part) == []
+    seen = scanner.feed(lines[-1]) + scanner.close()
+    assert [(f.kind, f.line) for f in seen] == [(Kind.HUNG_TASK, 1), (Kind.STORAGE_TIMEOUT, 7)]
 
 
 def test_messages_of_another_processor_do_not_join_a_report() -> None:
@@ -165,6 +212,12 @@ def test_a_boot_after_a_running_kernel_is_one_reboot() -> None:
     assert [(f.kind, f.line) for f in scan(boot + boot)] == [(Kind.REBOOT, 4)]
     kexec = b"[    0.000000] Linux version 6.1.0\n[    9.000000] nfs: up\n"
     assert [(f.kind, f.line) for f in scan(kexec + kexec)] == [(Kind.REBOOT, 3)]
+
+
+def test_a_kernel_that_is_unpacked_after_a_kernel_is_one_reboot() -> None:
+    boot = b"Decompressing Linux... done.\nBooting the kernel.\n[    0.000000] Linux version 6.1.0\n[    1.000000] up\n"
+    assert scan(b"GNU GRUB  version 2.06\n" + boot) == []
+    assert [(f.kind, f.line) for f in scan(boot + boot)] == [(Kind.REBOOT, 6)]
 
 
 def test_a_boot_console_that_is_replayed_is_no_reboot() -> None:

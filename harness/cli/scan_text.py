@@ -1,0 +1,136 @@
+"""The findings of `harness scan` for a person: a line each, and the diagnosis of each console."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from harness.model.finding import FindingKind as Kind
+from harness.results.text import plain_line
+
+__all__ = ["show"]
+
+_STYLES = {
+    "bold red": {Kind.PANIC, Kind.OOPS, Kind.SANITIZER},
+    "bold magenta": {Kind.HUNG_TASK, Kind.SOFT_LOCKUP, Kind.HARD_LOCKUP, Kind.RCU_STALL, Kind.WORKQUEUE_LOCKUP},
+    "yellow": {Kind.STORAGE_TIMEOUT, Kind.IO_ERROR, Kind.OOM_KILL, Kind.PAGE_ALLOC_FAILURE},
+}
+_STYLE = {kind: style for style, kinds in _STYLES.items() for kind in kinds}
+# Storage says the same thing again and again; what follows the first time is counted.
+_COUNTED = frozenset({Kind.STORAGE_TIMEOUT, Kind.IO_ERROR})
+_NUMBER = re.compile(r"[0-9a-f]*\d[0-9a-f]*")
+_WIDTH = max(len(kind) for kind in Kind)
+
+Record = dict[str, Any]
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # rich's own way ends with exit code 1, which says that an expectation failed
+
+
+def show(records: Iterable[Record]) -> None:
+    """Print the records of all files: `file`, its `finding`s, its `diagnosis`; raises BrokenPipeError."""
+    console = _Console(highlight=False, soft_wrap=True)
+    for line in _lines(records):
+        console.print(line)
+
+
+def _lines(records: Iterable[Record]) -> Iterator[Text]:
+    found = False
+    for (what, _), group in groupby(records, _key):
+        if what == "file":
+            yield Text(plain_line(next(group)["file"]), style="bold")
+            found = False
+        elif what == "finding":
+            found = True
+            yield from _findings([record["finding"] for record in _ends(group)])
+        else:
+            if not found:
+                yield Text("  nothing found")
+            yield from _diagnosis(next(group)["diagnosis"])
+
+
+def _key(record: Record) -> tuple[str, object]:
+    """What a record is, and for findings what makes several of them one line."""
+    what = next(iter(record))
+    if what != "finding":
+        return what, None
+    finding = record["finding"]
+    counted = finding["kind"] in _COUNTED
+    return what, _NUMBER.sub("0", finding["title"]) if counted else finding["line"]
+
+
+def _ends(group: Iterator[Record]) -> Iterator[Record]:
+    """The first record of a group, and the last, with the `count` of those after the first."""
+    yield next(group)
+    last = None
+    for count, record in enumerate(group, start=1):
+        last = {"finding": {**record["finding"], "count": count}}
+    if last is not None:
+        yield last
+
+
+def _findings(findings: list[Record]) -> Iterator[Text]:
+    yield _finding(findings[0])
+    for last in findings[1:]:
+        times = "once" if last["count"] == 1 else f"{last['count']} times"
+        yield Text(f"{_stamp(last)}  {'':{_WIDTH}}  … and {times} more, the last in line {last['line']}", style="dim")
+
+
+def _finding(finding: Record) -> Text:
+    line = Text(f"{_stamp(finding)}  ")
+    line.append(f"{finding['kind']:{_WIDTH}}", style=_STYLE.get(finding["kind"], ""))
+    line.append(f"  {plain_line(finding['title'])}")
+    if finding["function"]:
+        line.append(f"  in {plain_line(finding['function'])}", style="bold")
+    line.append("".join(f"  {part}" for part in _where(finding)), style="dim")
+    if finding["corrupted"]:
+        line.append("  [corrupted]", style="red")
+    return line
+
+
+def _stamp(finding: Record) -> str:
+    return f"{'' if finding['time_s'] is None else format(finding['time_s'], '.6f'):>14}"
+
+
+def _where(finding: Record) -> Iterator[str]:
+    """Task, process and processor, as far as they are known."""
+    if finding["task"]:
+        pid = "" if finding["pid"] is None else f" ({finding['pid']})"
+        yield f"task {plain_line(finding['task'])}{pid}"
+    elif finding["pid"] is not None:
+        yield f"pid {finding['pid']}"
+    if finding["cpu"] is not None:
+        yield f"cpu {finding['cpu']}"
+
+
+def _diagnosis(diagnosis: Record | None) -> Iterator[Text]:
+    if diagnosis is None:
+        return
+    head = Text("  why: ", style="bold")
+    head.append(plain_line(diagnosis["title"], limit=500))
+    head.append(f"  ({diagnosis['class']}, confidence {diagnosis['confidence']})")
+    yield head
+    labels = {node["name"]: node["label"] for node in diagnosis["nodes"]}
+    for edge in diagnosis["edges"]:
+        waiter, awaited = (labels.get(edge[end], edge[end]) for end in ("waiter", "awaited"))
+        said = edge["label"] if awaited in edge["label"] else f"{edge['label']} {awaited}"
+        yield Text(f"    {plain_line(f'{waiter} {said}', limit=500)}{'' if edge['sure'] else ' (implied)'}")
+    for label, text in _remarks(diagnosis):
+        yield Text(f"    {label}: {plain_line(text, limit=1000)}")
+
+
+def _remarks(diagnosis: Record) -> Iterator[tuple[str, str]]:
+    if diagnosis["explanation"]:
+        yield "that is", diagnosis["explanation"]
+    if diagnosis["leaves"]:
+        yield "the chain leaves", diagnosis["leaves"]
+    yield from (("to confirm", text) for text in diagnosis["confirm"])
+    for remedy in diagnosis["remedies"]:
+        yield "known remedy", f"{remedy['text']} {remedy['commit']}".strip()

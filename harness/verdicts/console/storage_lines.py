@@ -1,0 +1,83 @@
+"""Headlines of storage: a request, a server or a path that does not answer in time, and requests that failed.
+
+A line of the first sort is a `storage_timeout`: somebody waits, or has given up on the other side. A line of the second
+sort is an `io_error`: the request is over, and its caller was told that it failed. The strings are those of Linux
+4.19 to 6.18. AoE has none for its time-outs: a device that answers no more shows as I/O errors.
+"""
+
+from __future__ import annotations
+
+import re
+
+from harness.model.finding import FindingKind as Kind
+from harness.verdicts.console.headline import line
+
+__all__ = ["ORDERLY", "STORAGE"]
+
+_SCSI = r"(?:sd|sr|st|ses|scsi) [\d:]{7,24}:?"
+_NVME = r"nvme (?:nvme\d{1,5}|\S{7,32}): "
+_PORT = r"(?:NETDEV WATCHDOG: |[^\n]{0,64} (?P<device>[\w.@-]{1,15})(?: \([^)\n]{1,40}\))?: NETDEV WATCHDOG: )"
+
+_NBD = (
+    line(Kind.STORAGE_TIMEOUT, "block nbd",
+         r"block (?P<device>nbd\d{1,5}): (?:Possible stuck request|Connection timed out|Dead connection"
+         r"|(?:Send|Receive) (?:control|data|disconnect) failed|Attempted (?:send|recv|send on invalid socket)"
+         r"|Request send failed|Raced with timeout)", "s"),
+    line(Kind.STORAGE_TIMEOUT, "block nbd", r"block (?P<device>nbd\d{1,5}): shutting down sockets", "se"),
+    line(Kind.IO_ERROR, "block nbd", r"block (?P<device>nbd\d{1,5}): Other side returned error", "s"),
+)  # fmt: skip
+_FILE_SERVERS = (
+    line(Kind.STORAGE_TIMEOUT, "not respond", r"\w{2,12}: server [^\n]{1,255} not responding", "s"),
+    line(Kind.STORAGE_TIMEOUT, "not respond", r"CIFS: [^\n]{1,255} has not responded in", "s"),
+)  # fmt: skip
+_ISCSI = (
+    line(Kind.STORAGE_TIMEOUT, "timeout", r"(?:iscsi: )?connection\d{1,9}:\d{1,9}: ping timeout of", "s"),
+    line(Kind.STORAGE_TIMEOUT, "conn error", r"(?:iscsi: )?connection\d{1,9}:\d{1,9}: detected conn error", "s"),
+    line(Kind.STORAGE_TIMEOUT, "recovery timed out", r"(?:iscsi: )?session\d{1,9}: session recovery timed out", "s"),
+)  # fmt: skip
+_SCSI_LINES = (
+    line(Kind.STORAGE_TIMEOUT, "timing out", rf"{_SCSI} [^\n]{{0,40}}timing out command", "s"),
+    line(Kind.STORAGE_TIMEOUT, "DID_T",
+         rf"{_SCSI} [^\n]{{1,120}}hostbyte=DID_(?:TIME_OUT|TRANSPORT_DISRUPTED|TRANSPORT_FAILFAST)", "s"),
+    line(Kind.STORAGE_TIMEOUT, "error recovery", rf"{_SCSI} Device offlined - not ready after error recovery", "s"),
+    line(Kind.IO_ERROR, "rejecting I/O", rf"{_SCSI} (?:\[\w{{1,15}}\] )?rejecting I/O to (?:offline|dead) device", "s"),
+    line(Kind.STORAGE_TIMEOUT, "FC remote port", r"\s?rport-[\d:-]{3,24}: blocked FC remote port time out", "s"),
+    line(Kind.STORAGE_TIMEOUT, "SRP ", r"(?:scsi_transport_srp: )?dev_loss_tmo expired for SRP", "s"),
+    line(Kind.STORAGE_TIMEOUT, "SRP ", r"scsi host\d{1,5}: SRP abort called", "s"),
+)  # fmt: skip
+_DISKS = (
+    line(Kind.STORAGE_TIMEOUT, "timeout", rf"{_NVME}I/O [^\n]{{1,100}} timeout", "s"),
+    line(Kind.STORAGE_TIMEOUT, "timeout", rf"{_NVME}queue \d{{1,5}}: timeout request", "s"),
+    line(Kind.STORAGE_TIMEOUT, "keep-alive failed", rf"{_NVME}keep-alive failed", "s"),
+    line(Kind.STORAGE_TIMEOUT, "error recovery", rf"{_NVME}starting error recovery", "s"),
+    line(Kind.STORAGE_TIMEOUT, "CSTS=", rf"{_NVME}controller is down; will reset: CSTS=", "s"),
+    line(Kind.STORAGE_TIMEOUT, "timeout", r"(?:nvme \S{1,32}: )?NVME-FC\{[\d.]{1,12}\}: io timeout", "s"),
+    line(Kind.STORAGE_TIMEOUT, "Emask", r"ata\d{1,4}(?:\.\d\d)?: exception Emask [^\n]{1,80} frozen", "s"),
+    line(Kind.STORAGE_TIMEOUT, "timeout", r"ata\d{1,4}\.\d\d: qc timeout", "s"),
+    line(Kind.STORAGE_TIMEOUT, "Failing path", r"device-mapper: multipath: (?:\d{1,5}:\d{1,5}: )?Failing path", "s"),
+    line(Kind.IO_ERROR, "aoe: ", r"aoe: (?:device [\d.]{3,12} is not up|disk not up|ata error)", "s"),
+)  # fmt: skip
+_NETWORK = (
+    line(Kind.STORAGE_TIMEOUT, "timeout", r"(?P<device>[\w.@-]{1,15}): transmit timeout: latency", "s"),
+    line(Kind.STORAGE_TIMEOUT, "queue stopped", r"(?P<device>[\w.@-]{1,15}): queue stopped \d, tx_head", "se"),
+    line(Kind.STORAGE_TIMEOUT, "timing out",
+         r"(?P<device>[\w.@-]{1,15}): (?:timing out; \d|RX drain timing out)", "s"),
+    line(Kind.STORAGE_TIMEOUT, "WATCHDOG", rf"{_PORT}[^\n]{{0,80}}timed out", "s"),
+)  # fmt: skip
+_FAILED = (
+    line(Kind.STORAGE_TIMEOUT, " error, dev ",
+         r"(?:blk_update_request: |print_req_error: )?timeout error, dev \S{1,32}, sector", "s"),
+    line(Kind.IO_ERROR, " error, dev ",
+         r"(?:blk_update_request: |print_req_error: |end_request: )?"
+         r"(?:I/O|critical \w{1,16}(?: \w{1,16})?|recoverable transport|device offline|protection|kernel resource)"
+         r" error, dev \S{1,32}, sector", "s"),
+    line(Kind.IO_ERROR, "I/O error", r"Buffer I/O error on dev", "s"),
+    line(Kind.IO_ERROR, "Read-error on swap", r"Read-error on swap-device", "s"),
+    line(Kind.IO_ERROR, "Write-error on swap", r"Write-error on swap-device", "s"),
+)  # fmt: skip
+
+STORAGE = (*_NBD, *_FILE_SERVERS, *_ISCSI, *_SCSI_LINES, *_DISKS, *_NETWORK, *_FAILED)
+"""The headlines of storage."""
+
+ORDERLY = re.compile(r"block (?P<device>nbd\d{1,5}): (?:NBD_DISCONNECT|Disconnected due to user request)")
+"""A disconnect that was asked for: what the device says after it is no finding."""
