@@ -2,42 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.cli.options import harness_options, resolve_options
-from harness.model.errors import HarnessError, UsageError
-from harness.model.verdict import Stall, Verdict
-from harness.results.store import RunStore, TrialStore
+from harness.cli.find import find_run
+from harness.cli.options import harness_options
+from harness.cli.recorded import SAME_DIAGNOSIS, compare_diagnoses, compare_verdicts, diagnose, recorded_verdict
+from harness.model.errors import HarnessError
+from harness.model.history import Event
+from harness.results.store import TrialStore
 from harness.results.text import plain_line
 
 SAME, DIFFERENT = 0, 1
-# What a verdict says, without the words in which it says it.
-COMPARED = ("kind", "onset_s", "certain_s", "blocked", "alive", "stalls")
-ROUNDING_S = 0.001  # times in a history have four decimal places
+NOT_RECORDED = "not recorded"
 
 
 @click.command()
 @click.argument("run", required=False)
 @harness_options("results")
 def verdict(run: str | None, results: str | None) -> int:
-    """Judge the trials of RUN again from their histories, and compare with what is recorded.
+    """Judge and diagnose the trials of RUN again from their files, and compare with what is recorded.
 
     RUN is a run's folder, or its name in the results folder (default: the newest). Exit code 1 if any differs.
     """
-    rows = [_compare(trial) for trial in _find(run, results).trials()]
+    rows = [_compare(trial) for trial in find_run(run, results).trials()]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("recorded", "recomputed", "same", "trial"):
+    for heading in ("recorded", "recomputed", "same", "diagnosis", "trial"):
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(plain_line(cell)) for cell in row))
+        table.add_row(*(Text(plain_line(cell)) for cell in row.cells))
     Console().print(table)
-    return SAME if all(row[2] == "yes" for row in rows) else DIFFERENT
+    return SAME if all(row.same for row in rows) else DIFFERENT
 
 
 @click.command()
@@ -50,55 +50,32 @@ def report(run: str | None, results: str | None) -> None:
     """
     from harness.results.report import write_report
 
-    click.echo(str(write_report(_find(run, results).path)))
+    click.echo(str(write_report(find_run(run, results).path)))
 
 
-def _find(run: str | None, results: str | None) -> RunStore:
-    if run is not None and Path(run).is_dir():
-        return RunStore.open(Path(run))
-    root = resolve_options({"results": results}).settings.results
-    known = RunStore.runs(root)
-    if not known:
-        raise UsageError(f"{root}: no runs there; name a run's folder, or the results folder with --results")
-    if run is None:
-        return known[-1]
-    if not (root / run).is_dir():
-        raise UsageError(f"no run '{run}' in {root}; the newest there is {known[-1].name}")
-    return RunStore.open(root / run)
+@dataclass(frozen=True, slots=True)
+class _Row:
+    cells: tuple[str, ...]
+    same: bool
 
 
-def _compare(trial: TrialStore) -> tuple[str, str, str, str]:
+def _compare(trial: TrialStore) -> _Row:
     from harness.verdicts.judge import judge
 
     try:
-        recorded, events = _recorded(trial), trial.read_history()
+        recorded, events = recorded_verdict(trial), trial.read_history()
+        diagnosis = _compare_diagnosis(trial, events)
     except HarnessError as error:
-        return ("damaged", "-", f"no: {error}", trial.name)
+        return _Row(("damaged", "-", f"no: {error}", "-", trial.name), same=False)
     again = judge(events)
-    shown = "none" if recorded is None else recorded.kind.value
-    return (shown, again.kind.value, _sameness(recorded, again), trial.name)
+    word = "none" if recorded is None else recorded.kind.value
+    agreed = compare_verdicts(recorded, again)
+    cells = (word, again.kind.value, agreed, diagnosis, trial.name)
+    return _Row(cells, same=agreed == "yes" and diagnosis in (SAME_DIAGNOSIS, NOT_RECORDED))
 
 
-def _recorded(trial: TrialStore) -> Verdict | None:
-    record = trial.read_verdict()
-    try:
-        return None if record is None else Verdict.from_dict(record)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"{trial.verdict_path}: not a verdict ({error})") from error
-
-
-def _sameness(recorded: Verdict | None, again: Verdict) -> str:
-    if recorded is None:
-        return "no: nothing is recorded"
-    names = [name for name in COMPARED if not _equal(getattr(recorded, name), getattr(again, name))]
-    return "yes" if not names else f"no: {', '.join(names)} differ"
-
-
-def _equal(one: object, other: object) -> bool:
-    if isinstance(one, float | int) and isinstance(other, float | int):
-        return abs(one - other) <= ROUNDING_S
-    if isinstance(one, Stall) and isinstance(other, Stall):
-        return _equal(astuple(one), astuple(other))
-    if isinstance(one, tuple) and isinstance(other, tuple):
-        return len(one) == len(other) and all(map(_equal, one, other))
-    return one == other
+def _compare_diagnosis(trial: TrialStore, events: Sequence[Event]) -> str:
+    """Whether the files give now what is on record; a run that is older than diagnoses has none."""
+    if not trial.diagnosis_path.is_file():
+        return NOT_RECORDED
+    return compare_diagnoses(trial.read_diagnosis(), diagnose(trial, events))

@@ -15,7 +15,7 @@ seconds since the trial began, on the harness's monotonic clock. The first event
 | console | yes | one finding: kind, title, function, task, pid, cpu, time_s, line, corrupted, stack |
 | fault | yes | name, action (inject, heal), took_s (it was done by then, begun so long before), detail |
 | opinion | – | state (see `model.opinion.State`), since_s, why: what the watch thinks now |
-| recovery | yes | step (hold, release), done, recovered, after_s, detail: the recovery probe, docs/verdicts.md |
+| recovery | yes | step (hold, release), done, recovered, after_s, detail: the recovery probe, docs/verdicts/ |
 | evidence | yes | name, path, ok, detail, waiting (how many tasks of the load the kernel shows blocked; sysrq-w) |
 | infra | maybe | error: the harness or its infrastructure failed |
 | limit | – | seconds: the load was given no more time than this, and it is over |

@@ -13,14 +13,16 @@ GIB = 1024 * MIB
 class Host:
     """One host of a topology.
 
-    `memory` and `disk` are in bytes; `modules` are paths of `.ko` files that replace the kernel's own modules
-    of the same name, or names of variants that vm-images/modules/ knows.
+    `memory`, `disk` and `scratch` are in bytes; a `scratch` other than 0 is a blank disk of its own, /dev/vdc of a
+    guest, for storage that is made to fail. `modules` are paths of `.ko` files that replace the kernel's own modules of
+    the same name, or names of variants that vm-images/modules/ knows.
     """
 
     name: str
     memory: int
     cpus: int = 1
     disk: int = 2 * GIB
+    scratch: int = 0
     kernel: str = "debian:12"
     cmdline: str = ""
     ssh_port: int | None = None

@@ -10,7 +10,7 @@ from harness.model.errors import CrashDetected, HangDetected, KilledByOOM, NoVer
 
 
 class VerdictKind(StrEnum):
-    """Kinds of verdict; DESIGN's table, in docs/verdicts.md, says when each is given."""
+    """Kinds of verdict; DESIGN's table, in docs/verdicts/README.md, says when each is given."""
 
     SURVIVED = "SURVIVED"
     STALLED = "STALLED"

@@ -8,6 +8,7 @@
         trial.json          the trial's full name and what was expected of it
         history.jsonl       one event a line, see `harness.model.history`
         verdict.json        only once there is one
+        diagnosis.json      why it hung, see `harness.model.diagnosis`; null where there is nothing to explain
         consoles/<host>.log
         evidence/
 
@@ -25,16 +26,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from harness.model.diagnosis import Diagnosis
 from harness.model.errors import UsageError
 from harness.model.history import Event
 from harness.model.verdict import REPRODUCIBLE, Verdict, VerdictKind
-from harness.results.files import DamagedResult, disk_errors, locked, read_json, write_json
+from harness.results.files import DamagedResult, disk_errors, locked, read_json, write_atomic, write_json
 from harness.results.history_file import HistoryWriter, scan_history
 
 SURVIVES = "survives"
 MANIFEST = "manifest.json"
 _NAME_LIMIT = 100  # a folder name may have 255 bytes; the rest is left for suffixes and readers
 _TRIES = 1000
+_NOTHING = b"null\n"
 
 
 class RunStore:
@@ -142,6 +145,11 @@ class TrialStore:
         return self.path / "verdict.json"
 
     @property
+    def diagnosis_path(self) -> Path:
+        """The diagnosis file; a run that is older than diagnoses has none."""
+        return self.path / "diagnosis.json"
+
+    @property
     def evidence(self) -> Path:
         """The folder for evidence files; made on first use."""
         return _made(self.path / "evidence")
@@ -189,6 +197,38 @@ class TrialStore:
         except FileNotFoundError:
             return None
 
+    def write_diagnosis(self, diagnosis: Diagnosis | None) -> None:
+        """Write diagnosis.json; raises HostEnvironmentError."""
+        if diagnosis is None:
+            write_atomic(self.diagnosis_path, _NOTHING)
+        else:
+            write_json(self.diagnosis_path, diagnosis.to_dict())
+
+    def read_diagnosis(self) -> Diagnosis | None:
+        """What diagnosis.json says; None if it says null, or if there is none. Raises DamagedResult."""
+        try:
+            if self.diagnosis_path.read_bytes() == _NOTHING:
+                return None
+            return Diagnosis.from_dict(read_json(self.diagnosis_path))
+        except FileNotFoundError:
+            return None
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DamagedResult(path=self.diagnosis_path, problem=f"not a diagnosis ({error!r})") from error
+
+    def texts(self) -> dict[str, list[tuple[str, bytes]]]:
+        """What each host printed: its console, then its evidence, as (path below the trial's folder, content)."""
+        consoles = _regular(self.path / "consoles", "*.log")
+        hosts = [path.stem for path in consoles]
+        texts = {path.stem: [path] for path in consoles}
+        for path in _regular(self.path / "evidence", "*"):
+            # a console's name may have dots in it, and so may the evidence's
+            host = max((host for host in hosts if path.name.startswith(f"{host}.")), key=len, default="")
+            texts.setdefault(host or path.name.partition(".")[0], []).append(path)
+        return {
+            host: [(str(path.relative_to(self.path)), path.read_bytes()) for path in paths]
+            for host, paths in texts.items()
+        }
+
     def _facts(self) -> dict[str, Any]:
         with contextlib.suppress(FileNotFoundError, DamagedResult):
             return read_json(self.path / "trial.json")
@@ -230,6 +270,11 @@ def _made(folder: Path) -> Path:
     with disk_errors(folder):
         folder.mkdir(exist_ok=True)
     return folder
+
+
+def _regular(folder: Path, pattern: str) -> list[Path]:
+    """Files below `folder`, sorted; no links, as a run may come from anywhere."""
+    return sorted(path for path in folder.glob(pattern) if path.is_file() and not path.is_symlink())
 
 
 def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""History → verdict. A pure function of the recorded events; docs/verdicts.md says why each rule is as it is."""
+"""History → verdict. A pure function of the recorded events; docs/verdicts/ says why each rule is as it is."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def make_lanes(events: Iterable[Event], end: float) -> list[Lane]:
     """A lane for each host and rung that was sampled, in the order of the ladder; `end` is the trial's."""
     samples: dict[tuple[str, Rung], list[Sample]] = defaultdict(list)
     for event in events:
-        if event.kind is Kind.RUNG and event.data.get("rung") in set(Rung):
+        if event.kind is Kind.RUNG and event.data.get("rung") in tuple(Rung):
             samples[event.host, Rung(event.data["rung"])].append(_sample(event))
     # the host that does the work comes first: it is the one that hangs
     hosts = sorted({host for host, _ in samples}, key=lambda host: ((host, Rung.PROGRESS) not in samples, host))

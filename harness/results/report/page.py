@@ -14,12 +14,14 @@ from markupsafe import Markup
 from harness.model.history import Rung
 from harness.results.files import DamagedResult
 from harness.results.report import words
+from harness.results.report.graph import draw_graph
 from harness.results.report.lanes import SLOW_S, VERY_SLOW_S, State
 from harness.results.report.palette import BANDS, BLOCKED_HATCH, COLOURS, LINES, ROWS, UNKNOWN
 from harness.results.report.read import TrialView, read_trial
 from harness.results.report.timeline import draw_timeline
 from harness.results.store import RunStore
 from harness.results.text import plain, plain_line
+from harness.results.waits import cited_words, node_words, waits
 
 _TEMPLATES = Path(__file__).parent / "templates"
 # Shown at the end of the page, whole.
@@ -38,6 +40,7 @@ def render_run(run: RunStore) -> str:
         manifest=json.dumps(manifest, indent=2, ensure_ascii=True, default=str),
         manifest_problem=problem,
         trials=trials,
+        graphs={trial.slug: draw_graph(trial.diagnosis) for trial in trials if trial.diagnosis is not None},
         timelines={trial.slug: _timeline(number, trial) for number, trial in enumerate(trials)},
         css=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
         rungs=[(rung.value, words.RUNGS[rung]) for rung in Rung],
@@ -68,6 +71,11 @@ def _environment() -> Environment:
         slow=SLOW_S,
         very_slow=VERY_SLOW_S,
         line=plain_line,
+        hang_classes=words.HANG_CLASSES,
+        confidence=words.CONFIDENCE,
+        cited=cited_words,
+        node_words=node_words,
+        waits=waits,
     )
     return environment
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.model.diagnosis import Diagnosis
 from harness.model.history import Event, Kind
 from harness.model.verdict import VerdictKind
 from harness.results.files import DamagedResult
@@ -80,6 +81,7 @@ class TrialView:
     consoles: Sequence[Excerpt]
     problems: Sequence[str]
     story: Story
+    diagnosis: Diagnosis | None
 
 
 def read_trial(store: TrialStore) -> TrialView:
@@ -87,6 +89,7 @@ def read_trial(store: TrialStore) -> TrialView:
     events, damaged = store.scan_history()
     end = max((event.t for event in events), default=0.0)
     judgement, problems = _judgement(store, end)
+    diagnosis = _diagnosis(store, problems)
     if damaged:
         where = f"{store.history_path.name}: damaged lines: {len(damaged)}"
         problems.append(f"{where}, left out; the first is line {damaged[0]}")
@@ -113,6 +116,7 @@ def read_trial(store: TrialStore) -> TrialView:
         consoles=[console_tail(path, path.stem) for path in sorted((store.path / "consoles").glob("*.log"))],
         problems=problems,
         story=story,
+        diagnosis=diagnosis,
     )
 
 
@@ -138,6 +142,14 @@ def _judgement(store: TrialStore, end: float) -> tuple[Judgement, list[str]]:
     if record is None:
         return _none(store, f"{CUT_SHORT}; the last event was recorded at {end:.1f} s"), []
     return _judged(store, record), []
+
+
+def _diagnosis(store: TrialStore, problems: list[str]) -> Diagnosis | None:
+    try:
+        return store.read_diagnosis()
+    except DamagedResult as error:
+        problems.append(str(error))
+        return None
 
 
 def _none(store: TrialStore, summary: str) -> Judgement:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.model.diagnosis import Confidence, HangClass
 from harness.model.history import Rung
 from harness.model.verdict import HANGS, VerdictKind
 
@@ -73,10 +74,34 @@ OPINIONS = {
     "stopped": "the watch is certain that it stopped",
     "finished": "the workload finished",
     "silent": "the watch misses the heartbeat",
+    "mute": "the watch misses the agent; the kernel answers",
+    "locked": "the watch is sure: a processor does not schedule",
     "paused": "the watch sees a paused guest",
     "gone": "the watch sees no guest any more",
     "crashed": "the watch sees a crash on the console",
     "killed": "the watch sees an OOM kill that decides the trial",
+}
+
+HANG_CLASSES: dict[HangClass, str] = {
+    HangClass.LOOPBACK_NFS_RECLAIM: "reclaim goes round through loopback NFS",
+    HangClass.SWAP_OVER_NETWORK: "reclaim waits for swap over the network",
+    HangClass.LOCAL_STORAGE_SERVER: "a storage server in user space waits for memory on its own host",
+    HangClass.NFS_SERVER_UNREACHABLE: "an NFS client waits for a server that does not answer",
+    HangClass.BLOCK_REQUEST_STUCK: "a block request never completed",
+    HangClass.JOURNAL_COMMIT_STUCK: "a journal commit is stuck",
+    HangClass.LOCK_HOLDER_WAITS: "a lock is held by a task that itself waits",
+    HangClass.WORKQUEUE_STARVATION: "a workqueue has no worker left",
+    HangClass.MEMCG_RECLAIM: "reclaim within a memory control group",
+    HangClass.THROTTLED_WRITERS: "writers are throttled",
+    HangClass.PROCESSOR_STUCK: "a processor does not schedule",
+    HangClass.SLOW_NOT_STUCK: "slow, not stuck",
+    HangClass.UNKNOWN: "unknown",
+}
+
+CONFIDENCE: dict[Confidence, str] = {
+    Confidence.HIGH: "the text shows the whole chain",
+    Confidence.MEDIUM: "the text shows all of the chain but one link",
+    Confidence.LOW: "it fits, as would something else",
 }
 
 

@@ -32,8 +32,8 @@ from harness.results.store import RunStore
 VOID = {"meta", "wbr", "link", "br", "img", "input", "hr"}
 # fmt: off
 KNOWN = {
-    "html", "head", "meta", "title", "style", "body", "header", "section", "p", "h1", "h2", "h3", "dl", "div", "dt",
-    "dd", "table", "thead", "tbody", "tr", "th", "td", "a", "span", "strong", "ol", "ul", "li", "code", "figure",
+    "html", "head", "meta", "title", "style", "body", "header", "section", "p", "h1", "h2", "h3", "h4", "dl", "div",
+    "dt", "dd", "table", "thead", "tbody", "tr", "th", "td", "a", "span", "strong", "ol", "ul", "li", "code", "figure",
     "figcaption", "details", "summary", "pre", "wbr", "svg", "g", "path", "rect", "text", "defs", "pattern",
     "clippath", "use",
 }

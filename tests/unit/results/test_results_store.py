@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from diagnoses import VARIED
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -311,3 +312,56 @@ def test_json_is_ascii_and_takes_any_text(tmp_path: Path) -> None:
     assert content.isascii()
     assert b"\x1b" not in content
     assert json.loads(content) == {"text": "\udc80\u202e\x1b", "path": "a"}
+
+
+@pytest.mark.parametrize("name", VARIED)
+def test_a_diagnosis_is_read_as_it_was_written(trial: TrialStore, name: str) -> None:
+    trial.write_diagnosis(VARIED[name])
+    assert TrialStore(trial.path).read_diagnosis() == VARIED[name]
+    assert trial.diagnosis_path.read_bytes().isascii()
+
+
+def test_nothing_to_explain_is_recorded_too(trial: TrialStore) -> None:
+    assert trial.read_diagnosis() is None
+    assert not trial.diagnosis_path.exists()
+    trial.write_diagnosis(None)
+    assert json.loads(trial.diagnosis_path.read_bytes()) is None
+    assert trial.read_diagnosis() is None
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "{}", '{"class": "x", "confidence": "high", "title": ""}', '{"class": 7}']
+)
+def test_a_damaged_diagnosis_is_reported(trial: TrialStore, content: str) -> None:
+    trial.diagnosis_path.write_text(content)
+    with pytest.raises(DamagedResult, match=r"diagnosis\.json: damaged: not"):
+        trial.read_diagnosis()
+
+
+def test_damage_deep_in_a_diagnosis_is_reported(trial: TrialStore) -> None:
+    trial.write_diagnosis(VARIED["nfs"])
+    record = json.loads(trial.diagnosis_path.read_bytes())
+    damaged: list[object] = [7, [7], [{}], [{"kind": "gremlin"}]]
+    for nodes in damaged:
+        write_json(trial.diagnosis_path, {**record, "nodes": nodes})
+        with pytest.raises(DamagedResult, match="not a diagnosis"):
+            trial.read_diagnosis()
+
+
+def test_the_texts_of_each_host(trial: TrialStore, tmp_path: Path) -> None:
+    trial.console("alone").write_bytes(b"console \xff")
+    trial.console("a").write_bytes(b"of a")
+    (trial.evidence / "alone.sysrq-w.txt").write_bytes(b"w")
+    (trial.evidence / "a.proc-vmstat.txt").write_bytes(b"v")
+    (trial.evidence / "third.registers.txt").write_bytes(b"r")
+    (tmp_path / "secret").write_text("not of this run")
+    (trial.evidence / "a.link.txt").symlink_to(tmp_path / "secret")
+    assert trial.texts() == {
+        "a": [("consoles/a.log", b"of a"), ("evidence/a.proc-vmstat.txt", b"v")],
+        "alone": [("consoles/alone.log", b"console \xff"), ("evidence/alone.sysrq-w.txt", b"w")],
+        "third": [("evidence/third.registers.txt", b"r")],
+    }
+
+
+def test_a_trial_that_left_nothing_has_no_texts(trial: TrialStore) -> None:
+    assert trial.texts() == {}

@@ -1,0 +1,118 @@
+"""A diagnosis in words: who waits for what, from the first that waits down to the end of the chain."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from harness.model.diagnosis import Cited, Diagnosis, Edge, Node
+
+
+class End(Enum):
+    """How a line ends: the chain goes on below it, closes a circle, or goes on where the node stands already."""
+
+    OPEN = auto()
+    CLOSES = auto()
+    SHOWN = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """One line: `node` is reached over `edge` (None for the first of a chain), `depth` edges below its beginning."""
+
+    depth: int
+    node: Node
+    edge: Edge | None
+    end: End
+
+
+def waits(diagnosis: Diagnosis) -> list[Wait]:
+    """Every node and edge, each edge once: the circle first, then chains from those for whom nobody waits."""
+    return list(_Walk(diagnosis).lines())
+
+
+def drawable(diagnosis: Diagnosis) -> tuple[Edge, ...]:
+    """The edges both of whose ends are among the nodes."""
+    names = {node.name for node in diagnosis.nodes}
+    return tuple(edge for edge in diagnosis.edges if edge.waiter in names and edge.awaited in names)
+
+
+def cycle_pairs(diagnosis: Diagnosis) -> frozenset[tuple[str, str]]:
+    """(waiter, awaited) of every edge of the circle."""
+    cycle = diagnosis.cycle
+    return frozenset(zip(cycle, (*cycle[1:], *cycle[:1]), strict=True))
+
+
+def starts(diagnosis: Diagnosis) -> list[str]:
+    """Names of all nodes: first those for whom nobody waits, then the circle's, then the rest."""
+    awaited = {edge.awaited for edge in drawable(diagnosis) if edge.awaited != edge.waiter}
+    names = [node.name for node in diagnosis.nodes]
+    first = [name for name in names if name not in awaited]
+    circle = [name for name in diagnosis.cycle if name in names]
+    return list(dict.fromkeys((*first, *circle, *names)))
+
+
+def node_words(node: Node) -> str:
+    """A node's label, and how many it stands for."""
+    return node.label + counted(node)
+
+
+def counted(node: Node) -> str:
+    """How many a node stands for, if they are several and its label does not begin with their number."""
+    several = node.count > 1 and not node.label.startswith(f"{node.count} ")
+    return f" ×{node.count}" if several else ""
+
+
+def cited_words(evidence: Cited) -> str:
+    """A piece of evidence: where it is, whose it is, and what it shows."""
+    where = f"{evidence.source}:{evidence.line}"
+    task = f"task {evidence.task}" if evidence.task else ""
+    frame = f"in {evidence.frame}" if evidence.frame else ""
+    return ", ".join(part for part in (where, task, frame, evidence.text.strip()) if part)
+
+
+class _Walk:
+    """Depth first, without recursion: a file of a run may hold a chain of any length."""
+
+    def __init__(self, diagnosis: Diagnosis) -> None:
+        self._nodes = {node.name: node for node in diagnosis.nodes}
+        circle = [name for name in diagnosis.cycle if name in self._nodes]
+        self._starts = dict.fromkeys((*circle, *starts(diagnosis)))
+        self._edges: dict[str, list[Edge]] = defaultdict(list)
+        for edge in drawable(diagnosis):
+            self._edges[edge.waiter].append(edge)
+        self._shown: set[str] = set()
+
+    def lines(self) -> Iterator[Wait]:
+        """All lines."""
+        for name in self._starts:
+            if name not in self._shown:
+                yield from self._chain(name)
+
+    def _chain(self, first: str) -> Iterator[Wait]:
+        yield self._line(0, first, None, End.OPEN)
+        path = [first]
+        left = [iter(self._edges[first])]
+        while left:
+            edge = next(left[-1], None)
+            if edge is None:
+                left.pop()
+                path.pop()
+                continue
+            end = self._end(edge.awaited, path)
+            yield self._line(len(path), edge.awaited, edge, end)
+            if end is End.OPEN:
+                path.append(edge.awaited)
+                left.append(iter(self._edges[edge.awaited]))
+
+    def _end(self, name: str, path: list[str]) -> End:
+        if name in path:
+            return End.CLOSES
+        # Only a node with something below it is worth a look further up.
+        return End.SHOWN if name in self._shown and self._edges[name] else End.OPEN
+
+    def _line(self, depth: int, name: str, edge: Edge | None, end: End) -> Wait:
+        self._shown.add(name)
+        return Wait(depth, self._nodes[name], edge, end)
