@@ -78,13 +78,13 @@ class Collector:
         self._target, self._tap, self._folder = target, tap, folder
         self._recorder, self._clock = recorder, clock
 
-    def sysrq(self, load: Sequence[str] = (), keys: Sequence[str] = SYSRQ_KEYS) -> None:
+    def sysrq(self, load: Sequence[str] = (), *, agent: bool = True, keys: Sequence[str] = SYSRQ_KEYS) -> None:
         """Let the kernel print what it knows; tries the agent, then the serial port, then the keyboard.
 
-        `load` are names of tasks: how many of them are blocked is noted.
+        `load` are names of tasks: how many of them are blocked is noted. Without `agent` that road is left out.
         """
         for key in keys:
-            for road, press in self._roads(key):
+            for road, press in self._roads(key)[0 if agent else 1 :]:
                 self._tap.begin()
                 try:
                     press()

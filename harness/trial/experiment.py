@@ -239,7 +239,7 @@ class Experiment:
         collector.registers()
         if state is State.CRASHED:
             return
-        collector.sysrq(self._plan.workload.mortal)
+        collector.sysrq(self._plan.workload.mortal, agent=state is not State.SILENT)
         if state is State.SILENT:
             collector.nmi()
         if state in (State.SILENT, State.LOCKED):

@@ -29,6 +29,7 @@ from harness.targets.state import StateDir
 from harness.trial.experiment import Experiment
 from harness.trial.listening import Listening
 from harness.trial.plan import Plan
+from harness.verdicts.diagnosis import diagnose_trial
 from harness.verdicts.judge import judge
 from harness.verdicts.watch import Watch
 
@@ -66,17 +67,24 @@ def run_trial(plan: Plan, *, settings: Settings, store: RunStore, observers: Seq
         _record_failure(recorder, trial, error, started)
         _check_disk(error, trial.path, settings.state)
         raise
-    verdict = judge(trial.read_history())
-    trial.write_verdict(verdict, {"wall_s": round(time.monotonic() - started, 1)})
+    verdict = _conclude(trial, started)
     trial.close()
+    return verdict
+
+
+def _conclude(trial: TrialStore, started: float) -> Verdict:
+    """The verdict first, and then why: what explains must not cost what it explains."""
+    history = list(trial.read_history())
+    verdict = judge(history)
+    trial.write_verdict(verdict, {"wall_s": round(time.monotonic() - started, 1)})
+    trial.write_diagnosis(diagnose_trial(history, trial.texts()))
     return verdict
 
 
 def _record_failure(recorder: Recorder, trial: TrialStore, error: Exception, started: float) -> None:
     try:
         recorder.emit(Kind.INFRA, getattr(error, "host", ""), error=f"{type(error).__name__}: {error}")
-        verdict = judge(trial.read_history())
-        trial.write_verdict(verdict, {"wall_s": round(time.monotonic() - started, 1)})
+        _conclude(trial, started)
     except UsageError:
         pass  # the disk is full; the first error says so
     finally:

@@ -21,9 +21,9 @@ class Policy:
     decides a trial.
     """
 
-    stop_s: float = 5.0
+    stop_s: float = 4.0
     quiet_s: float = 30.0
-    silent_s: float = 6.0
+    silent_s: float = 5.0
     patience_s: float = 30.0
     hold_s: float = 8.0
     release_s: float = 10.0

@@ -68,6 +68,22 @@ def test_a_road_that_prints_nothing_is_left_for_the_next(scene: Scene) -> None:
     assert scene.hypervisor.acts == ["break m", "keyboard m"] and scene.text("sysrq-m") == PRINTED.decode()
 
 
+def test_an_agent_that_fell_silent_is_not_asked(scene: Scene) -> None:
+    scene.hypervisor.on["break"] = scene.prints
+    scene.collector.sysrq(agent=False, keys=("w",))
+    assert scene.agent.asked == [] and scene.hypervisor.acts == ["break w"]
+
+
+def test_tasks_of_the_load_that_are_blocked_are_counted(scene: Scene) -> None:
+    text = b"sysrq: Show Blocked State\n" + b"".join(
+        b"[ 9.1] task:%s state:D stack:    0 pid:  9 ppid: 1\n" % name for name in (b"thrash", b"kswapd0", b"thrash")
+    )
+    scene.hypervisor.on["break"] = lambda *_: scene.tap.listen(text)
+    scene.collector.sysrq(("thrash",), agent=False, keys=("w",))
+    (event,) = scene.log.of(Kind.EVIDENCE)
+    assert event.data["waiting"] == 2
+
+
 def test_when_every_road_fails_it_says_so_and_goes_on(scene: Scene) -> None:
     scene.agent.replies["sysrq"] = no_answer("agent: sysrq")
     scene.hypervisor.failing = {"break": InfraError("busy"), "keyboard": InfraError("no keyboard")}

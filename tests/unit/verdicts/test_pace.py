@@ -89,7 +89,7 @@ def test_scaling_is_bounded_and_never_hasty() -> None:
     policy = Policy()
     assert policy.scaled(0.1) == policy.scaled(15.0) == policy
     assert policy.scaled(30.0).stop_s == policy.scaled(1000.0).stop_s == 2 * policy.stop_s
-    assert policy.scaled(22.5).silent_s == 9.0
+    assert policy.scaled(22.5).silent_s == 7.5
     assert policy.scaled(1000.0).patience_s == policy.patience_s
 
 

@@ -39,17 +39,17 @@ def test_a_survivor_that_swaps_heavily_is_never_thought_stopped() -> None:
     assert {opinion.state for opinion in opinions} == {State.IDLE, State.RUNNING, State.FINISHED}
 
 
-def test_a_stop_with_a_blocked_rung_is_sure_after_five_seconds() -> None:
+def test_a_stop_with_a_blocked_rung_is_sure_after_four_seconds() -> None:
     story = Story().loaded(10)
     onset = story.now
-    story.stop(Rung.STORAGE).run(4.5)
+    story.stop(Rung.STORAGE).run(3.5)
     watch, _ = watched(story.events)
     assert watch.opinion.state is State.SUSPECT and watch.open_stop is None
     story.run(1)
     watch, _ = watched(story.events)
     stop = watch.open_stop
     assert watch.opinion.state is State.STOPPED and stop is not None
-    assert stop.onset_s == onset and 5.0 <= stop.certain_s - onset <= 6.0
+    assert stop.onset_s == onset and 4.0 <= stop.certain_s - onset <= 5.0
     assert stop.blocked == ("c1/storage",)
     assert {"c1/alloc", "c1/fork", "c1/disk", "c1/net", "c1/shell", "c1/vcpu"} <= set(stop.alive)
     assert "blocked: c1/storage" in watch.opinion.why
@@ -69,7 +69,7 @@ def test_a_rung_that_blocks_only_briefly_does_not_bear_out_a_stop() -> None:
 
 
 def test_a_load_that_never_reported_gets_twice_the_time() -> None:
-    story = Story().prepared().block(Rung.STORAGE).run(9)
+    story = Story().prepared().block(Rung.STORAGE).run(7)
     assert watched(story.events)[0].open_stop is None
     watch, _ = watched(story.run(2).events)
     assert watch.open_stop is not None and watch.open_stop.onset_s == 6.0
@@ -95,7 +95,7 @@ def test_what_moves_after_the_load_does_not_end_a_stop() -> None:
 def test_silence_of_the_heartbeat() -> None:
     story = Story().loaded(10)
     story.beats = False
-    assert watched(story.run(5).events)[0].opinion.state is not State.SILENT
+    assert watched(story.run(4.5).events)[0].opinion.state is not State.SILENT
     watch, _ = watched(story.run(2).events)
     assert watch.opinion.state is State.SILENT and watch.opinion.since_s == 16.0
 
@@ -171,7 +171,7 @@ def test_time_in_which_the_harness_did_not_run_is_no_evidence() -> None:
 
 
 def test_a_lag_that_the_harness_owns_up_to() -> None:
-    story = Story().loaded(10).stop(Rung.STORAGE).run(4)
+    story = Story().loaded(10).stop(Rung.STORAGE).run(3)
     story.add(Kind.LAG, "", seconds=3.0).run(3.5)
     assert watched(story.events)[0].stops == []
     watch, _ = watched(story.run(2).events)
