@@ -24,6 +24,7 @@ from __future__ import annotations
 import _thread
 import binascii
 import ctypes
+import fcntl
 import gc
 import json
 import mmap
@@ -50,6 +51,7 @@ PAGE = mmap.PAGESIZE
 SLOT = struct.Struct("=dddII64s")  # started, finished, latency, count, errors, detail
 SLOT_SIZE = 128
 LATE_S = 1.0
+WORK_INTERVAL_S = 4.0  # it wakes every processor
 STATS_SIZE = 16 * 1024
 POLL_S = 0.25
 FLUSH_S = 0.02
@@ -219,6 +221,21 @@ class Fork:
         if pid == 0:
             os._exit(0)
         os.waitpid(pid, 0)
+
+
+class Work:
+    """Does every processor run the kernel's deferred work? Each read makes it count its statistics and waits for all.
+
+    vmstat_refresh() in mm/vmstat.c: schedule_on_each_cpu(), v4.7 and later.
+    """
+
+    PATH = "/proc/sys/vm/stat_refresh"
+
+    def __init__(self) -> None:
+        self.fd = os.open(self.PATH, os.O_RDONLY)
+
+    def sample(self) -> None:
+        os.pread(self.fd, 1, 0)
 
 
 class Direct:
@@ -394,6 +411,8 @@ def take_order(probe: Any, order: dict[str, Any], slot: Slot) -> Any:
         except OSError as error:
             print("harness-agent: stats:", error, flush=True)
         return probe
+    if isinstance(probe, Direct):
+        os.close(probe.fd)  # or what it was could never be unmounted
     if order.get("path") is None:
         slot.put(0.0, 0.0, 0.0, 0, 0, b"")
         return None
@@ -413,6 +432,8 @@ def act(order: dict[str, Any]) -> str:
         return "".join(f"{path}: {problem}\n" for path in order["paths"] if (problem := keep_open(path)))
     if verb == "read":
         return read_file(order["path"])
+    if verb == "ioctl":
+        return control(order["path"], order["request"], bytes.fromhex(order["data"])).hex()
     raise ValueError("unknown verb " + verb)
 
 
@@ -442,6 +463,15 @@ def read_file(path: str) -> str:
     finally:
         if kept is None:
             os.close(fd)
+
+
+def control(path: str, request: int, data: bytes) -> bytes:
+    """ioctl(2) on a file that stays open from the first time on; returns what the kernel made of `data`."""
+    if path not in KEPT:
+        KEPT[path] = os.open(path, os.O_RDWR)
+    buffer = bytearray(data)
+    fcntl.ioctl(KEPT[path], request, buffer, True)
+    return bytes(buffer)
 
 
 def read_whole(fd: int, limit: int) -> bytes:
@@ -605,6 +635,8 @@ class Agent:
         peers = self.config.get("peers", [])
         if peers:
             probes["net"] = Echo(peers)
+        if os.path.exists(Work.PATH):
+            probes["work"] = Work()
         probes["stats"] = Stats(self.memory, self.stats_offset)
         jobs: list[tuple[Callable[..., None], tuple[Any, ...]]] = [(executor.work, ()) for executor in self.executors]
         jobs += [(answer_echoes, ()), (answer_calls, ())]
@@ -612,7 +644,7 @@ class Agent:
             self.slots[name] = Slot(self.memory, index)
             inbox, self.orders[name] = os.pipe()
             orders = inbox if name in ("storage", "stats") else None
-            jobs.append((keep_probing, (self.slots[name], probe, orders, self.interval)))
+            jobs.append((keep_probing, (self.slots[name], probe, orders, self.interval_of(name))))
         child(run_threads, jobs, alloc)
         self.slots["fork"] = Slot(self.memory, len(probes))
         child(keep_probing, self.slots["fork"], Fork(), None, self.interval)
@@ -641,6 +673,10 @@ class Agent:
             if time.monotonic() >= due:
                 self.beat()
                 due = max(due + INTERVAL_S, time.monotonic())
+
+    def interval_of(self, probe: str) -> float:
+        """Seconds between two samples of a probe."""
+        return WORK_INTERVAL_S if probe == "work" else self.interval
 
     def start_ticking(self) -> None:
         processors = sorted(os.sched_getaffinity(0))
@@ -673,7 +709,9 @@ class Agent:
     def beat(self) -> None:
         self.sequence += 1
         now = time.monotonic()
-        probes = {name: slot.sample(now, self.interval) for name, slot in self.slots.items() if name != "stats"}
+        probes = {
+            name: slot.sample(now, self.interval_of(name)) for name, slot in self.slots.items() if name != "stats"
+        }
         ages = [round(now - tick, 1) for tick in self.ticks]
         record = {"b": self.sequence, "u": round(now, 3), "c": ages, "p": probes, "w": self.read_progress()}
         self.say(record)

@@ -27,9 +27,12 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _COMMANDS = {
     "clean": "harness.cli.upkeep",
     "doctor": "harness.cli.upkeep",
+    "explain": "harness.cli.explain",
     "prepare": "harness.cli.upkeep",
     "report": "harness.cli.runs",
     "run": "harness.cli.run",
+    "selftest": "harness.cli.selftest",
+    "scan": "harness.cli.scan",
     "verdict": "harness.cli.runs",
 }
 

@@ -17,6 +17,15 @@ def make_overlay(base: Path, overlay: Path, *, size: int) -> None:
     _run("create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(base), str(overlay), str(size))
 
 
+def make_blank(disk: Path, *, size: int) -> None:
+    """Make the raw image `disk` of `size` bytes, all holes; raises InfraError where there is no room for its name."""
+    try:
+        with disk.open("xb") as file:
+            file.truncate(size)
+    except OSError as error:
+        raise InfraError(f"cannot make {disk}: {error.strerror}") from error
+
+
 def _virtual_size(image: Path) -> int:
     # The qcow2 header: magic, version, backing file offset and size, cluster bits, then the size (docs/interop/qcow2).
     with image.open("rb") as file:

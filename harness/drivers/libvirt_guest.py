@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psutil
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.drivers.libvirt_host import libvirt_module
@@ -121,6 +122,11 @@ class LibvirtGuest:
         """See `Hypervisor.set_link`."""
         self._qmp("set_link", name=name, up=up)
 
+    def throttle(self, disk: str, bytes_per_s: int | None) -> None:
+        """See `Hypervisor.throttle`."""
+        limits = {self._libvirt.VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_BYTES_SEC: bytes_per_s or 0}
+        self._act(lambda: self._domain.setBlockIoTune(disk, limits, self._libvirt.VIR_DOMAIN_AFFECT_LIVE))
+
     def inject_nmi(self) -> None:
         """See `Hypervisor.inject_nmi`."""
         self._act(lambda: self._domain.injectNMI(0))
@@ -143,6 +149,16 @@ class LibvirtGuest:
         """See `Hypervisor.destroy`."""
         with contextlib.suppress(self._libvirt.libvirtError):
             self._domain.destroy()
+
+    def kill(self) -> None:
+        """See `Hypervisor.kill`; InfraError where the guest is no process of this machine."""
+        uuid = str(self.spec.uuid)
+        for process in psutil.process_iter(["cmdline"]):
+            argv = process.info["cmdline"] or []
+            if "-uuid" in argv and uuid in argv:
+                process.kill()
+                return
+        raise InfraError(f"{self.spec.name}: no process of this machine runs it")
 
     def _hmp(self, command: str) -> str:
         import libvirt_qemu

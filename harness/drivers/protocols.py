@@ -61,6 +61,9 @@ class Hypervisor(Protocol):
     def set_link(self, name: str, *, up: bool) -> None:
         """Plug the guest's cable of the segment `name` in or out."""
 
+    def throttle(self, disk: str, bytes_per_s: int | None) -> None:
+        """Let a disk of the guest, such as "vdc", move no more than that, reads and writes together; None: no limit."""
+
     def inject_nmi(self) -> None:
         """Send a non-maskable interrupt to every processor."""
 
@@ -75,6 +78,9 @@ class Hypervisor(Protocol):
 
     def destroy(self) -> None:
         """End the guest at once; a guest that is gone already is no error."""
+
+    def kill(self) -> None:
+        """Kill the guest's process under the hypervisor's hands, as a crash of QEMU would end it."""
 
 
 class AgentLink(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from harness.targets.target import Site
 
@@ -26,3 +26,11 @@ class Fault(Protocol):
 
     def heal(self, site: Site) -> None:
         """Undo it."""
+
+
+@runtime_checkable
+class Prepared(Fault, Protocol):
+    """A fault that needs something beforehand, so that its injection takes but an instant."""
+
+    def prepare(self, site: Site) -> None:
+        """Do all of it that does no harm; called once, before the load."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.targets.lab import MANAGEMENT
 from harness.targets.target import Site
 
 
@@ -68,3 +69,44 @@ class PowerOff:
 
     def heal(self, site: Site) -> None:
         """A guest that lost its power does not come back within its trial."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KillHypervisor:
+    """The QEMU process of the host that plays `role` is killed; nothing heals that."""
+
+    role: str
+    at_s: float = 0.0
+    heal_after_s: float | None = None
+
+    def describe(self) -> str:
+        """See `Fault.describe`."""
+        return f"QEMU of {self.role} killed"
+
+    def inject(self, site: Site) -> None:
+        """See `Fault.inject`."""
+        site.role(self.role).hypervisor.kill()
+
+    def heal(self, site: Site) -> None:
+        """A guest without its QEMU does not come back within its trial."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagementCut:
+    """The management network, and SSH with it, is cut off from the host that plays `role`; all else goes on."""
+
+    role: str
+    at_s: float = 0.0
+    heal_after_s: float | None = None
+
+    def describe(self) -> str:
+        """See `Fault.describe`."""
+        return f"management network of {self.role} cut"
+
+    def inject(self, site: Site) -> None:
+        """See `Fault.inject`."""
+        site.role(self.role).hypervisor.set_link(MANAGEMENT, up=False)
+
+    def heal(self, site: Site) -> None:
+        """See `Fault.heal`."""
+        site.role(self.role).hypervisor.set_link(MANAGEMENT, up=True)

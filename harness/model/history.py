@@ -42,6 +42,7 @@ class Rung(StrEnum):
     HEARTBEAT = "heartbeat"
     ALLOC = "alloc"
     FORK = "fork"
+    WORK = "work"
     DISK = "disk"
     NET = "net"
     SHELL = "shell"

@@ -24,7 +24,7 @@ PROBE_LIMIT_S = 600.0
 MISSED_BEATS = 4
 # Built into the shell, so that nothing has to be started. harness/agent/agent.py, PID_FILE.
 AGENT_STATE = 'read p </run/harness/agent.pid && read s </proc/$p/stat && echo "$s"; :'
-AGENT_RUNGS = (Rung.ALLOC, Rung.FORK, Rung.DISK, Rung.NET, Rung.STORAGE)
+AGENT_RUNGS = (Rung.ALLOC, Rung.FORK, Rung.WORK, Rung.DISK, Rung.NET, Rung.STORAGE)
 
 
 class AgentRungs:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.model.topology import MIB
-from harness.storage.base import StorageProbe, time_copies
+from harness.storage.base import BASELINE_PAGES, PAGE, StorageProbe, pages_per_second
 from harness.targets.target import Site
 
 FILE = "/var/tmp/harness-storage"
-PAGE = 4096
-BASELINE_MIB = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +33,7 @@ class PlainDisk:
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`."""
         target = site.role(self.host)
-        target.shell.run("truncate -s %s %s", BASELINE_MIB * MIB, FILE, deadline=site.deadline(10))
+        target.shell.run("truncate -s %s %s", BASELINE_PAGES * PAGE, FILE, deadline=site.deadline(10))
         return StorageProbe(
             host=target.name,
             spec={"path": FILE, "offset": 0, "write": True},
@@ -47,8 +44,7 @@ class PlainDisk:
     def baseline(self, site: Site) -> float:
         """See `Storage.baseline`."""
         target = site.role(self.host)
-        copy = f"dd if=/dev/zero of={FILE} bs=1M count={BASELINE_MIB} oflag=direct conv=notrunc"
-        return BASELINE_MIB * MIB / PAGE / time_copies(target, site, copy)
+        return pages_per_second(target, site, f"dd if=/dev/zero of={FILE} oflag=direct")
 
     def tear_down(self, site: Site) -> None:
         """See `Storage.tear_down`."""

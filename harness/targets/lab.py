@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from harness.agent.agent import calibrate
 from harness.drivers.bounded import BoundedFile
-from harness.drivers.disk_image import make_overlay
+from harness.drivers.disk_image import make_blank, make_overlay
 from harness.drivers.letterbox import Letterbox
 from harness.drivers.libvirt_guest import Disk, GuestSpec, LibvirtGuest, Nic
 from harness.drivers.libvirt_host import connect
@@ -130,10 +130,9 @@ class Lab:
 
     def _create(self, topology: Topology, host: Host, run: RunDir, connection: Any) -> None:
         machine, keys = self._machines[host.name], keys_of(self._settings.state)
-        seed = make_seed(topology, host, keys, vm_images() / "boot.sh", machine.modules)
-        initrd, overlay = run.path / f"{host.name}.initrd", run.path / f"{host.name}.qcow2"
+        seed = make_seed(topology, host, keys, vm_images() / "boot.sh", machine.modules, machine.own_modules)
+        initrd = run.path / f"{host.name}.initrd"
         initrd.write_bytes(machine.kernel.initrd.read_bytes() + seed)
-        make_overlay(machine.image.path, overlay, size=host.disk)
         console = BoundedFile(self._console_path(host.name), CONSOLE_LIMIT)
         self._stack.callback(console.close)
         early, heard, hello = bytearray(), threading.Event(), dict[str, Any]()
@@ -171,10 +170,7 @@ class Lab:
             kernel=machine.kernel.vmlinuz,
             initrd=initrd,
             cmdline=f"{CMDLINE} {host.cmdline}".strip(),
-            disks=(
-                Disk(path=overlay, target="vda"),
-                Disk(path=machine.kernel.modules_image, target="vdb", format="raw", readonly=True),
-            ),
+            disks=_make_disks(host, run, machine),
             wires=(wire.path, link.path),
             nics=self._nics(topology, host, port, echo_port),
             devices=tuple(letterbox.device),
@@ -261,6 +257,19 @@ class Lab:
             guest.driver.destroy()
             if guest.driver.state().state == "gone":
                 run.forget_domain(str(guest.driver.spec.uuid))
+
+
+def _make_disks(host: Host, run: RunDir, machine: Machine) -> tuple[Disk, ...]:
+    overlay, scratch = run.path / f"{host.name}.qcow2", run.path / f"{host.name}.scratch"
+    make_overlay(machine.image.path, overlay, size=host.disk)
+    disks = [
+        Disk(path=overlay, target="vda"),
+        Disk(path=machine.kernel.modules_image, target="vdb", format="raw", readonly=True),
+    ]
+    if host.scratch:
+        make_blank(scratch, size=host.scratch)
+        disks.append(Disk(path=scratch, target="vdc", format="raw"))
+    return tuple(disks)
 
 
 _own: list[float] = []

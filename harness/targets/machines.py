@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.model.observe import Progress
@@ -14,7 +14,7 @@ from harness.targets.images import Image, build_image
 from harness.targets.kernel_files import check_module
 from harness.targets.kernels import Kernel, fetch_kernel
 from harness.targets.module_tree import find_module
-from harness.targets.modules import build_variant, variant_names
+from harness.targets.modules import build_variant, read_variant, variant_names
 from harness.targets.own_kernels import find_kernel
 from harness.targets.recipes import vm_images
 
@@ -24,12 +24,17 @@ DEFAULT_KERNEL = "debian:12"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """Everything that one host boots from; `modules`: path below /lib/modules/<release> → the file that replaces it."""
+    """Everything that one host boots from.
+
+    `modules`: path below /lib/modules/<release> → the file that replaces it. `own_modules`: name → file of a module
+    that replaces none, and that nobody loads before a fault does.
+    """
 
     image: Image
     kernel: Kernel
     modules: Mapping[str, Path]
     accelerator: str
+    own_modules: Mapping[str, Path] = field(default_factory=dict)
 
 
 def machines_for(settings: Settings, hosts: Iterable[Host], progress: Progress) -> dict[str, Machine]:
@@ -49,6 +54,7 @@ def machines_for(settings: Settings, hosts: Iterable[Host], progress: Progress) 
             kernel=kernel,
             modules=_replacements(settings, host, kernel, progress),
             accelerator=find_accelerator(settings, kernel, progress),
+            own_modules=_own_modules(settings, host, kernel, progress),
         )
     return machines
 
@@ -65,7 +71,18 @@ def prepare(settings: Settings, progress: Progress, *, refresh: bool = False) ->
 def _replacements(settings: Settings, host: Host, kernel: Kernel, progress: Progress) -> dict[str, Path]:
     replaced = {}
     for name in host.modules:
+        if _is_own(name):
+            continue
         file = Path(name) if name.endswith(".ko") else build_variant(settings, kernel, name, progress)
         module = check_module(file, kernel.release)
         replaced[find_module(kernel.modules_dir, module.name)] = file
     return replaced
+
+
+def _own_modules(settings: Settings, host: Host, kernel: Kernel, progress: Progress) -> dict[str, Path]:
+    names = filter(_is_own, host.modules)
+    return {read_variant(name).module: build_variant(settings, kernel, name, progress) for name in names}
+
+
+def _is_own(name: str) -> bool:
+    return not name.endswith(".ko") and read_variant(name).is_own

@@ -1,4 +1,4 @@
-"""Module variants: a driver of the guest's kernel, built from the distribution's own source with a patch."""
+"""Module variants: a driver of the guest's kernel, built from its own source with a patch, or a module of ours."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from harness.model.errors import HostEnvironmentError, UsageError
 from harness.model.observe import Progress
 from harness.model.settings import Settings
 from harness.model.topology import MIB
-from harness.targets.apt import PrivateApt
 from harness.targets.cache import BUILD_LOG, Cache, digest_of
 from harness.targets.kernel_files import check_module
+from harness.targets.kernel_packages import KernelPackages
 from harness.targets.kernels import Kernel
-from harness.targets.mirror import codename_of, find_sources
 from harness.targets.recipes import Recipe, read_recipe, vm_images
 from harness.targets.toolrun import CommandFailed, find_tool, read_tool, run_tool
 
@@ -35,20 +34,37 @@ class VariantRecipe(Recipe):
     `module` is the module's name, `source` its folder in the kernel's tree, `files` what is taken from there and
     `extra` what it needs from elsewhere in the tree (paths from its top). `kbuild` is the text of the Kbuild file,
     by default one object of the module's name. `undoes` and `commits` say what the patch takes away.
+
+    Without a `source` it is a module of our own: its `files` lie beside the recipe, nothing is patched, and it replaces
+    no module of the kernel.
     """
 
     module: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]+$")]
-    source: RelativePath
+    source: RelativePath | None = None
     files: Annotated[tuple[RelativePath, ...], Field(min_length=1)]
     extra: tuple[RelativePath, ...] = ()
     kbuild: str = ""
-    undoes: str
+    undoes: str = ""
     commits: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _patched_or_own(self) -> Self:
+        if self.source is not None and not self.undoes:
+            raise ValueError("a variant of a driver of the kernel says in 'undoes' what its patch takes away")
+        if self.source is None and (self.extra or self.undoes or self.commits):
+            raise ValueError("a module of our own, without a 'source', has no 'extra', 'undoes' or 'commits'")
+        return self
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this is a module of our own, and not a driver of the kernel with a patch."""
+        return self.source is None
 
     @property
     def sources(self) -> list[str]:
-        """Every file that the build takes from the kernel's tree, as paths from its top."""
-        return [f"{self.source}/{name}" for name in self.files] + list(self.extra)
+        """Every file that is compiled or included, as paths from the top of the kernel's tree, or from the recipe."""
+        folder = "" if self.source is None else f"{self.source}/"
+        return [f"{folder}{name}" for name in self.files] + list(self.extra)
 
 
 def variant_names() -> list[str]:
@@ -58,7 +74,7 @@ def variant_names() -> list[str]:
 
 def read_variant(name: str) -> VariantRecipe:
     """The variant `name`; raises UsageError that offers the known ones."""
-    path = vm_images() / "modules" / name / "variant.toml"
+    path = _folder_of(name) / "variant.toml"
     if "/" in name or not path.is_file():
         known = ", ".join(variant_names()) or "none"
         raise UsageError(f"no module variant {name!r} in vm-images/modules/; there are: {known}")
@@ -74,18 +90,18 @@ def build_variant(settings: Settings, kernel: Kernel, name: str, progress: Progr
     recipe = read_variant(name)
     if "/" in kernel.name:
         hint = "build the module yourself and give the .ko file"
-        raise UsageError(f"variant {name} is built from a distribution's source, which {kernel.name} has not; {hint}")
-    patch = _find_patch(name, kernel)
+        raise UsageError(f"variant {name} is built from a distribution's packages, which {kernel.name} has not; {hint}")
+    patch = None if recipe.is_own else _find_patch(name, kernel)
     cache = Cache(settings.cache, progress)
-    packages = _Packages(settings, kernel, cache, progress)
-    source = packages.source(recipe.sources)
+    packages = KernelPackages(settings, kernel, cache, progress)
+    source = _folder_of(name) if recipe.is_own else packages.source(recipe.sources)
     key = {
         "builder": BUILDER,
         "release": kernel.release,
         "version": kernel.version,
         "recipe": recipe.model_dump(),
-        "patch": patch.read_text(encoding="utf-8"),
-        "source": digest_of(source),
+        "patch": None if patch is None else patch.read_text(encoding="utf-8"),
+        "source": _own_text(source, recipe) if recipe.is_own else digest_of(source),
         "compiler": _compiler_version(kernel),
     }
 
@@ -96,70 +112,25 @@ def build_variant(settings: Settings, kernel: Kernel, name: str, progress: Progr
     return entry / f"{recipe.module}.ko"
 
 
+def _folder_of(name: str) -> Path:
+    return vm_images() / "modules" / name
+
+
+def _own_text(folder: Path, recipe: VariantRecipe) -> dict[str, str]:
+    """The files of a module of our own, which may change at any time."""
+    try:
+        return {path: (folder / path).read_text(encoding="utf-8") for path in recipe.sources}
+    except OSError as error:
+        raise UsageError(f"{folder / 'variant.toml'}: files: {error.filename}: {error.strerror}") from error
+
+
 def _find_patch(name: str, kernel: Kernel) -> Path:
-    folder = vm_images() / "modules" / name
+    folder = _folder_of(name)
     patch = folder / f"{kernel.series}.patch"
     if not patch.is_file():
         known = ", ".join(sorted(path.stem for path in folder.glob("*.patch"))) or "none"
         raise UsageError(f"variant {name} has no patch for kernel {kernel.series} ({kernel.name}); it has: {known}")
     return patch
-
-
-class _Packages:
-    """What the build takes from the distribution, in the cache and never installed."""
-
-    def __init__(self, settings: Settings, kernel: Kernel, cache: Cache, progress: Progress) -> None:
-        self._settings = settings
-        self._kernel = kernel
-        self._cache = cache
-        self._progress = progress
-
-    def source(self, paths: list[str]) -> Path:
-        """The cache entry with the files `paths` of the kernel's source."""
-        return self._entry("kernel-source", {"paths": paths}, lambda folder: self._extract(folder, paths), 400 * MIB)
-
-    def headers(self) -> Path:
-        """The cache entry with the packages that a module build needs."""
-        return self._entry("kernel-headers", {}, self._download_headers, 50 * MIB)
-
-    def _entry(self, kind: str, more: dict[str, Any], build: Any, need: int) -> Path:
-        key = {"builder": BUILDER, "kernel": self._kernel.name, "version": self._kernel.version, **more}
-        key["release"] = self._kernel.release
-        return self._cache.get_or_build(kind, key, build, need=need)
-
-    def _extract(self, folder: Path, paths: list[str]) -> None:
-        apt, version = self._apt(folder), self._kernel.version
-        package = f"linux-source-{self._kernel.series}"
-        archive = apt.download(package, version, folder)
-        unpacked = folder / "unpacked"
-        self._progress.step(f"taking {len(paths)} files out of {package}")
-        run_tool(["dpkg-deb", "-x", str(archive), str(unpacked)], log=folder / BUILD_LOG)
-        (tarball,) = (unpacked / "usr/src").glob("linux-source-*.tar.*")
-        top = tarball.name.partition(".tar")[0]
-        # --occurrence ends the reading of 1.4 GB once every file was found.
-        take = ["tar", "-xf", str(tarball), "-C", str(folder), "--strip-components=1", "--occurrence=1"]
-        try:
-            run_tool([*take, *(f"{top}/{path}" for path in paths)], log=folder / BUILD_LOG)
-        except CommandFailed as error:
-            raise UsageError(f"{package} {version}: {error.last}") from error
-        archive.unlink()
-        shutil.rmtree(unpacked)
-        shutil.rmtree(folder / "apt")
-
-    def _download_headers(self, folder: Path) -> None:
-        apt, version = self._apt(folder), self._kernel.version
-        headers = apt.show(f"linux-headers-{self._kernel.release}")
-        names = [headers.name]
-        names += filter(None, (headers.dependency(r"linux-headers-.*-common"), headers.dependency(r"linux-kbuild-.*")))
-        for name in names:
-            apt.download(name, version, folder)
-        shutil.rmtree(folder / "apt")
-
-    def _apt(self, folder: Path) -> PrivateApt:
-        sources = find_sources(self._settings.mirror, codename_of(self._kernel.name))
-        apt = PrivateApt(folder / "apt", sources, self._progress, folder / BUILD_LOG)
-        apt.update()
-        return apt
 
 
 class _Build:
@@ -173,29 +144,30 @@ class _Build:
         self._progress = progress
         self._log = folder / BUILD_LOG
 
-    def run(self, source: Path, headers: Path, patch: Path) -> None:
+    def run(self, source: Path, headers: Path, patch: Path | None) -> None:
         """Source and headers → patched → compiled → stripped; only the module, the patch and the log stay."""
         tree = self._folder / "tree"
-        self._lay_out(source, tree)
-        self._apply(patch, tree)
-        build_tree = self._unpack_headers(headers)
-        self._make(build_tree, tree / self._recipe.source)
+        top = tree / (self._recipe.source or "")
+        self._lay_out(source, tree, top)
+        if patch is not None:
+            self._apply(patch, tree)
+            shutil.copyfile(patch, self._folder / "applied.patch")
+        self._make(self._unpack_headers(headers), top)
         module = self._folder / f"{self._recipe.module}.ko"
-        shutil.move(tree / self._recipe.source / module.name, module)
+        shutil.move(top / module.name, module)
         run_tool(["strip", "-g", str(module)], log=self._log)
         check_module(module, self._kernel.release)
-        shutil.copyfile(patch, self._folder / "applied.patch")
         facts = {"variant": self._name, "release": self._kernel.release, "undoes": self._recipe.undoes}
         (self._folder / "variant.json").write_text(json.dumps(facts), encoding="utf-8")
         shutil.rmtree(tree)
         shutil.rmtree(self._folder / "headers")
 
-    def _lay_out(self, source: Path, tree: Path) -> None:
+    def _lay_out(self, source: Path, tree: Path, top: Path) -> None:
         for path in self._recipe.sources:
             (tree / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / path, tree / path)
         kbuild = self._recipe.kbuild or f"obj-m := {self._recipe.module}.o\n"
-        (tree / self._recipe.source / "Kbuild").write_text(kbuild, encoding="utf-8")
+        (top / "Kbuild").write_text(kbuild, encoding="utf-8")
 
     def _apply(self, patch: Path, tree: Path) -> None:
         self._progress.step(f"{self._name}: applying {patch.name}")

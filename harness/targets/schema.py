@@ -160,6 +160,7 @@ class HostTable(_Table):
     memory: Annotated[int, AfterValidator(_memory), BeforeValidator(_size)]
     cpus: Annotated[int, AfterValidator(_between(1, MOST_CPUS))] = 1
     disk: Annotated[int, BeforeValidator(_size)] = 2 * GIB
+    scratch: Annotated[int, BeforeValidator(_size)] = 0
     kernel: Annotated[str, AfterValidator(_kernel)] = "debian:12"
     cmdline: Annotated[str, AfterValidator(_cmdline)] = ""
     ssh_port: Annotated[int, AfterValidator(_between(1, 65535))] | None = None

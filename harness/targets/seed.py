@@ -17,6 +17,7 @@ from harness.targets.cpio import make_cpio
 from harness.targets.keys import Keys
 
 AGENT = Path(__file__).parent.parent / "agent" / "agent.py"
+SEED = "/run/harness"  # where vm-images/init.c leaves the archive
 MANAGEMENT_ADDRESS = "10.0.2.15/24"  # what QEMU's user-mode network forwards to
 
 
@@ -58,6 +59,11 @@ def peers(topology: Topology, host: Host) -> list[str]:
     ]
 
 
+def own_module_path(name: str) -> str:
+    """Where a module of our own lies in a guest, for insmod."""
+    return f"{SEED}/modules/{name}.ko"
+
+
 def _packed(path: str, file: Path) -> bytes:
     """The replacement in the form in which the kernel's own module lies there."""
     data = file.read_bytes()
@@ -65,8 +71,19 @@ def _packed(path: str, file: Path) -> bytes:
     return lzma.compress(data, check=lzma.CHECK_CRC32) if path.endswith(".xz") else data
 
 
-def make_seed(topology: Topology, host: Host, keys: Keys, boot_script: Path, modules: Mapping[str, Path]) -> bytes:
-    """The archive of one guest. `modules`: path below /lib/modules/<release> → the file that replaces it there."""
+def make_seed(
+    topology: Topology,
+    host: Host,
+    keys: Keys,
+    boot_script: Path,
+    modules: Mapping[str, Path],
+    own_modules: Mapping[str, Path],
+) -> bytes:
+    """The archive of one guest.
+
+    `modules`: path below /lib/modules/<release> → the file that replaces it there. `own_modules`: name → file of a
+    module that only lies there, see `own_module_path`.
+    """
     config = {"peers": peers(topology, host)}
     names = "".join(
         f"{address_of(topology, segment.name, other)} {other} {other}.{segment.name}\n"
@@ -87,5 +104,7 @@ def make_seed(topology: Topology, host: Host, keys: Keys, boot_script: Path, mod
     }
     for path, file in modules.items():
         files[f"modules/{Path(path).name}"] = _packed(path, file)
+    for name, file in own_modules.items():
+        files[f"modules/{name}.ko"] = file
     modes = {"seed/ssh_host_ed25519_key": 0o600, "seed/authorized_keys": 0o600}
     return make_cpio({f"seed/{name}": data for name, data in files.items()}, modes)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.faults.base import Fault
+from harness.faults.base import Fault, Prepared
 from harness.model.clock import Clock, Deadline
 from harness.model.errors import HarnessError, InfraError
 from harness.model.history import Kind
@@ -168,6 +168,9 @@ class Experiment:
         watched.ask("open", paths=list(probe.evidence), deadline=self._agent_deadline())
         worker = self._site.targets[progress.host].agent
         worker.ask("progress", path=progress.path, deadline=self._agent_deadline())
+        for fault in self._plan.faults:
+            if isinstance(fault, Prepared):
+                fault.prepare(self._site)
         self._collectors[probe.host].files(["/proc/vmstat", "/proc/meminfo"], label="before-")
         return progress
 

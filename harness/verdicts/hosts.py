@@ -28,6 +28,7 @@ class HostView:
     moved_s: float = 0.0
     beat_s: float | None = None
     ticks: tuple[float, ...] = ()
+    pressed_s: float = float("-inf")
     power: str = ""
     power_s: float = 0.0
 
@@ -40,6 +41,9 @@ class HostView:
                 if self.power == "paused":
                     self.moved_s = max(self.moved_s, event.t)
                 self.power, self.power_s = power, event.t
+        slow = max(event.data.get("blocked_s") or 0.0, event.data.get("latency_s") or 0.0)
+        if name in (Rung.ALLOC, Rung.FORK) and slow >= BLOCKED_S:
+            self.pressed_s = event.t
         self.rungs[name], self.seen[name] = event.data, event.t
 
     def progress(self, event: Event) -> bool:
@@ -90,6 +94,12 @@ class HostView:
             if now - max(tick, self.power_s) >= limit:
                 return number, tick
         return None
+
+    def stuck_work(self, now: float) -> float:
+        """For how long deferred work has not ended though tasks got memory all the time: no worker starts without."""
+        if self.power == "paused":
+            return 0.0
+        return min(self.blocked_for(Rung.WORK, now), now - self.pressed_s, now - self.power_s)
 
     @property
     def dead_agent(self) -> str:

@@ -13,17 +13,18 @@ class Policy:
 
     `stop_s`: no progress for so long while a rung is blocked is a stop. Survivors of swap over NBD under software
     emulation were without progress for 1.5 s at the most, while their `alloc` rung was blocked for 46 s.
-    `quiet_s`: the same while every rung answers. `silent_s`: no heartbeat, or no tick of one processor. `patience_s`:
-    how long a stop may end by itself before the recovery probe begins; TCP's eighth retransmission comes 25.6 s after
-    its seventh where the first took 0.2 s, and such a one may end a stall of storage over a network. `hold_s` and
-    `release_s`: how long each step of that probe waits. Under `livelock_share` of the baseline over `livelock_s` is a
-    crawl. `bound_s`: how long the storage's protocol may rightly wait. `mortal`: tasks whose death by the OOM killer
-    decides a trial.
+    `quiet_s`: the same while every rung answers. `silent_s`: no heartbeat, or no tick of one processor. `work_s`:
+    deferred work does not end though there is memory (the kernel's own watchdog takes 30 s). `patience_s`: how long a
+    stop may end by itself before the recovery probe begins; TCP's eighth retransmission comes 25.6 s after its seventh
+    where the first took 0.2 s, and such a one may end a stall of storage over a network. `hold_s` and `release_s`: how
+    long each step of that probe waits. Under `livelock_share` of the baseline over `livelock_s` is a crawl. `bound_s`:
+    how long the storage's protocol may rightly wait. `mortal`: tasks whose death by the OOM killer decides a trial.
     """
 
     stop_s: float = 4.0
     quiet_s: float = 30.0
     silent_s: float = 5.0
+    work_s: float = 20.0
     patience_s: float = 30.0
     hold_s: float = 8.0
     release_s: float = 10.0
@@ -40,7 +41,7 @@ class Policy:
         never makes the watch more hasty than its defaults.
         """
         factor = min(2.0, max(1.0, slowdown / 15.0))
-        stretched = ("stop_s", "quiet_s", "silent_s", "hold_s", "release_s")
+        stretched = ("stop_s", "quiet_s", "silent_s", "work_s", "hold_s", "release_s")
         return replace(self, **{name: round(getattr(self, name) * factor, 2) for name in stretched})
 
     def to_dict(self) -> dict[str, Any]:

@@ -180,6 +180,10 @@ class Watch:
                 number, tick = stuck
                 why = f"{name}: processor {number} has not scheduled for {now - tick:.1f} s"
                 return Opinion(State.LOCKED, tick, why)
+            idle = host.stuck_work(now)
+            if idle >= self.policy.work_s and self.open_stop is None:
+                why = f"{name}: a processor has not run deferred work for {idle:.1f} s"
+                return Opinion(State.LOCKED, now - idle, why)
         return None
 
     def _progress_opinion(self, now: float) -> Opinion:

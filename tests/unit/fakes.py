@@ -119,6 +119,9 @@ class FakeHypervisor:
     def set_link(self, name: str, *, up: bool) -> None:
         self._act(f"link {name} {'up' if up else 'down'}")
 
+    def throttle(self, disk: str, bytes_per_s: int | None) -> None:
+        self._act(f"throttle {disk} {bytes_per_s}")
+
     def inject_nmi(self) -> None:
         self._act("nmi")
 
@@ -134,6 +137,10 @@ class FakeHypervisor:
 
     def destroy(self) -> None:
         self._act("destroy")
+        self.power = "gone"
+
+    def kill(self) -> None:
+        self._act("kill")
         self.power = "gone"
 
 

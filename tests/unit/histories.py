@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.model.history import Event, Kind, Rung
 from harness.verdicts.policy import Policy
 
-AGENT_RUNGS = (Rung.ALLOC, Rung.FORK, Rung.DISK, Rung.NET, Rung.STORAGE)
+AGENT_RUNGS = (Rung.ALLOC, Rung.FORK, Rung.WORK, Rung.DISK, Rung.NET, Rung.STORAGE)
 MORTAL = ("thrash", "nbd-server")
 WORKERS = 16
 

@@ -32,6 +32,7 @@ RUNGS: dict[Rung, RungWords] = {
     ),
     Rung.ALLOC: RungWords("fresh memory?", "Can a task get fresh pages of memory?", "disk, network"),
     Rung.FORK: RungWords("new process?", "Can a new process be created?", "disk, network"),
+    Rung.WORK: RungWords("deferred work?", "Does every processor run the kernel's deferred work?", "disk, network"),
     Rung.DISK: RungWords(
         "local disk writes?",
         "Does the local disk take a synchronous write?",

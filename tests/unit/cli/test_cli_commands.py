@@ -11,11 +11,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from diagnoses import LOOPBACK_NBD
 from rich.console import Console
 
 import harness
 from harness.cli import call
 from harness.cli.progress import Bars
+from harness.model.diagnosis import Diagnosis
 from harness.model.errors import BootError
 from harness.model.history import Event, Kind
 from harness.model.observe import Progress
@@ -33,6 +35,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to be in, and home folders of one's own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "200")  # no row of a table is broken
     for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "HARNESS_STATE", "HARNESS_RESULTS"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "pytest.ini").write_text("[pytest]\nharness_results = kept\n")
@@ -66,7 +69,7 @@ def test_version(capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["cleen"], "The commands are: clean, doctor, prepare, report, run, verdict."),
+        (["cleen"], "The commands are: clean, doctor, explain, prepare, report, run, "),
         (["run", "--bugdet", "1"], "--budget"),
         (["run", "--budget", "x"], "--budget: 'x' is no factor"),
         (["run", "--accel", "kwm"], "--accel: 'kwm' is none of auto, kvm, tcg"),
@@ -118,6 +121,52 @@ def test_verdict_is_computed_again_and_compared(
     out = capsys.readouterr().out
     assert again.kind.value in out
     assert cell in out
+
+
+@pytest.mark.parametrize(
+    ("recorded", "again", "status", "cell"),
+    [
+        (LOOPBACK_NBD, LOOPBACK_NBD, 0, " the same "),
+        (LOOPBACK_NBD, replace(LOOPBACK_NBD, title="in other words", evidence=()), 0, " the same "),
+        (LOOPBACK_NBD, replace(LOOPBACK_NBD, cycle=()), 1, "now local_storage_server: cycle differ"),
+        (LOOPBACK_NBD, None, 1, "now none: class, confidence, nodes, edges, cycle differ"),
+        (None, None, 0, " the same "),
+        (None, LOOPBACK_NBD, 1, "now local_storage_server: class"),
+    ],
+)
+def test_diagnosis_is_computed_again_and_compared(
+    capsys: Capture,
+    module: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    recorded: Diagnosis | None,
+    again: Diagnosis | None,
+    status: int,
+    cell: str,
+) -> None:
+    run = make_run(tmp_path / "kept")
+    run.trials()[0].write_diagnosis(recorded)
+    run.trials()[0].console("small").write_bytes(b"said")
+    seen: list[object] = []
+
+    def now(events: list[Event], texts: object) -> Diagnosis | None:
+        seen.append(texts)
+        return again
+
+    module("harness.verdicts.judge", judge=lambda events: SURVIVED)
+    module("harness.verdicts.diagnosis", diagnose_trial=now)
+    assert call(["verdict", run.name]) == status
+    assert cell in capsys.readouterr().out
+    assert seen == [{"small": [("consoles/small.log", b"said")]}]
+
+
+def test_a_run_older_than_diagnoses_does_not_differ(
+    capsys: Capture, module: Callable[..., None], tmp_path: Path
+) -> None:
+    run = make_run(tmp_path / "kept")
+    module("harness.verdicts.judge", judge=lambda events: SURVIVED)
+    assert call(["verdict", run.name]) == 0
+    assert "not recorded" in capsys.readouterr().out
 
 
 def test_verdict_of_damaged_files(capsys: Capture, module: Callable[..., None], tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ HEALTHY = {
     Rung.HEARTBEAT: 0.01,
     Rung.ALLOC: 0.006,
     Rung.FORK: 0.03,
+    Rung.WORK: 0.05,
     Rung.DISK: 0.02,
     Rung.NET: 0.008,
     Rung.SHELL: 0.4,

@@ -22,6 +22,7 @@ name = "small"
 memory = "256 MiB"
 cpus = 2
 disk = "3 GiB"
+scratch = "512 MiB"
 kernel = "debian:13"
 cmdline = "panic=-1 slub_debug=F"
 ssh_port = 2222
@@ -70,6 +71,7 @@ def test_a_good_inventory(tmp_path: Path) -> None:
         memory=256 * MIB,
         cpus=2,
         disk=3 * GIB,
+        scratch=512 * MIB,
         kernel="debian:13",
         cmdline="panic=-1 slub_debug=F",
         ssh_port=2222,
@@ -123,7 +125,12 @@ BAD = [
         "cpus = 2",
         "zebra = 2",
         "host[0] \"small\": unknown key 'zebra'; "
-        "the keys are: name, memory, cpus, disk, kernel, cmdline, ssh_port, modules",
+        "the keys are: name, memory, cpus, disk, scratch, kernel, cmdline, ssh_port, modules",
+    ),
+    (
+        'scratch = "512 MiB"',
+        'scratch = "0 MiB"',
+        'host[0] "small": scratch: \'0 MiB\' is not a whole number of MiB; "1 MiB" is',
     ),
     ('memory = "256 MiB"', "", 'host[0] "small": memory: is missing; add memory = "256 MiB"'),
     (
@@ -361,7 +368,7 @@ def test_empty_and_wrong_tables(tmp_path: Path) -> None:
 
 def test_not_toml_names_line_and_column(tmp_path: Path) -> None:
     (line,) = lines(tmp_path, GOOD + "\nlinks = [ { name = \n")
-    assert line.startswith("line 26, column ")
+    assert line.startswith(f"line {GOOD.count(chr(10)) + 2}, column ")
     assert "is not TOML: " in line
 
 

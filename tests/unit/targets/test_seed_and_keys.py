@@ -12,7 +12,7 @@ import pytest
 from harness.model.errors import HostEnvironmentError
 from harness.model.topology import MIB, Host, Link, Topology
 from harness.targets.keys import keys_of
-from harness.targets.seed import address_of, interfaces, make_seed, peers
+from harness.targets.seed import address_of, interfaces, make_seed, own_module_path, peers
 
 TOPOLOGY = Topology(
     name="three",
@@ -63,15 +63,18 @@ def test_the_seed_of_a_guest(tmp_path: Path) -> None:
     module = tmp_path / "nbd.ko"
     module.write_bytes(b"\x7fELF module")
     paths = {"kernel/drivers/block/nbd.ko.xz": module}
-    files = unpacked(make_seed(TOPOLOGY, TOPOLOGY.host("a"), keys, boot, paths))
+    own = tmp_path / "demo-1.ko"
+    own.write_bytes(b"\x7fELF own")
+    files = unpacked(make_seed(TOPOLOGY, TOPOLOGY.host("a"), keys, boot, paths, {"demo": own}))
     text = {name: content for name, (_, content) in files.items()}
     assert text["seed/hostname"] == b"a\n" and text["seed/boot.sh"] == b"#!/bin/sh\n"
     assert json.loads(text["seed/agent.json"]) == {"peers": ["10.77.0.2", "10.78.4.1", "10.78.4.2"]}
     assert text["seed/net"].decode().splitlines() == ["eth0 10.0.2.15/24", "eth1 10.77.0.1/24", "eth2 10.78.4.3/22"]
     assert b"10.78.4.2 c c.san\n" in text["seed/hosts"]
     assert text["seed/authorized_keys"].decode().strip() == keys.client_public
-    (name, packed) = next((name, content) for name, content in text.items() if name.startswith("seed/modules/"))
-    assert name == "seed/modules/nbd.ko.xz" and lzma.decompress(packed) == b"\x7fELF module"
+    assert lzma.decompress(text["seed/modules/nbd.ko.xz"]) == b"\x7fELF module"
+    assert text["seed/modules/demo.ko"] == b"\x7fELF own", "a module that replaces none lies there as it is"
+    assert own_module_path("demo") == "/run/harness/modules/demo.ko"
     assert text["seed/modules.map"] == b"kernel/drivers/block/nbd.ko.xz nbd.ko.xz\n"
     assert stat.S_IMODE(files["seed/ssh_host_ed25519_key"][0]) == 0o600
     # The client's private key stays here.

@@ -54,10 +54,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("name", variant_names())
-def test_variants_of_the_repository_are_valid_and_have_a_patch(name: str) -> None:
-    recipe = read_variant(name)
-    patches = list((recipes.vm_images() / "modules" / name).glob("*.patch"))
-    assert patches
+def test_variants_of_the_repository_have_a_patch_or_their_own_source(name: str) -> None:
+    recipe, folder = read_variant(name), recipes.vm_images() / "modules" / name
+    patches = list(folder.glob("*.patch"))
+    assert bool(patches) != recipe.is_own
+    assert not recipe.is_own or all((folder / path).is_file() for path in recipe.sources)
     for patch in patches:
         touched = {line[6:] for line in patch.read_text().splitlines() if line.startswith(("--- a/", "+++ b/"))}
         assert touched
@@ -88,7 +89,7 @@ def test_a_kernel_without_a_patch_is_refused_before_anything_is_fetched(tmp_path
 
 def test_a_kernel_of_the_users_own_has_no_variants(tmp_path: Path, folder: Path) -> None:
     own = kernel(tmp_path, name="./linux/bzImage")
-    with pytest.raises(UsageError, match=r"built from a distribution's source, which \./linux/bzImage has not"):
+    with pytest.raises(UsageError, match=r"built from a distribution's packages, which \./linux/bzImage has not"):
         build_variant(settings(tmp_path), own, "demo", Silent())
 
 
@@ -102,6 +103,67 @@ def test_paths_of_a_recipe_stay_in_the_tree(tmp_path: Path, folder: Path, bad: s
 def test_sources_are_paths_from_the_top_of_the_tree() -> None:
     recipe = VariantRecipe(module="nfsd", source="fs/nfsd", files=("vfs.c",), extra=("fs/internal.h",), undoes="x")
     assert recipe.sources == ["fs/nfsd/vfs.c", "fs/internal.h"]
+
+
+def make_own(folder: Path) -> None:
+    """Turn the variant `demo` into a module of our own."""
+    (folder / "6.1.patch").unlink()
+    (folder / "variant.toml").write_text('module = "demo"\nfiles = ["demo.c"]\n')
+    (folder / "demo.c").write_text("int own;\n")
+
+
+def test_a_recipe_is_of_a_patched_driver_or_of_our_own_module_and_not_half_of_each(folder: Path) -> None:
+    (folder / "variant.toml").write_text(VARIANT.replace('undoes = "nothing"', ""))
+    with pytest.raises(UsageError, match=r"variant.toml: recipe: .*says in 'undoes' what its patch takes away"):
+        read_variant("demo")
+    for more in ('extra = ["fs/internal.h"]', 'undoes = "x"', 'commits = ["x"]'):
+        (folder / "variant.toml").write_text('module = "demo"\nfiles = ["demo.c"]\n' + more)
+        with pytest.raises(UsageError, match=r"variant.toml: recipe: .*own, without a 'source', has no 'extra'"):
+            read_variant("demo")
+
+
+def test_a_module_of_our_own_that_is_not_there_is_one_clear_line(tmp_path: Path, folder: Path) -> None:
+    make_own(folder)
+    (folder / "demo.c").unlink()
+    with pytest.raises(UsageError, match=r"variant.toml: files: .*demo.c: No such file"):
+        build_variant(settings(tmp_path), kernel(tmp_path), "demo", Silent())
+
+
+class Built:
+    """Stands in for the compiler: what it was given becomes the module."""
+
+    def __init__(self, folder: Path, *_: object) -> None:
+        self.folder = folder
+
+    def run(self, source: Path, headers: Path, patch: Path | None) -> None:
+        assert patch is None, "a module of our own is not patched"
+        (self.folder / "demo.ko").write_text((source / "demo.c").read_text())
+
+
+@pytest.mark.parametrize("series", ["5.10", "6.1", "6.12"])
+def test_a_module_of_our_own_is_built_for_every_kernel_and_again_when_its_source_changes(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, series: str
+) -> None:
+    monkeypatch.setattr(modules, "KernelPackages", OnlyHeaders)
+    monkeypatch.setattr(modules, "_Build", Built)
+    monkeypatch.setattr(modules, "_compiler_version", lambda _: "gcc")
+    wanted = kernel(tmp_path, release=f"{series}.0-1-amd64")
+    make_own(folder)
+    first = build_variant(settings(tmp_path), wanted, "demo", Silent())
+    assert build_variant(settings(tmp_path), wanted, "demo", Silent()) == first
+    (folder / "demo.c").write_text("int other;\n")
+    second = build_variant(settings(tmp_path), wanted, "demo", Silent())
+    assert (first.read_text(), second.read_text()) == ("int own;\n", "int other;\n")
+
+
+class OnlyHeaders:
+    """A distribution of which no source is wanted."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def headers(self) -> Path:
+        return Path("headers")
 
 
 class NoPackages:
@@ -129,7 +191,7 @@ class NoPackages:
 def test_a_patch_that_does_not_fit_says_so_and_keeps_the_log(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
-    monkeypatch.setattr(modules, "_Packages", NoPackages(tmp_path / "source", text))
+    monkeypatch.setattr(modules, "KernelPackages", NoPackages(tmp_path / "source", text))
     with pytest.raises(UsageError, match=r"6.1.patch does not apply to the source of debian:12 6.1.192-2: ") as error:
         build_variant(settings(tmp_path), kernel(tmp_path), "demo", Silent())
     log = Path(str(error.value).rpartition("log: ")[2])
@@ -138,7 +200,7 @@ def test_a_patch_that_does_not_fit_says_so_and_keeps_the_log(
 
 
 def test_a_missing_compiler_is_one_clear_line(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(modules, "_Packages", NoPackages(tmp_path / "source", SOURCE))
+    monkeypatch.setattr(modules, "KernelPackages", NoPackages(tmp_path / "source", SOURCE))
     monkeypatch.setattr("harness.targets.toolrun.SEARCH_PATH", "/nowhere")
     with pytest.raises(UsageError, match=r"^gcc is not installed; install it: apt-get install gcc"):
         build_variant(settings(tmp_path), kernel(tmp_path), "demo", Silent())

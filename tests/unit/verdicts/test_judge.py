@@ -205,6 +205,23 @@ def test_a_watchdog_that_looks_back_over_what_the_harness_did_says_nothing(kind:
     assert kind_of(story.finish().load_ends()) is VerdictKind.SURVIVED
 
 
+def test_deferred_work_that_does_not_end() -> None:
+    story = Story().loaded(10).block(Rung.WORK).run(50)
+    verdict = judge(story.load_ends().evidence().events)
+    assert verdict.kind is VerdictKind.LOCKED_UP and "deferred work" in verdict.summary
+    assert verdict.onset_s == pytest.approx(16.0, abs=0.6)
+    assert verdict.certain_s is not None and 20.0 <= verdict.certain_s - 16.0 <= 21.5
+
+
+def test_deferred_work_that_waits_for_memory_is_no_lockup() -> None:
+    story = Story().loaded(10).block(Rung.WORK)
+    for _ in range(5):
+        story.block(Rung.FORK).run(4)
+        story.blocks.pop(Rung.FORK)
+        story.run(15)
+    assert kind_of(story.go_on().run(2).finish().load_ends()) is VerdictKind.SURVIVED
+
+
 def test_a_pool_that_is_stuck_after_a_stop_is_its_consequence() -> None:
     story = Story().loaded(40).stop(Rung.STORAGE).run(20).console("workqueue_lockup", "pool stuck for 31s").run(20)
     story.load_ends().evidence().recovery(hold=False, release=True)

@@ -1,0 +1,117 @@
+"""Faults of a guest's kernel itself: our module that brings hosts down (vm-images/modules/harness-fault), and sysrq."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from harness.drivers.protocols import Completed
+from harness.model.clock import Deadline
+from harness.model.errors import DeadlineExceeded, ShellError, UsageError
+from harness.targets.seed import own_module_path
+from harness.targets.target import Site, Target
+
+VARIANT = "harness-fault"
+MODULE = "harness_fault"
+LOADED = f"/sys/module/{MODULE}"
+INJECT = f"{LOADED}/parameters/inject"
+
+# What lasts until its time is over, or it is stopped; and what is done in an instant and stays. As the module calls it.
+LASTING = {
+    "spin": "a processor that does not schedule",
+    "spin_irqs_off": "a processor that does not schedule, interrupts off",
+    "rcu_stall": "a reader that does not leave its RCU section",
+    "workqueue": "a work item that does not end",
+    "hung_task": "a task that waits uninterruptibly",
+}
+INSTANT = {
+    "null": "NULL dereference in a kernel thread",
+    "oops": "bad page fault in a kernel thread",
+    "bug": "BUG() in a kernel thread",
+    "panic": "panic",
+}
+
+LOAD_S = 15.0
+WRITE_S = 3.0
+SYSRQ_S = 1.0  # not scaled: a kernel that crashes never answers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelFault:
+    """The kernel of the host that plays `role` suffers `what`, a key of LASTING or INSTANT, on processor `cpu`.
+
+    What lasts does so for `seconds`, without an end if that is 0, or until it is healed. The module must be among the
+    host's: `modules=("harness-fault",)`.
+    """
+
+    role: str
+    what: str
+    cpu: int = 1
+    seconds: float = 0.0
+    at_s: float = 0.0
+    heal_after_s: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for what the module does not know."""
+        if self.what not in LASTING | INSTANT:
+            known = ", ".join([*LASTING, *INSTANT])
+            raise UsageError(f"KernelFault: no fault {self.what!r}; there are: {known}")
+        if self.cpu < 0 or self.seconds < 0:
+            raise UsageError(f"KernelFault {self.what}: cpu and seconds are 0 or more")
+        if self.what in INSTANT and (self.seconds or self.heal_after_s is not None):
+            raise UsageError(f"KernelFault {self.what}: nothing undoes it; leave out seconds and heal_after_s")
+
+    def describe(self) -> str:
+        """See `Fault.describe`."""
+        return f"{self.role}: {(LASTING | INSTANT)[self.what]}"
+
+    def prepare(self, site: Site) -> None:
+        """See `Prepared.prepare`; raises UsageError if the host has no module, ShellError if it refuses to load."""
+        target = site.role(self.role)
+        if VARIANT not in target.host.modules:
+            raise UsageError(f"KernelFault: host {target.name!r} has no module {VARIANT}; add it to its modules")
+        load = f"test -d {LOADED} || insmod %s this_host_is_disposable=1"
+        target.shell.run(load, own_module_path(MODULE), deadline=site.deadline(LOAD_S))
+
+    def inject(self, site: Site) -> None:
+        """See `Fault.inject`; the fault begins 0.1 s after the module was asked."""
+        _ask_module(site, site.role(self.role), f"{self.what} {self.cpu} {round(self.seconds * 1000)}")
+
+    def heal(self, site: Site) -> None:
+        """See `Fault.heal`; also ends what other faults of this kind do to the host."""
+        _ask_module(site, site.role(self.role), "stop")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SysrqCrash:
+    """The kernel of the host that plays `role` crashes on request; nothing heals that."""
+
+    role: str
+    at_s: float = 0.0
+    heal_after_s: float | None = None
+
+    def describe(self) -> str:
+        """See `Fault.describe`."""
+        return f"{self.role} crashed by sysrq"
+
+    def inject(self, site: Site) -> None:
+        """See `Fault.inject`; the agent asks, which needs neither memory nor network."""
+        with suppress(DeadlineExceeded):  # whoever would answer is gone
+            site.role(self.role).agent.ask("sysrq", key="c", deadline=Deadline.after(SYSRQ_S))
+
+    def heal(self, site: Site) -> None:
+        """A kernel that crashed does not come back within its trial."""
+
+
+def _ask_module(site: Site, target: Target, order: str) -> None:
+    """Write `order` to the module; raises ShellError if it refuses. An answer that is lost with the host is none."""
+    done = _try_to_run(target, f"echo %s >{INJECT}", order, site.deadline(WRITE_S))
+    if done is not None and done.exit_code != 0:
+        raise ShellError(host=target.name, command=done.command, problem="refused by the module", output=done.stderr)
+
+
+def _try_to_run(target: Target, command: str, argument: str, deadline: Deadline) -> Completed | None:
+    try:
+        return target.shell.run(command, argument, deadline=deadline, check=False)
+    except ShellError:
+        return None

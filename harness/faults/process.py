@@ -1,0 +1,152 @@
+"""Faults of processes and of the clock, over the shell of the host: one short command each."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from harness.model.errors import ShellError
+from harness.targets.target import Site
+
+# pkill's own command line, and that of the shell it runs in, must not match.
+AGENT = r"[a]gent\.py agent\.json"
+ORDER_S = 10.0
+DEAD = ("crashed", "shutoff", "gone")
+# The newest task of that name: a daemon that serves each client with a process of its own serves with that one.
+NEWEST = "pgrep -n -x %s"
+# The agent's oldest process is the main one, and the others die with it (docs/agent.md).
+OLDEST = "pgrep -o -f %s"
+# The OOM killer works in the background, and its line is the only proof of whom it took.
+OOM_KILL = """\
+pid=$({find}) || {{ echo "there is no such task"; exit 3; }}
+echo 1000 >/proc/$pid/oom_score_adj && echo f >/proc/sysrq-trigger || exit 4
+for i in $(seq 20); do dmesg | grep -q "Killed process $pid (" && exit 0; sleep 0.5; done
+echo "not $pid was killed"; dmesg | grep 'Killed process' | tail -n 1; exit 5
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KillAgent:
+    """The agent's main process on the host that plays `role` is killed, and its children die with it."""
+
+    role: str
+    at_s: float = 0.0
+    heal_after_s: float | None = None
+
+    def describe(self) -> str:
+        """See `Fault.describe`."""
+        return f"agent on {self.role} killed"
+
+    def inject(self, site: Site) -> None:
+        """See `Fault.inject`."""
+        _order(site, self.role, "pkill -KILL -o -f %s", AGENT)
+
+    def heal(self, site: Site) -> None:
+        """An agent that was killed does not come back within its trial."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreezeAgent:
+    """All processes of the agent on the host that plays `role` are stopped."""
+
+    role: str
+    at_s: float = 0.0
+    heal_after_s: float | None = None
+
+    def describe(self) -> str:
+        """See `Fault.describe`."""
+        return f"agent on {self.role} frozen"
+
+    def inject(self, site: Site) -> None:
+        """See `Fault.inject`."""
+        _order(site, self.role, "pkill -STOP -f %s", AGENT)
+
+    def heal(self, site: Site) -> None:
+        """See `Fault.heal`."""
+        _order(site, self.role, "pkill -CONT -f %s", AGENT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OomKill:
+    """The kernel's OOM killer takes the newest task called `comm` on the host that plays `role`.
+
+    The task is made the first choice, and the killer is called with sysrq `f`. InfraError if it took another one.
+    """
+
+    role: str
+    comm: str
+    at_s: float = 0.0
+    heal_after_s: float | None = None
+
+    def describe(self) -> str:
+        """See `Fault.describe`."""
+        return f"{self.comm} on {self.role} killed by the OOM killer"
+
+    def inject(self, site: Site) -> None:
+        """See `Fault.inject`."""
+        _order(site, self.role, OOM_KILL.format(find=NEWEST), re.escape(self.comm))
+
+    def heal(self, site: Site) -> None:
+        """What was killed does not come back within its trial."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OomKillAgent:
+    """The kernel's OOM killer takes the agent's main process on the host that plays `role`.
+
+    It is no `OomKill`: "python3" is also what a workload's parent may be called.
+    """
+
+    role: str
+    at_s: float = 0.0
+    heal_after_s: float | None = None
+
+    def describe(self) -> str:
+        """See `Fault.describe`."""
+        return f"agent on {self.role} killed by the OOM killer"
+
+    def inject(self, site: Site) -> None:
+        """See `Fault.inject`."""
+        _order(site, self.role, OOM_KILL.format(find=OLDEST), AGENT)
+
+    def heal(self, site: Site) -> None:
+        """An agent that was killed does not come back within its trial."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockJump:
+    """The wall clock of the host that plays `role` jumps by `seconds`, back if they are negative, and back again."""
+
+    role: str
+    seconds: int
+    at_s: float = 0.0
+    heal_after_s: float | None = None
+
+    def describe(self) -> str:
+        """See `Fault.describe`."""
+        return f"clock of {self.role} jumps by {self.seconds:+d} s"
+
+    def inject(self, site: Site) -> None:
+        """See `Fault.inject`."""
+        self._jump(site, self.seconds)
+
+    def heal(self, site: Site) -> None:
+        """See `Fault.heal`."""
+        self._jump(site, -self.seconds)
+
+    def _jump(self, site: Site, seconds: int) -> None:
+        _order(site, self.role, "date -s %s >/dev/null", f"{seconds:+d} seconds")
+
+
+def _order(site: Site, role: str, command: str, *arguments: object) -> None:
+    """Run a command on a host; InfraError if the host refuses it, or gives no answer although it is alive.
+
+    A fault that may not have happened would make the trial's truth unknown. That a host which died of it did not
+    answer any more is no error.
+    """
+    target = site.role(role)
+    try:
+        target.shell.run(command, *arguments, deadline=site.deadline(ORDER_S))
+    except ShellError:
+        if target.hypervisor.state().state not in DEAD:
+            raise

@@ -1,0 +1,109 @@
+"""Faults of the storage below a host: its mapped disk stops or crawls, a file system freezes, a disk is throttled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.model.errors import UsageError
+from harness.targets import mapper
+from harness.targets.target import Site
+
+ACT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DmSuspend:
+    """The mapped disk (harness/storage/mapped.py) of the host that plays `role` takes requests and completes none."""
+
+    role: str
+    at_s: float = 0.0
+    heal_after_s: float | None = None
+
+    def describe(self) -> str:
+        """See `Fault.describe`."""
+        return f"mapped disk of {self.role} suspended"
+
+    def inject(self, site: Site) -> None:
+        """See `Fault.inject`."""
+        mapper.suspend(site.role(self.role), site.deadline(ACT_S))
+
+    def heal(self, site: Site) -> None:
+        """See `Fault.heal`."""
+        mapper.resume(site.role(self.role), site.deadline(ACT_S))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DmDelay:
+    """Every request to the mapped disk of the host that plays `role` takes `milliseconds` longer."""
+
+    role: str
+    milliseconds: int
+    at_s: float = 0.0
+    heal_after_s: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a delay that is none."""
+        if self.milliseconds < 1:
+            raise UsageError(f"DmDelay: {self.milliseconds} ms is no delay; give 1 or more")
+
+    def describe(self) -> str:
+        """See `Fault.describe`."""
+        return f"mapped disk of {self.role} delayed by {self.milliseconds} ms"
+
+    def inject(self, site: Site) -> None:
+        """See `Fault.inject`."""
+        mapper.slow_down(site.role(self.role), self.milliseconds, site.deadline(ACT_S))
+
+    def heal(self, site: Site) -> None:
+        """See `Fault.heal`; where swap is what is delayed, the memory that it takes may wait for two requests or so."""
+        mapper.speed_up(site.role(self.role), site.deadline(ACT_S + 4 * self.milliseconds / 1000))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freeze:
+    """The file system at `mount` on the host that plays `role` is frozen: whoever writes to it waits."""
+
+    role: str
+    mount: str
+    at_s: float = 0.0
+    heal_after_s: float | None = None
+
+    def describe(self) -> str:
+        """See `Fault.describe`."""
+        return f"{self.mount} of {self.role} frozen"
+
+    def inject(self, site: Site) -> None:
+        """See `Fault.inject`."""
+        site.role(self.role).shell.run("fsfreeze -f %s", self.mount, deadline=site.deadline(ACT_S))
+
+    def heal(self, site: Site) -> None:
+        """See `Fault.heal`."""
+        site.role(self.role).shell.run("fsfreeze -u %s", self.mount, deadline=site.deadline(ACT_S))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Throttle:
+    """The hypervisor lets `disk` of the host that plays `role` move `bytes_per_s`; that needs nothing of its kernel."""
+
+    role: str
+    disk: str
+    bytes_per_s: int
+    at_s: float = 0.0
+    heal_after_s: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a rate that is none: QEMU takes 0 for "no limit"."""
+        if self.bytes_per_s < 1:
+            raise UsageError(f"Throttle: {self.bytes_per_s} bytes a second is no rate; give 1 or more")
+
+    def describe(self) -> str:
+        """See `Fault.describe`."""
+        return f"disk {self.disk} of {self.role} throttled to {self.bytes_per_s} bytes/s"
+
+    def inject(self, site: Site) -> None:
+        """See `Fault.inject`."""
+        site.role(self.role).hypervisor.throttle(self.disk, self.bytes_per_s)
+
+    def heal(self, site: Site) -> None:
+        """See `Fault.heal`."""
+        site.role(self.role).hypervisor.throttle(self.disk, None)

@@ -1,0 +1,145 @@
+"""The scratch disk of a host behind a device-mapper table, so that a fault can stop it or slow it down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.model.errors import HarnessError, InfraError, UsageError
+from harness.model.topology import MIB
+from harness.storage.base import StorageProbe, pages_per_second
+from harness.targets import mapper
+from harness.targets.target import Site, Target
+
+DISK = Path(mapper.SCRATCH).name
+MOUNT = "/srv/harness"
+USES = ("raw", "file", "swap")
+EVIDENCE = (  # "dm" stands for the kernel's name of the device
+    "/sys/block/dm/stat",
+    "/sys/block/dm/inflight",
+    f"/sys/block/{DISK}/stat",
+    f"/sys/block/{DISK}/inflight",
+    "/proc/swaps",
+    "/proc/meminfo",
+    "/proc/vmstat",
+    "/proc/pressure/memory",
+    "/proc/pressure/io",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappedDisk:
+    """The scratch disk of the role `host`, mapped.
+
+    `use` is "raw" (workloads write to the device), "file" (to a file of an ext4 file system on it) or "swap", which is
+    on once the baseline was measured.
+    """
+
+    host: str = "client"
+    use: str = "raw"
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a use that there is not."""
+        if self.use not in USES:
+            raise UsageError(f"MappedDisk: no use {self.use!r}; there are: {', '.join(USES)}")
+
+    def describe(self) -> str:
+        """See `Storage.describe`."""
+        return f"scratch disk of {self.host} behind device-mapper, as {self.use}"
+
+    @property
+    def mortal(self) -> tuple[str, ...]:
+        """See `Storage.mortal`."""
+        return ()
+
+    @property
+    def bound_s(self) -> float:
+        """See `Storage.bound_s`."""
+        return 0.0
+
+    @property
+    def mount(self) -> str:
+        """Where the file system of the use "file" is mounted."""
+        return MOUNT
+
+    @property
+    def path(self) -> str:
+        """Where a workload writes: the device from its beginning to 1 MiB before its end, or a file."""
+        return f"{MOUNT}/work" if self.use == "file" else mapper.DEVICE
+
+    def set_up(self, site: Site) -> StorageProbe:
+        """See `Storage.set_up`; raises UsageError if the host has no scratch disk."""
+        target = site.role(self.host)
+        device = mapper.create(target, site.deadline(10))
+        if self.use == "file":
+            # All of it now: ext4 would fill its tables in the background for minutes.
+            make = (
+                "mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0,nodiscard %s && mkdir -p %s && mount %s %s"
+            )
+            target.shell.run(make, mapper.DEVICE, MOUNT, mapper.DEVICE, MOUNT, deadline=site.deadline(30))
+        return StorageProbe(
+            host=target.name,
+            spec=self._probe(mapper.scratch_size(target)),
+            counters={device: f"/sys/block/{device}/stat", DISK: f"/sys/block/{DISK}/stat"},
+            evidence=tuple(path.replace("/dm/", f"/{device}/") for path in EVIDENCE),
+        )
+
+    def _probe(self, size: int) -> Mapping[str, Any]:
+        if self.use == "file":
+            return {"path": f"{MOUNT}/probe", "offset": 0, "write": True, "create": True}
+        # The kernel refuses writes to a device that it swaps to; a read is what a page-in is.
+        return {"path": mapper.DEVICE, "offset": size - MIB, "write": self.use == "raw"}
+
+    def baseline(self, site: Site) -> float:
+        """See `Storage.baseline`; writes past the page cache; of swap also reads, and makes the device swap then."""
+        target = site.role(self.host)
+        path = f"{MOUNT}/baseline" if self.use == "file" else mapper.DEVICE
+        copies = [f"dd if=/dev/zero of={path} oflag=direct"]
+        if self.use == "swap":
+            copies.append(f"dd if={path} of=/dev/null iflag=direct")
+        pages = pages_per_second(target, site, *copies)
+        self._after_baseline(site, target, path)
+        return pages
+
+    def _after_baseline(self, site: Site, target: Target, path: str) -> None:
+        if self.use == "file":
+            target.shell.run("rm %s", path, deadline=site.deadline(10))
+        elif self.use == "swap":
+            target.shell.run("mkswap %s >/dev/null && swapon %s", path, path, deadline=site.deadline(10))
+
+    def tear_down(self, site: Site) -> None:
+        """See `Storage.tear_down`; whatever a fault left behind is undone first."""
+        target = site.role(self.host)
+        problems = [problem for step in (self._heal, self._release) if (problem := _attempt(step, site, target))]
+        done = mapper.remove(target, site.deadline(10))
+        if done.exit_code:
+            problems.append(f"{mapper.DEVICE} is still there: {(done.stderr or done.stdout).strip()}")
+        if problems:
+            raise InfraError(f"{target.name}: {'; '.join(problems)}")
+
+    def _heal(self, site: Site, target: Target) -> None:
+        target.hypervisor.throttle(DISK, None)
+        mapper.resume(target, site.deadline(5))
+        mapper.speed_up(target, site.deadline(5))
+        target.agent.ask("storage", path=None, deadline=site.deadline(5))  # its probe has the disk open
+
+    def _release(self, site: Site, target: Target) -> None:
+        if self.use == "file":
+            # The probe may take a moment to let go.
+            loose = "for i in $(seq 50); do mountpoint -q %s || break; umount %s || sleep 0.2; done"
+            script = f"fsfreeze -u %s; {loose}; ! mountpoint -q %s && rmdir %s"
+            target.shell.run(script, *[MOUNT] * 5, deadline=site.deadline(20))
+        elif self.use == "swap":
+            script = "! grep -qE '^/dev/(dm-|mapper/)' /proc/swaps || swapoff %s"
+            target.shell.run(script, mapper.DEVICE, deadline=site.deadline(20))
+
+
+def _attempt(step: Callable[[Site, Target], None], site: Site, target: Target) -> str:
+    """Take one step of the tear-down; returns what went wrong, so that the next step is still taken."""
+    try:
+        step(site, target)
+    except HarnessError as error:
+        return str(error)
+    return ""

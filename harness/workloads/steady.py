@@ -1,0 +1,100 @@
+"""A live load with a steady pace: what a healthy host does for ever, so that only what is done to the host stops it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.model.errors import InfraError, UsageError
+from harness.targets.target import Site, Target
+from harness.workloads.base import Progress
+
+SCRIPT = Path(__file__).parent / "guest" / "steady.py"
+FOLDER = "/run/harness/workload"
+PROGRESS = "/dev/shm/harness-progress"
+BASELINE_PROGRESS = "/dev/shm/harness-baseline"
+BASELINE_S = 3.0
+PAGE = 4096
+HEADER, SLOT = 64, 64
+REGION = 8 * 1024 * 1024  # as in the script
+WRITES = ("write", "fsync")
+MODES = (*WRITES, "fork", "spin")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steady:
+    """`workers` processes on `host` that do the same thing again and again until they are killed, or for `limit_s`.
+
+    `mode` "write" writes blocks of `block` bytes to `path`, a file or a block device, each synchronously and past the
+    page cache, as `dd oflag=direct,dsync` does; "fsync" goes through the page cache with an fsync after each block, as
+    dd and `sync`; "fork" starts a program and waits for it; "spin" computes, on every processor at least. One operation
+    is a page written, a program or a fixed piece of computing. A worker whose work fails ends as failed.
+    """
+
+    host: str = "client"
+    mode: str = "write"
+    workers: int = 2
+    path: str = ""
+    block: int = 65536
+    limit_s: float = 45.0
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise UsageError(f"steady load: no mode {self.mode!r}; the modes are: {', '.join(MODES)}")
+        if (self.mode in WRITES) != bool(self.path):
+            raise UsageError(f"steady load: `path` is for the modes {' and '.join(WRITES)}, and they need it")
+        if self.block <= 0 or self.block % PAGE or REGION % self.block:
+            raise UsageError(f"steady load: a block of {self.block} bytes; 4096 × a power of two, up to {REGION}, fits")
+
+    def describe(self) -> str:
+        """See `Workload.describe`."""
+        where = f" to {self.path}" if self.path else ""
+        return f"{self.workers} processes that {self.mode}{where} at a steady pace"
+
+    @property
+    def mortal(self) -> tuple[str, ...]:
+        """See `Workload.mortal`."""
+        return ("steady", "true") if self.mode == "fork" else ("steady",)
+
+    def prepare(self, site: Site) -> Progress:
+        """See `Workload.prepare`."""
+        target = site.role(self.host)
+        self._put_in_place(site, PROGRESS)
+        return Progress(host=target.name, path=PROGRESS, workers=self._count(target), log=f"{FOLDER}/log")
+
+    def baseline(self, site: Site) -> float | None:
+        """See `Workload.baseline`: the load itself, for three seconds; raises InfraError where it gets nothing done."""
+        self._put_in_place(site, BASELINE_PROGRESS)
+        command, *arguments = self._command(site, BASELINE_PROGRESS, BASELINE_S)
+        target = site.role(self.host)
+        text = target.shell.run(str(command), *arguments, deadline=site.deadline(BASELINE_S + 10)).stdout
+        found = re.search(r"^(\d+) operations in ([0-9.]+) s$", text, re.MULTILINE)
+        if found is None or not int(found[1]):
+            raise InfraError(
+                f"{target.name}: {self.describe()}: nothing done in {BASELINE_S:g} s: {text.strip()[-200:]}"
+            )
+        return int(found[1]) / float(found[2])
+
+    def launch(self, site: Site) -> None:
+        """See `Workload.launch`."""
+        command, *arguments = self._command(site, PROGRESS, 0)
+        site.role(self.host).shell.run(
+            f"setsid {command} >%s 2>&1 </dev/null &", *arguments, f"{FOLDER}/log", deadline=site.deadline(10)
+        )
+
+    def _put_in_place(self, site: Site, progress: str) -> None:
+        target = site.role(self.host)
+        size = HEADER + SLOT * self._count(target)
+        make = "mkdir -p %s && rm -f %s && truncate -s %s %s"
+        target.shell.run(make, FOLDER, progress, size, progress, deadline=site.deadline(10))
+        target.shell.put(SCRIPT, f"{FOLDER}/steady.py", deadline=site.deadline(10))
+
+    def _command(self, site: Site, progress: str, seconds: float) -> tuple[object, ...]:
+        workers = self._count(site.role(self.host))
+        script = f"{FOLDER}/steady.py"
+        arguments = (script, progress, workers, self.mode, self.path, self.block, seconds)
+        return ("python3 -I -S" + " %s" * len(arguments), *arguments)
+
+    def _count(self, target: Target) -> int:
+        return max(self.workers, target.cpus) if self.mode == "spin" else self.workers

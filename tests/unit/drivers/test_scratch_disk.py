@@ -1,0 +1,93 @@
+"""Scratch disks and throttling: what libvirt is given and told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+from xml.etree import ElementTree
+
+import pytest
+
+from harness.drivers import libvirt_guest
+from harness.drivers.disk_image import make_blank
+from harness.drivers.libvirt_guest import Disk, GuestSpec, LibvirtGuest, domain_xml
+from harness.model.errors import InfraError
+from harness.model.topology import GIB
+
+SPEC = GuestSpec(
+    name="harness-r1-c1",
+    uuid=UUID(int=7),
+    accelerator="tcg",
+    memory=256 * 1024 * 1024,
+    cpus=2,
+    kernel=Path("/k/vmlinuz"),
+    initrd=Path("/k/initrd"),
+    cmdline="",
+    disks=(
+        Disk(path=Path("/d/a.qcow2"), target="vda"),
+        Disk(path=Path("/d/b"), target="vdb", format="raw", readonly=True),
+        Disk(path=Path("/d/a.scratch"), target="vdc", format="raw"),
+    ),
+    wires=(),
+    nics=(),
+)
+
+
+class _Refused(Exception):
+    """As libvirt's own error."""
+
+
+class _Domain:
+    def __init__(self, *, refuse: bool) -> None:
+        self.refuse = refuse
+        self.told: list[tuple[str, dict[str, int], int]] = []
+
+    def setBlockIoTune(self, disk: str, limits: dict[str, int], flags: int) -> None:  # noqa: N802
+        if self.refuse:
+            raise _Refused("invalid argument: invalid path vdx not assigned to domain")
+        self.told.append((disk, limits, flags))
+
+
+def guest(monkeypatch: pytest.MonkeyPatch, *, refuse: bool = False) -> tuple[LibvirtGuest, _Domain]:
+    names: dict[str, Any] = {"VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_BYTES_SEC": "total_bytes_sec", "VIR_DOMAIN_AFFECT_LIVE": 1}
+    fake = SimpleNamespace(libvirtError=_Refused, **names)
+    monkeypatch.setattr(libvirt_guest, "libvirt_module", lambda: fake)
+    domain = _Domain(refuse=refuse)
+    return LibvirtGuest(SimpleNamespace(createXML=lambda xml, flags: domain), SPEC, lambda data: None), domain
+
+
+def test_a_third_disk_is_one_to_write_to_and_as_quick_as_the_others() -> None:
+    disks = ElementTree.fromstring(domain_xml(SPEC)).findall("devices/disk")
+    targets = [element.get("dev") for disk in disks if (element := disk.find("target")) is not None]
+    drivers = [(element.get("type"), element.get("cache")) for disk in disks for element in disk.findall("driver")]
+    assert targets == ["vda", "vdb", "vdc"]
+    assert drivers[2] == ("raw", "unsafe") and disks[2].find("readonly") is None
+
+
+def test_a_limit_and_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver, domain = guest(monkeypatch)
+    driver.throttle("vdc", 2048)
+    driver.throttle("vdc", None)
+    assert domain.told == [("vdc", {"total_bytes_sec": 2048}, 1), ("vdc", {"total_bytes_sec": 0}, 1)]
+
+
+def test_a_disk_that_the_guest_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver, _ = guest(monkeypatch, refuse=True)
+    with pytest.raises(InfraError, match="harness-r1-c1: invalid argument: invalid path vdx"):
+        driver.throttle("vdx", 1)
+
+
+def test_a_blank_disk_is_all_holes(tmp_path: Path) -> None:
+    disk = tmp_path / "a.scratch"
+    make_blank(disk, size=GIB)
+    assert disk.stat().st_size == GIB and disk.stat().st_blocks * 512 < 64 * 1024
+
+
+def test_a_blank_disk_never_replaces_another(tmp_path: Path) -> None:
+    disk = tmp_path / "a.scratch"
+    disk.write_bytes(b"somebody's")
+    with pytest.raises(InfraError, match=r"cannot make .*/a\.scratch: File exists"):
+        make_blank(disk, size=GIB)
+    assert disk.read_bytes() == b"somebody's"
