@@ -1,0 +1,113 @@
+"""The diagnosis of a trial: consoles and evidence of its hosts, and what the trial knows of their roles."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from harness.model.diagnosis import Cited, Confidence, Diagnosis, HangClass
+from harness.model.history import Event, Kind, Rung
+from harness.verdicts.diagnosis.engine import diagnose
+from harness.verdicts.diagnosis.facts import Facts
+from harness.verdicts.diagnosis.reader import read_facts
+from harness.verdicts.diagnosis.setting import Setting
+
+__all__ = ["diagnose_trial"]
+
+_NETWORK_STORAGE = re.compile(r"\b(?:nfs|nbd|iscsi|aoe|ceph|smb|served by)", re.IGNORECASE)
+_SERVED_BY = re.compile(r"served by (?P<role>[\w.-]{1,64})")
+_ORDER = (Confidence.LOW, Confidence.MEDIUM, Confidence.HIGH)
+
+
+def diagnose_trial(events: Sequence[Event], texts: Mapping[str, Sequence[tuple[str, bytes]]]) -> Diagnosis | None:
+    """Why a trial's hosts hang; None where nothing in what they left behind does.
+
+    `texts` has, for each host, the name and the bytes of its console and of each file of evidence. The hosts are judged
+    one by one; the surest diagnosis stands, of two equally sure ones that of the host with more tasks in it.
+    """
+    hosts = _hosts(events) | set(texts)
+    found = []
+    for host, sources in texts.items():
+        facts = Facts()
+        for name, data in _unlike(sources):
+            facts.add(read_facts(data, name))
+        diagnosis = diagnose(facts, _setting(events, hosts, host))
+        if diagnosis is not None:
+            found.append(_with_ladder(diagnosis, host, events))
+    return max(found, key=_weight, default=None)
+
+
+def _hosts(events: Sequence[Event]) -> set[str]:
+    return {event.host for event in events if event.host}
+
+
+def _unlike(sources: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+    """The sources without the dumps that were cut out of the console and stand in it whole."""
+    consoles = [data.replace(b"\r", b"") for name, data in sources if "sysrq" not in name]
+    return [
+        (name, data)
+        for name, data in sources
+        if "sysrq" not in name or not any(data.replace(b"\r", b"").strip() in console for console in consoles)
+    ]
+
+
+def _setting(events: Sequence[Event], hosts: set[str], host: str) -> Setting:
+    """Who serves the storage of `host`: as the roles of the trial say, or itself where there is no other host."""
+    trial = next((event.data for event in reversed(events) if event.kind is Kind.TRIAL), {})
+    storage = str(trial.get("storage", ""))
+    if _NETWORK_STORAGE.search(storage) is None:
+        return Setting()
+    roles, served = trial.get("roles"), _SERVED_BY.search(storage)
+    if isinstance(roles, Mapping) and served and served["role"] in roles:
+        server = roles[served["role"]]
+        others = {name for role, name in roles.items() if role != served["role"]}
+        return Setting(loopback=host == server and host in others, apart=host != server)
+    return Setting(loopback=len(hosts) == 1, apart=len(hosts) > 1)
+
+
+def _weight(diagnosis: Diagnosis) -> tuple[bool, int, int]:
+    known = diagnosis.hang_class is not HangClass.UNKNOWN
+    return known, _ORDER.index(diagnosis.confidence), sum(node.count for node in diagnosis.nodes)
+
+
+def _with_ladder(diagnosis: Diagnosis, host: str, events: Sequence[Event]) -> Diagnosis:
+    """The same, with what the ladder says of the host: which rungs were blocked when it was looked at, which not."""
+    dumps = [event.t for event in events if _is_dump(event) and event.host == host]
+    moment = min(dumps, default=float("inf"))
+    last = {
+        str(event.data.get("rung")): (number, event)
+        for number, event in enumerate(events, 1)
+        if event.kind is Kind.RUNG and event.host == host and event.t <= moment
+    }
+    if not last:
+        return diagnosis
+    state = {rung.value: _blocked(last[rung.value][1]) for rung in Rung if rung.value in last}
+    blocked = ", ".join(rung for rung, stuck in state.items() if stuck) or "nothing"
+    alive = ", ".join(rung for rung, stuck in state.items() if not stuck) or "nothing"
+    text = f"On {host} the ladder says: blocked {blocked}; alive {alive}."
+    if faults := _faults(events, moment):
+        text += f" The trial had injected and not healed: {', '.join(faults)}."
+    cited = Cited(source="history", line=max(number for number, _ in last.values()), text=text)
+    return replace(diagnosis, explanation=f"{diagnosis.explanation} {text}", evidence=(*diagnosis.evidence, cited))
+
+
+def _blocked(event: Event) -> bool:
+    return event.data.get("blocked_s") is not None or not event.data.get("ok", True)
+
+
+def _faults(events: Sequence[Event], moment: float) -> list[str]:
+    """The faults that the trial itself had put on at that moment."""
+    active: dict[str, None] = {}
+    for event in events:
+        if event.kind is Kind.FAULT and event.t <= moment:
+            name = str(event.data.get("name", ""))
+            if event.data.get("action") == "inject":
+                active[name] = None
+            else:
+                active.pop(name, None)
+    return list(active)
+
+
+def _is_dump(event: Event) -> bool:
+    return event.kind is Kind.EVIDENCE and str(event.data.get("name", "")).startswith("sysrq")
