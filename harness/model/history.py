@@ -5,7 +5,7 @@ seconds since the trial began, on the harness's monotonic clock. The first event
 
 | kind | host | data |
 | --- | --- | --- |
-| trial | – | name, started (epoch seconds), policy (see `verdicts.judge.Policy`), topology |
+| trial | – | name, started (epoch seconds), policy (`verdicts.policy.Policy`), topology, roles (role → host) |
 | phase | – | name (boot, storage, baseline, load, fault, recovery, evidence, teardown), state (begin, end) |
 | rung | yes | rung, ok, latency_s or null, blocked_s or null (seconds since it blocks), detail; see below |
 | progress | yes | ops, workers, finished, failed, alive, label: cumulative operations of the workload |

@@ -78,26 +78,29 @@ class Collector:
         self._target, self._tap, self._folder = target, tap, folder
         self._recorder, self._clock = recorder, clock
 
-    def sysrq(self, load: Sequence[str] = (), *, agent: bool = True, keys: Sequence[str] = SYSRQ_KEYS) -> None:
+    def sysrq(
+        self, load: Sequence[str] = (), *, agent: bool = True, keys: Sequence[str] = SYSRQ_KEYS, label: str = ""
+    ) -> None:
         """Let the kernel print what it knows; tries the agent, then the serial port, then the keyboard.
 
         `load` are names of tasks: how many of them are blocked is noted. Without `agent` that road is left out.
         """
         for key in keys:
+            name = f"{label}sysrq-{key}"
             for road, press in self._roads(key)[0 if agent else 1 :]:
                 self._tap.begin()
                 try:
                     press()
                 except HarnessError as error:
-                    self._note(f"sysrq-{key}", None, f"{road}: {error}")
+                    self._note(name, None, f"{road}: {error}")
                     continue
                 text = self._tap.until_quiet(SYSRQ_MARK, self._deadline(SYSRQ_S))
                 if SYSRQ_MARK in text:
                     told = {"waiting": _blocked_tasks(text, load)} if key == "w" else {}
-                    self._write(f"sysrq-{key}", text, road, **told)
+                    self._write(name, text, road, **told)
                     break
             else:
-                self._note(f"sysrq-{key}", None, "no road to sysrq printed anything")
+                self._note(name, None, "no road to sysrq printed anything")
 
     def _roads(self, key: str) -> list[tuple[str, Callable[[], object]]]:
         target = self._target

@@ -248,6 +248,8 @@ class Experiment:
         if state in (State.SILENT, State.LOCKED):
             return
         collector.files(probe.evidence)
+        # Who waits in the same place as some seconds ago is stuck; who moved on is slow.
+        collector.sysrq(self._plan.workload.mortal, keys=("w",), label="again-")
         if not self._watch.hosts[probe.host].blocked_for("shell", self._recorder.now):
             collector.command("workload-log", f"tail -c 20000 {progress.log}")
 

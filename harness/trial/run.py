@@ -139,6 +139,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "started": time.time(),
         "policy": plan.policy.to_dict(),
         "topology": plan.topology.name,
+        "roles": dict(plan.topology.roles),
         "storage": plan.storage.describe(),
         "workload": plan.workload.describe(),
         "faults": [fault.describe() for fault in plan.faults],
@@ -159,6 +160,7 @@ def _manifest(plan: Plan, machines: dict[str, Machine]) -> dict[str, Any]:
                 "accelerator": machines[host.name].accelerator,
                 "memory": host.memory,
                 "cpus": host.cpus,
+                "scratch": host.scratch,
             }
             for host in plan.topology.hosts
         },
