@@ -32,19 +32,22 @@ class HostView:
     power: str = ""
     power_s: float = 0.0
 
-    def rung(self, event: Event) -> None:
-        """Take a sample of one rung."""
+    def rung(self, event: Event) -> bool:
+        """Take a sample of one rung; returns whether it says that the guest was resumed."""
+        resumed = False
         name = str(event.data["rung"])
         if name == Rung.VCPU:
             power = str(event.data.get("detail", ""))
             if power != self.power:
-                if self.power == "paused":
+                resumed = self.power == "paused"
+                if resumed:
                     self.moved_s = max(self.moved_s, event.t)
                 self.power, self.power_s = power, event.t
         slow = max(event.data.get("blocked_s") or 0.0, event.data.get("latency_s") or 0.0)
         if name in (Rung.ALLOC, Rung.FORK) and slow >= BLOCKED_S:
             self.pressed_s = event.t
         self.rungs[name], self.seen[name] = event.data, event.t
+        return resumed
 
     def progress(self, event: Event) -> bool:
         """Take what the workload did; returns whether it moved."""

@@ -103,8 +103,8 @@ def _gone(case: Case) -> Verdict | None:
 
 def _stopped(case: Case) -> Verdict | None:
     stop = case.watch.open_stop
-    if stop is None:
-        return None
+    if stop is None or (case.watch.opinion.state is State.FINISHED and not case.recovery):
+        return None  # nothing stopped, or the load ended in it: its requests failed after all
     if stop.crawl is not None:
         return _crawled(case, stop, stop.crawl)
     if "hold" not in case.recovery:

@@ -13,7 +13,7 @@ from harness.verdicts.policy import Policy
 
 LOAD = "load"  # in every other phase the harness itself disturbs the host, or the load does not run
 DEAF_S = 2.0  # every host's rungs come once a second; when nothing at all comes for so long, nobody was listening
-DISTURBED_S = 30.0  # a watchdog of the kernel looks back so far: over what the harness made it print, or over a lag
+DISTURBED_S = 30.0  # a watchdog of the kernel looks back so far: over what the harness made it print, a lag, a pause
 CORROBORATING = (Rung.STORAGE, Rung.ALLOC, Rung.FORK, Rung.DISK, Rung.NET, Rung.SHELL)
 
 
@@ -73,7 +73,7 @@ class Watch:
         self._heard_s = max(self._heard_s, event.t)
         handler = {
             Kind.PHASE: self._phase,
-            Kind.RUNG: lambda event: self._host(event.host).rung(event),
+            Kind.RUNG: self._rung,
             Kind.PROGRESS: self._progress,
             Kind.BASELINE: self._baseline,
             Kind.HEARTBEAT: lambda event: self._host(event.host).heartbeat(event),
@@ -121,6 +121,10 @@ class Watch:
 
     def _host(self, name: str) -> HostView:
         return self.hosts.setdefault(name, HostView())
+
+    def _rung(self, event: Event) -> None:
+        if self._host(event.host).rung(event):
+            self._disturbed_s = event.t
 
     def _baseline(self, event: Event) -> None:
         self.pace.baseline = float(event.data["ops_per_s"])

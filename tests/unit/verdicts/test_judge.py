@@ -140,6 +140,13 @@ def test_a_wait_within_the_protocols_bound_is_no_hang(finish: bool) -> None:
     assert "20 s" in verdict.reasons[0]
 
 
+def test_a_load_whose_requests_fail_in_the_end_did_not_hang() -> None:
+    story = Story(BOUND).loaded(10).stop(Rung.STORAGE).run(25)
+    story.failed = WORKERS
+    verdict = judge(story.unblock().run(2).load_ends().events)
+    assert verdict.kind is VerdictKind.INCONCLUSIVE and "16 workers failed" in verdict.summary
+
+
 def test_a_wait_beyond_the_bound_is_a_stall_and_one_without_end_a_deadlock() -> None:
     assert kind_of(bounded(25)) is VerdictKind.STALLED
     story = Story(BOUND).loaded(10).stop(Rung.STORAGE).run(60).load_ends().evidence()
@@ -202,6 +209,15 @@ def test_what_the_kernels_own_watchdogs_say(kind: str) -> None:
 @pytest.mark.parametrize("kind", LOCKUPS)
 def test_a_watchdog_that_looks_back_over_what_the_harness_did_says_nothing(kind: str) -> None:
     story = Story().loaded(10).add(Kind.LAG, seconds=25.0).run(5).console(kind, "stuck for 22s").run(5)
+    assert kind_of(story.finish().load_ends()) is VerdictKind.SURVIVED
+
+
+def test_a_watchdog_that_looks_back_over_a_pause_says_nothing() -> None:
+    story = Story().loaded(40)
+    story.power = "paused"
+    story.run(4)
+    story.power = "running"
+    story.run(5).console("soft_lockup", "stuck for 22s").run(5)
     assert kind_of(story.finish().load_ends()) is VerdictKind.SURVIVED
 
 
