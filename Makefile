@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo check lint types contracts unit plugin live bench clean distclean
+.PHONY: help setup demo check lint types contracts unit plugin live selftest bench clean distclean
 
 PYTEST := .venv/bin/python -m pytest
 
@@ -39,6 +39,9 @@ plugin: setup ## tests of the pytest plugin
 
 live: setup ## tests that boot guests
 	@$(PYTEST) tests/live </dev/null
+
+selftest: setup ## faults whose truth is known, injected into real guests: how right the verdicts are (hours)
+	@.venv/bin/harness selftest </dev/null
 
 bench: setup ## all measurements in benchmarks/, one after the other
 	@status=0; for script in benchmarks/*.py; do \

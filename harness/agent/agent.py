@@ -116,13 +116,14 @@ def protect() -> None:
     """Lock this process in memory and keep the OOM killer off it.
 
     Writable memory is populated now, which also ends its sharing with the process it was forked from: copying a page
-    on the first write would need a fresh one at the worst moment. Program text is locked as it is used: the first
+    on the first write would need a fresh one at the worst moment. What processes share is populated too: the first
+    order for an executor would otherwise need a page. Program text is locked as it is used: the first
     samples, long before the pressure, use all that later ones need.
     """
     if LIBC.mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT):
         print("harness-agent: mlockall:", os.strerror(ctypes.get_errno()), flush=True)
     with open("/proc/self/maps") as maps:
-        lines = [line.split() for line in maps if " rw-p " in line]
+        lines = [line.split() for line in maps if " rw-p " in line or " rw-s " in line]
     for words in lines:
         begin, _, end = words[0].partition("-")
         LIBC.mlock(ctypes.c_void_p(int(begin, 16)), ctypes.c_size_t(int(end, 16) - int(begin, 16)))

@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.text import Text
 from rich.tree import Tree
 
-from harness.model.diagnosis import Diagnosis, Node, Remedy
+from harness.model.diagnosis import Diagnosis, Node, NodeKind, Remedy
 from harness.results.report.words import CONFIDENCE, HANG_CLASSES
 from harness.results.text import plain
 from harness.results.waits import End, Wait, cited_words, cycle_pairs, node_words, waits
@@ -102,7 +102,7 @@ def printable(words: str, *, ascii_only: bool) -> str:
 
 
 def _node(node: Node) -> str:
-    return f"{node.kind.value} {node_words(node)}"
+    return f"task {node_words(node)}" if node.kind is NodeKind.TASK else node_words(node)
 
 
 def _remedy(remedy: Remedy) -> str:

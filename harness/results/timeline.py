@@ -155,7 +155,9 @@ def _console(events: Iterable[Event]) -> Iterator[_Moment]:
 
 
 def _evidence(events: Iterable[Event]) -> Iterator[_Moment]:
-    pieces = list(_of(events, Kind.EVIDENCE))
+    # What is read before the load, to compare with, is no evidence of anything yet.
+    loaded = next((event.t for event in _of(events, Kind.PHASE) if event.data.get("name") == "load"), 0.0)
+    pieces = [event for event in _of(events, Kind.EVIDENCE) if event.t >= loaded]
     if pieces:
         failed = sum(not event.data.get("ok") for event in pieces)
         but = f", {failed} of them in vain" if failed else ""

@@ -32,8 +32,6 @@ EVIDENCE = (
     "/sys/block/{device}/inflight",
     "/sys/kernel/debug/nbd/{device}/flags",
     "/sys/kernel/debug/nbd/{device}/tasks",
-    "/sys/kernel/debug/block/{device}/hctx0/busy",
-    "/sys/kernel/debug/block/{device}/hctx0/tags",
     "/proc/swaps",
     "/proc/meminfo",
     "/proc/buddyinfo",
@@ -41,6 +39,9 @@ EVIDENCE = (
     "/proc/pressure/io",
     "/proc/net/tcp",
     "/proc/vmstat",
+    # Last: they need a buffer of their own, and what waits for memory there holds up whoever reads.
+    "/sys/kernel/debug/block/{device}/hctx0/busy",
+    "/sys/kernel/debug/block/{device}/hctx0/tags",
 )
 
 

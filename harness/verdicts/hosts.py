@@ -9,6 +9,7 @@ from typing import Any
 from harness.model.history import Event, Rung
 
 BLOCKED_S = 1.0  # a probe that is under way for less is nothing to speak of
+PRESSED_S = 3.0  # a page or a process that takes so long says that memory is short
 DEATH_S = 1.0  # without processes and without progress: it cannot be about to report its end
 FRESH_S = 1.0  # a session that began so long after the last beat says something about the time without beats
 DEAD_AGENT = {"": "gone", "Z": "dead", "X": "dead", "T": "stopped", "t": "stopped", "S": "asleep", "D": "blocked"}
@@ -44,7 +45,7 @@ class HostView:
                     self.moved_s = max(self.moved_s, event.t)
                 self.power, self.power_s = power, event.t
         slow = max(event.data.get("blocked_s") or 0.0, event.data.get("latency_s") or 0.0)
-        if name in (Rung.ALLOC, Rung.FORK) and slow >= BLOCKED_S:
+        if name in (Rung.ALLOC, Rung.FORK) and slow >= PRESSED_S:
             self.pressed_s = event.t
         self.rungs[name], self.seen[name] = event.data, event.t
         return resumed

@@ -187,7 +187,7 @@ class Watch:
             idle = host.stuck_work(now)
             if idle >= self.policy.work_s and self.open_stop is None:
                 why = f"{name}: a processor has not run deferred work for {idle:.1f} s"
-                return Opinion(State.LOCKED, now - idle, why)
+                return Opinion(State.LOCKED, now - host.blocked_for(Rung.WORK, now), why)
         return None
 
     def _progress_opinion(self, now: float) -> Opinion:

@@ -325,6 +325,28 @@ def test_when_nobody_reads_the_port_what_is_kept_is_bounded(port: Port) -> None:
     assert [record["b"] for record in records] == list(range(len(records)))
 
 
+def test_shared_memory_is_there_before_it_is_needed() -> None:
+    script = """
+import mmap, sys
+sys.path.insert(0, sys.argv[1])
+import agent
+box = mmap.mmap(-1, 17 * mmap.PAGESIZE)
+agent.protect()
+shared = False
+for line in open("/proc/self/smaps"):
+    words = line.split()
+    if "-" in words[0]:
+        shared = words[1] == "rw-s"
+    elif shared and words[0] == "Rss:":
+        print("resident", words[1])
+"""
+    folder = str(Path(agent.__file__).parent)
+    done = subprocess.run([sys.executable, "-c", script, folder], capture_output=True, text=True, check=True)
+    if "mlockall" in done.stdout:
+        pytest.skip("this user may not lock memory")
+    assert "resident 68\n" in done.stdout, "17 pages of 4 KiB"
+
+
 def test_each_processor_ticks_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     cpus = sorted(os.sched_getaffinity(0))[:2]
     started: list[tuple[list[float], int, int]] = []

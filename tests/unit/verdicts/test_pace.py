@@ -88,8 +88,9 @@ def test_a_crawl_is_always_slow(steps: list[tuple[float, int]]) -> None:
 def test_scaling_is_bounded_and_never_hasty() -> None:
     policy = Policy()
     assert policy.scaled(0.1) == policy.scaled(15.0) == policy
-    assert policy.scaled(30.0).stop_s == policy.scaled(1000.0).stop_s == 2 * policy.stop_s
-    assert policy.scaled(22.5).silent_s == 7.5
+    assert policy.scaled(30.0).silent_s == policy.scaled(1000.0).silent_s == 2 * policy.silent_s
+    assert policy.scaled(1000.0).stop_s == policy.stop_s, "a survivor's pauses do not grow with its slowness"
+    assert policy.scaled(22.5).silent_s == 6.0
     assert policy.scaled(1000.0).patience_s == policy.patience_s
 
 

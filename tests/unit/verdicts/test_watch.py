@@ -95,7 +95,7 @@ def test_what_moves_after_the_load_does_not_end_a_stop() -> None:
 def test_silence_of_the_heartbeat() -> None:
     story = Story().loaded(10)
     story.beats = False
-    assert watched(story.run(4.5).events)[0].opinion.state is not State.SILENT
+    assert watched(story.run(3.5).events)[0].opinion.state is not State.SILENT
     watch, _ = watched(story.run(2).events)
     assert watch.opinion.state is State.SILENT and watch.opinion.since_s == 16.0
 

@@ -1,0 +1,163 @@
+"""`harness selftest`: faults whose truth is known, and how right the verdicts are."""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+
+import harness
+from harness.cli.find import find_run
+from harness.cli.options import harness_options, resolve_options
+from harness.model.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.model.settings import Settings
+    from harness.results.store import RunStore
+    from harness.selftest.truth import Truth
+
+REACHED, MISSED = 0, 1
+REPEATS, LIVE = 5, 20
+WIDTH = 160  # of the tables where there is no terminal whose width they could take
+
+
+@click.command()
+@click.option(
+    "--kinds", multiple=True, metavar="GLOB", help="only kinds whose names fit, such as 'stall.*'; may repeat"
+)
+@click.option("--repeats", type=click.IntRange(min=1), default=REPEATS, show_default=True, help="trials of each kind")
+@click.option(
+    "--live",
+    type=click.IntRange(min=1),
+    help=f"trials of the live kinds together (default: {LIVE}; with --kinds, as many of each as --repeats says)",
+)
+@click.option("-n", "--workers", type=click.IntRange(min=1), default=2, show_default=True, help="trials at a time")
+@click.option("--seed", type=int, help="of the order and the instants (default: a new one, which is printed)")
+@click.option("--resume", metavar="RUN", help="go on with what is missing in RUN")
+@click.option("--score", multiple=True, metavar="RUN", help="run nothing, show what RUN comes to today; may repeat")
+@click.option("--page", type=click.Path(dir_okay=False, path_type=Path), help="write the tables to a Markdown file")
+@click.option("--list", "listing", is_flag=True, help="show the kinds and what is true of them")
+@harness_options("state", "cache", "results", "uri", "accel", "mirror")
+def selftest(
+    kinds: tuple[str, ...],
+    repeats: int,
+    live: int | None,
+    workers: int,
+    seed: int | None,
+    resume: str | None,
+    score: tuple[str, ...],
+    page: Path | None,
+    listing: bool,
+    **given: str | None,
+) -> int:
+    """Inject faults whose truth is known into real guests, and compare the verdicts with it.
+
+    RUN is a run's folder, or its name in the results folder.
+
+    Exit codes: 0 every aim is reached, 1 one is not, 2 usage or environment, 130 interrupted.
+    """
+    from harness.selftest.campaign import choose, missing
+
+    truths = choose(kinds)
+    if listing:
+        _list(truths)
+        return REACHED
+    if score and resume:
+        raise UsageError("--score runs nothing, so there is nothing to --resume; name the run with one of them")
+    if resume and (kinds or live or seed is not None):
+        raise UsageError("--resume runs what the run lacks; leave out --kinds, --live and --seed")
+    stores = [find_run(run, given["results"]) for run in score]
+    if not stores:
+        settings = resolve_options(given).settings
+        if resume is not None:
+            stores = [find_run(resume, given["results"])]
+        else:
+            count = live or (repeats * sum(truth.group == "live" for truth in truths) if kinds else LIVE)
+            stores = [_begin(settings, truths, repeats, count, workers, seed)]
+        _run(stores[0], settings, workers)
+    return _show(stores, truths, page, unfinished=[trial for store in stores for trial in missing(store)])
+
+
+def _list(truths: Sequence[Truth]) -> None:
+    from harness.selftest.page import kinds_table
+    from harness.selftest.screen import show
+
+    show(_console(), kinds_table(truths))
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else WIDTH)
+
+
+def _begin(
+    settings: Settings, truths: Sequence[Truth], repeats: int, live: int, workers: int, seed: int | None
+) -> RunStore:
+    from harness.selftest.campaign import begin, schedule
+
+    seed = secrets.randbelow(10**6) if seed is None else seed
+    trials = schedule(truths, repeats=repeats, live=live, seed=seed)
+    return begin(settings.results, trials, seed, _facts(settings, workers))
+
+
+def _facts(settings: Settings, workers: int) -> dict[str, Any]:
+    host = os.uname()
+    return {
+        "harness": harness.__version__,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "settings": {
+            name: str(getattr(settings, name)) for name in ("state", "cache", "results", "uri", "accelerator")
+        },
+        "host": {
+            "name": host.nodename,
+            "kernel": host.release,
+            "machine": host.machine,
+            "python": platform.python_version(),
+            "processors": os.cpu_count(),
+        },
+        "lanes": workers,
+    }
+
+
+def _run(store: RunStore, settings: Settings, workers: int) -> None:
+    from harness.selftest.campaign import Campaign, missing, seed_of
+    from harness.selftest.lanes import Lane
+    from harness.selftest.screen import Screen
+
+    console, left = _console(), missing(store)
+    console.print(f"{len(left)} trials in {store.path}, seed {seed_of(store)}", highlight=False, soft_wrap=True)
+    with Screen(console, total=len(left)) as screen:
+        try:
+            Campaign(store, settings, [Lane() for _ in range(workers)], screen).run()
+        except KeyboardInterrupt:
+            screen.write(f"interrupted; go on with: harness selftest --resume {store.path}")
+            raise
+
+
+def _show(stores: Sequence[RunStore], truths: Sequence[Truth], page: Path | None, unfinished: Sequence[str]) -> int:
+    from harness.selftest.campaign import errors_of, finished
+    from harness.selftest.kinds import KINDS
+    from harness.selftest.page import write_page
+    from harness.selftest.score import score
+    from harness.selftest.screen import show
+    from harness.selftest.tables import aims, aims_table, by_kind, confusion, misses
+
+    every = (row for store in stores for row in score(finished(store), errors_of(store), KINDS))
+    rows = [row for row in every if row.truth in truths]
+    if not rows:
+        raise UsageError(f"{', '.join(store.name for store in stores)}: no trial of these kinds is finished there")
+    found, console = aims(rows), _console()
+    for table in (confusion(rows), by_kind(rows), misses(rows), aims_table(found)):
+        show(console, table)
+    if unfinished:
+        console.print(f"{len(unfinished)} trials are still missing; go on with --resume", highlight=False)
+    if page is not None:
+        write_page(page, rows, found, truths, {store.name: store.read_manifest() for store in stores})
+    return REACHED if all(aim.met for aim in found) and not unfinished else MISSED

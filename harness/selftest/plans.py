@@ -1,0 +1,83 @@
+"""What the trials of a self-test are made of: small hosts, loads that go on until something stops them, instants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from harness.faults.base import Fault
+from harness.model.topology import GIB, MIB, Host, Link, Topology
+from harness.storage.base import Storage
+from harness.storage.disk import PlainDisk
+from harness.trial.plan import Plan
+from harness.verdicts.policy import Policy
+from harness.workloads.base import Workload
+from harness.workloads.steady import WRITES, Steady
+from harness.workloads.thrash import SwapThrash
+
+ROLE, SERVER = "client", "server"
+LINK = "cluster"
+FILE = "/var/tmp/harness-load"  # on the root disk
+BLOCK = 65536
+ENDLESS = 1_000_000  # passes: until its time is over
+LIVE_S = 45.0  # of load where nothing stops it, also after the last that is done to a host that survives it
+# Of load after what stops it: time to be sure, or to miss it. The kernel's own watchdog of workqueues takes up to 60 s.
+AFTER_S = 80.0
+EARLIEST_S, LATEST_S = 8.0, 20.0  # the load is under way by then, and has not been for long
+
+
+def instant(random: Random) -> float:
+    """When a fault is injected, in seconds after the load began."""
+    return round(random.uniform(EARLIEST_S, LATEST_S), 2)
+
+
+def alone(*, scratch: int = 0, modules: Sequence[str] = ()) -> Topology:
+    """One small guest, which may have a second disk."""
+    host = Host(name="alone", memory=256 * MIB, cpus=2, scratch=scratch, modules=tuple(modules))
+    return Topology(name="selftest-alone", hosts=(host,), roles={ROLE: host.name})
+
+
+def with_disk() -> Topology:
+    """One small guest with a second disk, for storage that is made to fail."""
+    return alone(scratch=GIB)
+
+
+def pair() -> Topology:
+    """A small guest whose storage is served by another one."""
+    client = Host(name="small", memory=160 * MIB, cpus=2)
+    server = Host(name="storage", memory=GIB, cpus=1)
+    return Topology(
+        name="selftest-pair",
+        hosts=(client, server),
+        roles={ROLE: client.name, SERVER: server.name},
+        links=(Link(name=LINK, hosts=(client.name, server.name)),),
+    )
+
+
+def thrash(limit_s: float, ratio: float = 3.0, processes: int = 8) -> Workload:
+    """Swaps `ratio` × the memory without an end, so many processes on each processor."""
+    return SwapThrash(host=ROLE, processes_per_cpu=processes, ram_ratio=ratio, passes=ENDLESS, limit_s=limit_s)
+
+
+def steady(limit_s: float, mode: str = "write", path: str = FILE, block: int = BLOCK) -> Workload:
+    """Does the same without an end; `path` and `block` (bytes) are for the modes that write."""
+    return Steady(host=ROLE, mode=mode, path=path if mode in WRITES else "", block=block, limit_s=limit_s)
+
+
+def until(fault: Fault, after_s: float = AFTER_S) -> float:
+    """How long a load must last for what is done to its host to be seen."""
+    return fault.at_s + (fault.heal_after_s or 0.0) + after_s
+
+
+def plan(
+    topology: Topology, storage: Storage | None, load: Workload, faults: Sequence[Fault] = (), name: str = "selftest"
+) -> Plan:
+    """A trial that survives unless something is done to its hosts; without a storage, on the hosts' own disks."""
+    return Plan(
+        name=name,
+        topology=topology,
+        storage=storage or PlainDisk(host=ROLE),
+        workload=load,
+        faults=tuple(faults),
+        policy=Policy(endless=True),
+    )

@@ -1,0 +1,141 @@
+"""Histories → how right the verdicts were, how fast, and how exact. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.model.errors import UsageError
+from harness.model.history import Event, Kind
+from harness.model.verdict import HANGS, Verdict, VerdictKind
+from harness.selftest.truth import Group, Span, Truth, fault_span, first_completion
+from harness.verdicts.judge import judge
+from harness.verdicts.policy import Policy
+
+ERROR = "ERROR"
+STRAY_S = 15.0  # on a fast host: an onset that lies further from the fault is of something else
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What came of one trial, beside what is true.
+
+    `outcome` is the verdict's kind, or ERROR where there was no trial to judge; times are in seconds. `factor` is by
+    how much the policy's times were stretched for a host that is `slowdown` times slower than the machine. Errors are
+    what the verdict says less what is true; None where there is no truth or no answer to compare.
+    """
+
+    trial: str
+    truth: Truth
+    outcome: str
+    summary: str
+    right: bool
+    slowdown: float | None = None
+    factor: float = 1.0
+    latency_s: float | None = None
+    onset_error_s: float | None = None
+    duration_error_s: float | None = None
+    stalls: int = 0
+
+    @property
+    def false_hang(self) -> bool:
+        """Whether a hang was seen in a load that was alive."""
+        return self.truth.group is Group.LIVE and self.outcome in HANGS
+
+
+def kind_of(trial: str) -> str:
+    """The kind in the name of a trial, which is `<kind>/<number>`."""
+    return trial.rpartition("/")[0]
+
+
+def score(
+    histories: Iterable[tuple[str, Sequence[Event]]], errors: Mapping[str, str], truths: Mapping[str, Truth]
+) -> list[Row]:
+    """One row for each trial: `histories` by name of the trial, `errors` of those that raised in place of a verdict.
+
+    Raises UsageError for a kind that is not among `truths`.
+    """
+    rows = {trial: score_trial(trial, _truth(trial, truths), events) for trial, events in histories}
+    rows |= {trial: _error(trial, _truth(trial, truths), why, ()) for trial, why in errors.items()}
+    return list(rows.values())
+
+
+def _truth(trial: str, truths: Mapping[str, Truth]) -> Truth:
+    if (truth := truths.get(kind_of(trial))) is None:
+        raise UsageError(f"'{trial}' is no trial of a kind that this version knows; `harness selftest --list` has them")
+    return truth
+
+
+def score_trial(trial: str, truth: Truth, events: Sequence[Event]) -> Row:
+    """The row of one trial, its verdict computed anew."""
+    injected, healed = fault_span(events, "inject"), fault_span(events, "heal")
+    if truth.faulty and injected is None:
+        return _error(trial, truth, "the fault was never injected", events)
+    if truth.heals and healed is None:
+        return _error(trial, truth, "the fault was never healed", events)
+    verdict = judge(events)
+    first, policy = _policies(events)
+    # From the beginning of the injection: what is known of the instant is never to the watch's advantage.
+    onset = injected.begin_s if truth.faulty and injected is not None else verdict.onset_s
+    error = _onset_error(verdict, injected) if truth.faulty else None
+    factor = policy.silent_s / first.silent_s
+    stray = _stray(verdict, onset, error, STRAY_S * factor if truth.within_s else None)
+    right = verdict.kind in truth.accepted and not stray
+    return Row(
+        trial=trial,
+        truth=truth,
+        outcome=verdict.kind.value,
+        summary=f"{stray}{verdict.summary}",
+        right=right,
+        slowdown=_slowdown(events),
+        factor=factor,
+        latency_s=_latency(verdict, onset, policy) if right else None,
+        onset_error_s=error if right else None,
+        duration_error_s=_duration_error(verdict, events, injected, healed) if right and truth.heals else None,
+        stalls=len(verdict.stalls),
+    )
+
+
+def _stray(verdict: Verdict, onset: float | None, error: float | None, limit_s: float | None) -> str:
+    """How the verdict speaks of something else than what was done, if it does."""
+    if onset is not None and verdict.certain_s is not None and verdict.certain_s < onset:
+        return "sure of it before the fault: "
+    if error is not None and limit_s is not None and abs(error) > limit_s:
+        return f"something else, {error:+.0f} s from the fault: "
+    return ""
+
+
+def _error(trial: str, truth: Truth, why: str, events: Sequence[Event]) -> Row:
+    return Row(trial=trial, truth=truth, outcome=ERROR, summary=why, right=False, slowdown=_slowdown(events))
+
+
+def _policies(events: Sequence[Event]) -> tuple[Policy, Policy]:
+    """The policy as it was given, and as it was scaled once the host's slowdown was known."""
+    policies = [Policy.from_dict(event.data.get("policy", {})) for event in events if event.kind is Kind.TRIAL]
+    return (policies[0], policies[-1]) if policies else (Policy(), Policy())
+
+
+def _slowdown(events: Sequence[Event]) -> float | None:
+    found = [event.data["slowdown"] for event in events if event.kind is Kind.TRIAL and "slowdown" in event.data]
+    return float(found[-1]) if found else None
+
+
+def _latency(verdict: Verdict, onset: float | None, policy: Policy) -> float | None:
+    """From the onset to certainty; where a protocol may rightly wait, from the end of that time."""
+    if verdict.kind is VerdictKind.SURVIVED or onset is None or verdict.certain_s is None:
+        return None
+    return verdict.certain_s - onset - policy.bound_s
+
+
+def _onset_error(verdict: Verdict, injected: Span | None) -> float | None:
+    return None if injected is None or verdict.onset_s is None else injected.distance(verdict.onset_s)
+
+
+def _duration_error(
+    verdict: Verdict, events: Sequence[Event], injected: Span | None, healed: Span | None
+) -> float | None:
+    """Against the time from the fault to the first request that the storage completes once it is healed."""
+    end = None if healed is None else first_completion(events, healed.begin_s)
+    if injected is None or end is None or not verdict.stalls:
+        return None
+    return verdict.stalls[0].duration_s - (end - injected.end_s)
