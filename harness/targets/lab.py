@@ -26,7 +26,7 @@ from harness.model.clock import Deadline
 from harness.model.errors import BootError, DeadlineExceeded, HarnessError, InfraError
 from harness.model.settings import EMBEDDED, Settings
 from harness.model.topology import Host, Topology
-from harness.targets.home import connect_to
+from harness.targets.home import connected_to
 from harness.targets.keys import keys_of
 from harness.targets.machines import Machine
 from harness.targets.ports import port_lease, take_port
@@ -107,8 +107,7 @@ class Lab:
         try:
             run = self._stack.enter_context(self._state.open_run())
             self._stack.callback(self._destroy_all, run)
-            connection = connect_to(self._settings.uri, self._state)
-            self._stack.callback(connection.close)
+            connection = self._stack.enter_context(connected_to(self._settings.uri, self._state))
             for link in topology.links:
                 switch = VdeSwitch(run.path / f"net-{link.name}")
                 self._stack.callback(switch.close)
