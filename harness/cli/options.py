@@ -21,6 +21,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 # This process has imported parts of the harness before pytest could rewrite their assertions; they have none
 # that a test would want explained.
 _QUIET = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
+# A session that only asks for options takes no offence at anything else in the file.
+_ASKED = ("-W", "ignore::pytest.PytestConfigWarning")
 # By its entry point, so that it is there even where autoloading of plugins is off.
 PLUGIN = ("-p", "harness", *_QUIET)
 
@@ -45,7 +47,7 @@ def pytest_arguments(given: Mapping[str, str | None]) -> list[str]:
 def resolve_options(given: Mapping[str, str | None]) -> Options:
     """The options in force in this folder; raises UsageError."""
     question = _Question()
-    status = pytest.main([*PLUGIN, "--noconftest", *pytest_arguments(given)], plugins=[question])
+    status = pytest.main([*PLUGIN, *_ASKED, "--noconftest", *pytest_arguments(given)], plugins=[question])
     if question.answer is None:
         raise UsageError(f"pytest cannot read its configuration in {Path.cwd()} (status {int(status)}, see above)")
     return question.answer

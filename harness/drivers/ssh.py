@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import logging
 import shlex
 import socket
 import threading
@@ -24,6 +25,9 @@ import paramiko
 from harness.drivers.protocols import Completed
 from harness.model.clock import Deadline
 from harness.model.errors import DeadlineExceeded, ShellError
+
+# What ends a connection comes as an exception; where nobody set up logging, paramiko would print it as well.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 T = TypeVar("T")
 CONNECT_S = 3600.0  # the caller's deadline ends it much earlier
