@@ -66,12 +66,16 @@ class _View:
             yield path[0]
 
     def _wait(self, wait: Wait, in_cycle: frozenset[tuple[str, str]]) -> Text:
-        text = Text()
+        text, named = Text(), _node(wait.node)
+        if wait.edge is not None and named in wait.edge.label:
+            named = ""  # "waits for free memory: free memory" says it twice
         if wait.edge is not None:
             red = (wait.edge.waiter, wait.edge.awaited) in in_cycle
             doubt = "" if wait.edge.sure else " (implied)"
-            text.append_text(self._text(f"{wait.edge.label}{doubt}: ", style="red" if red else "dim"))
-        text.append_text(self._text(_node(wait.node), style="bold" if wait.end is End.OPEN else ""))
+            text.append_text(self._text(f"{wait.edge.label}{doubt}", style="red" if red else "dim"))
+        if named:
+            colon = ": " if text else ""
+            text.append_text(self._text(colon + named, style="bold" if wait.end is End.OPEN else ""))
         if wait.end is End.CLOSES:
             text.append_text(self._text(" ↩ the circle is closed", style="bold red"))
         elif wait.end is End.SHOWN:

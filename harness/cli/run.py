@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import click
 import pytest
@@ -26,7 +30,8 @@ def run(paths: tuple[str, ...], workers: int | None, **given: str | None) -> int
     environment, 130 interrupted.
     """
     watcher = _Watcher()
-    status = pytest.main(_arguments(paths, workers, given), plugins=[watcher])
+    with watcher.noting_ctrl_c():
+        status = pytest.main(_arguments(paths, workers, given), plugins=[watcher])
     if watcher.interrupted:
         return INTERRUPTED
     if status == pytest.ExitCode.NO_TESTS_COLLECTED:
@@ -38,6 +43,20 @@ class _Watcher:
     """Sees what the exit status of pytest does not tell: whether 2 means Ctrl-C."""
 
     interrupted = False
+
+    @contextmanager
+    def noting_ctrl_c(self) -> Iterator[None]:
+        """Note the signal itself: it may be swallowed while pytest waits for workers that got it as well."""
+
+        def note(number: int, frame: FrameType | None) -> None:
+            self.interrupted = True
+            signal.default_int_handler(number, frame)
+
+        before = signal.signal(signal.SIGINT, note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         self.interrupted = excinfo.errisinstance(KeyboardInterrupt)

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.text import Text
 
+from harness.cli.diagnosis_view import render
+from harness.model.diagnosis import Diagnosis
 from harness.model.finding import FindingKind as Kind
 from harness.results.text import plain_line
 
@@ -36,12 +38,13 @@ class _Console(Console):
 
 def show(records: Iterable[Record]) -> None:
     """Print the records of all files: `file`, its `finding`s, its `diagnosis`; raises BrokenPipeError."""
-    console = _Console(highlight=False, soft_wrap=True)
+    console = _Console(highlight=False)
     for line in _lines(records):
-        console.print(line)
+        # Only lines go on past the terminal's edge: a box would break there.
+        console.print(line, soft_wrap=isinstance(line, Text))
 
 
-def _lines(records: Iterable[Record]) -> Iterator[Text]:
+def _lines(records: Iterable[Record]) -> Iterator[RenderableType]:
     found = False
     for (what, _), group in groupby(records, _key):
         if what == "file":
@@ -53,7 +56,9 @@ def _lines(records: Iterable[Record]) -> Iterator[Text]:
         else:
             if not found:
                 yield Text("  nothing found")
-            yield from _diagnosis(next(group)["diagnosis"])
+            diagnosis = next(group)["diagnosis"]
+            if diagnosis is not None:
+                yield render(Diagnosis.from_dict(diagnosis))
 
 
 def _key(record: Record) -> tuple[str, object]:
@@ -108,29 +113,3 @@ def _where(finding: Record) -> Iterator[str]:
         yield f"pid {finding['pid']}"
     if finding["cpu"] is not None:
         yield f"cpu {finding['cpu']}"
-
-
-def _diagnosis(diagnosis: Record | None) -> Iterator[Text]:
-    if diagnosis is None:
-        return
-    head = Text("  why: ", style="bold")
-    head.append(plain_line(diagnosis["title"], limit=500))
-    head.append(f"  ({diagnosis['class']}, confidence {diagnosis['confidence']})")
-    yield head
-    labels = {node["name"]: node["label"] for node in diagnosis["nodes"]}
-    for edge in diagnosis["edges"]:
-        waiter, awaited = (labels.get(edge[end], edge[end]) for end in ("waiter", "awaited"))
-        said = edge["label"] if awaited in edge["label"] else f"{edge['label']} {awaited}"
-        yield Text(f"    {plain_line(f'{waiter} {said}', limit=500)}{'' if edge['sure'] else ' (implied)'}")
-    for label, text in _remarks(diagnosis):
-        yield Text(f"    {label}: {plain_line(text, limit=1000)}")
-
-
-def _remarks(diagnosis: Record) -> Iterator[tuple[str, str]]:
-    if diagnosis["explanation"]:
-        yield "that is", diagnosis["explanation"]
-    if diagnosis["leaves"]:
-        yield "the chain leaves", diagnosis["leaves"]
-    yield from (("to confirm", text) for text in diagnosis["confirm"])
-    for remedy in diagnosis["remedies"]:
-        yield "known remedy", f"{remedy['text']} {remedy['commit']}".strip()

@@ -95,7 +95,7 @@ def _ladders(view: View, now: float) -> Table:
         cells = [_cell(host.rungs.get(rung.value), now) for host in view.hosts.values()]
         table.add_row(Text(rung.value, style="dim"), *cells)
     if any(host.ops is not None for host in view.hosts.values()):
-        table.add_row(Text("work", style="dim"), *(_work(host) for host in view.hosts.values()))
+        table.add_row(Text("load", style="dim"), *(_load(host) for host in view.hosts.values()))
     return table
 
 
@@ -124,7 +124,7 @@ def _colour(latency: float) -> str:
     return "yellow" if latency < VERY_SLOW_S else "red"
 
 
-def _work(host: HostView) -> Text:
+def _load(host: HostView) -> Text:
     if host.ops is None:
         return Text("·", style="dim")
     rate = "" if host.rate is None else f" {host.rate:.0f}/s"

@@ -60,7 +60,7 @@ def test_a_blocked_rung_goes_on_counting_and_an_old_sample_says_so() -> None:
 def test_progress_phase_elapsed_and_what_is_awaited() -> None:
     text = draw(EVENTS, elapsed=75.0)
     assert "test_x.py::test_swap  load  1:15" in text
-    assert "350 pages 250/s 2/8 done" in row(text, "work")
+    assert "350 pages 250/s 2/8 done" in row(text, "load")
     assert "watch: suspect for 74 s, no progress" in text
 
 

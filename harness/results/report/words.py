@@ -89,6 +89,7 @@ HANG_CLASSES: dict[HangClass, str] = {
     HangClass.LOCAL_STORAGE_SERVER: "a storage server in user space waits for memory on its own host",
     HangClass.NFS_SERVER_UNREACHABLE: "an NFS client waits for a server that does not answer",
     HangClass.BLOCK_REQUEST_STUCK: "a block request never completed",
+    HangClass.FILESYSTEM_FROZEN: "a file system is frozen and nobody thaws it",
     HangClass.JOURNAL_COMMIT_STUCK: "a journal commit is stuck",
     HangClass.LOCK_HOLDER_WAITS: "a lock is held by a task that itself waits",
     HangClass.WORKQUEUE_STARVATION: "a workqueue has no worker left",

@@ -144,16 +144,13 @@ def test_a_dash_is_standard_input(data: bytes, monkeypatch: pytest.MonkeyPatch, 
 def test_text_has_a_line_for_each_finding_and_the_diagnosis(console: Callable[..., str], capsys: Capture) -> None:
     path = console(HUNG)
     assert call(["scan", path]) == 0
-    name, line, why, edge, *remarks = capsys.readouterr().out.splitlines()
+    name, line, *box = capsys.readouterr().out.splitlines()
     assert name == path
     for part in ("242.703091", "hung_task", "blocked for more than 120 seconds", "in wbt_wait", "task dd (981)"):
         assert part in line
-    assert "swap waits for the network  (swap_over_network, confidence medium)" in why
-    assert edge.strip() == "dd waits for a page of nbd0 (implied)"
-    assert [remark.strip() for remark in remarks] == [
-        "that is: dd waits for a page.", "the chain leaves: the network", "to confirm: look at the server",
-        "known remedy: use zram abcdef123456",
-    ]  # fmt: skip
+    why = "\n".join(box)
+    for part in ("diagnosis", "swap waits for the network", "swap_over_network", "medium", "(implied)", "use zram"):
+        assert part in why, "the same view as that of `harness explain`"
 
 
 def test_text_marks_what_is_corrupted_and_says_when_nothing_was_found(
