@@ -16,6 +16,7 @@ class HangClass(StrEnum):
     LOCAL_STORAGE_SERVER = "local_storage_server"
     NFS_SERVER_UNREACHABLE = "nfs_server_unreachable"
     BLOCK_REQUEST_STUCK = "block_request_stuck"
+    FILESYSTEM_FROZEN = "filesystem_frozen"
     JOURNAL_COMMIT_STUCK = "journal_commit_stuck"
     LOCK_HOLDER_WAITS = "lock_holder_waits"
     WORKQUEUE_STARVATION = "workqueue_starvation"

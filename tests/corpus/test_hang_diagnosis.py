@@ -11,11 +11,14 @@ import os
 import random
 import re
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from harness.model.diagnosis import Confidence, Diagnosis, HangClass
 from harness.verdicts.diagnosis import Reader
+from harness.verdicts.diagnosis.parser import Parser
+from harness.verdicts.diagnosis.reader import read_facts
 
 CORPUS = Path(os.environ.get("HARNESS_CORPUS") or Path(__file__).parents[3] / "shared" / "corpus")
 pytestmark = pytest.mark.skipif(
@@ -112,6 +115,14 @@ def test_the_cuts_between_reads_change_nothing() -> None:
             reader.feed(data[position : position + size])
             position += size
         assert reader.close() == diagnose(data), path.name
+
+
+def test_lines_that_are_passed_over_say_nothing() -> None:
+    for path in sorted((CORPUS / "hangs").glob("*.log")) + sorted((CORPUS / "console").iterdir()):
+        data = path.read_bytes()
+        with mock.patch.object(Parser, "idle", False):
+            whole = read_facts(data, path.name)
+        assert read_facts(data, path.name) == whole, path.name
 
 
 def test_logs_without_a_hang_have_no_diagnosis() -> None:

@@ -20,7 +20,7 @@ _PRIMITIVE = re.compile(
     r"_*schedule|(?:blk_)?io_schedule|freezable_schedule|context_switch$|__switch_to|preempt_schedule|_*cond_resched"
     r"|sched_|ret_from_|_*refrigerator|_*msleep|usleep_|fsleep|(?:do_|hrtimer_)nanosleep|do_notify_resume$"
     # locks
-    r"|_*(?:raw_|ww_|rt_)?mutex_|_*rt_mutex|_*rwsem_|_*rwbase_|_*down(?:_|$)|_*up(?:_|$)|_*rtlock_|_*percpu_down"
+    r"|_*(?:raw_|ww_|rt_)?mutex_|_*rt_mutex|_*(?:call_)?rwsem_|_*rwbase_|_*down(?:_|$)|_*up(?:_|$)|_*rtlock_|_*percpu_down"
     r"|_*rt_(?:read|write|down|up|spin)_|_*percpu_rwsem|_*raw_(?:spin|read|write)_|_*(?:spin|read|write)_lock|(?:native_|pv_)?queued_|ldsem_|osq_"
     r"|do_raw_|_*lock_(?!d)|_*folio_lock|\w{0,64}slowlock"
     r"|\w{1,64}_lock(?:_nested|_killable|_interruptible|_slowpath|_slow|_common|_irq\w{0,16}|_bh)?$"

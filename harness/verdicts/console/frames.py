@@ -1,7 +1,8 @@
 """Stack frames in console messages, for the spellings of all architectures.
 
 x86 and arm64 ` func+0x1/0x2 [module]`, older x86, riscv and s390 ` [<ffffffff81234567>] func+0x1/0x2`, powerpc
-`[c0..] [c0..] func+0x1/0x2`, 32-bit arm `[<..>] (func) from [<..>] (caller+0x1/0x2)` and ` func from caller+0x1/0x2`.
+`[c0..] [c0..] func+0x1/0x2`, 32-bit arm `[<..>] (func) from [<..>] (caller+0x1/0x2)` and ` func from caller+0x1/0x2`;
+`[<0>] func+0x1/0x2` of /proc/PID/stack.
 A `?` before a frame says that the unwinder found the address on the stack and does not vouch for it; so do powerpc's
 `(unreliable)` after it and s390's parentheses around address and frame.
 """
@@ -15,7 +16,8 @@ __all__ = ["Frame", "frame_in", "plain_name", "register_frame", "trace_start"]
 
 _NAME = r"(?P<name>[A-Za-z_<][^\s+()\[\]]{0,255})"
 _FRAME = re.compile(
-    r"\s*(?:<[A-Z]{2,8}> *)?(?P<maybe>\((?=\[<))?(?:\[[<(]?(?:0x)?[0-9a-f]{4,20}[>)]?\]\s*){0,2}(?P<doubt>\? *)?\(?"
+    r"\s*(?:<[A-Z]{2,8}> *)?(?P<maybe>\((?=\[<))?"
+    r"(?:\[[<(]?(?:0x)?(?:[0-9a-f]{4,20}|0(?=>))[>)]?\]\s*){0,2}(?P<doubt>\? *)?\(?"
     + _NAME
     + r"\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8}(?P<loose>.{0,80} \(unreliable\))?"
 )

@@ -21,6 +21,8 @@ MOST_CYCLES = 400
 LONGEST_CYCLE = 9
 LASTING_S = 20.0
 """The shortest time after which one of the kernel's own watchdogs speaks, that of soft lockups."""
+STOOD_S = 30.0
+"""Seconds after which an I/O that the harness asked for is not just slow: the block layer's default time-out."""
 
 
 @dataclass(slots=True)
@@ -150,6 +152,11 @@ class Case:
     def lasting(self) -> bool:
         """Whether a task is known to have waited for longer than a busy machine explains."""
         return self.persists_s >= LASTING_S
+
+    @property
+    def stood(self) -> bool:
+        """Whether an I/O that the harness itself asked for has stood for longer than slow storage explains."""
+        return self.setting.stood_s >= STOOD_S
 
     def notices(self, *kinds: NoticeKind) -> list[Cited]:
         """The lines of these kinds, as evidence: the last four."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import networkx as nx
 
 from harness.model.diagnosis import Cited, Confidence, Diagnosis, Edge, HangClass, Node
-from harness.verdicts.diagnosis import rules_memory, rules_storage, rules_stuck
+from harness.verdicts.diagnosis import rules_frozen, rules_memory, rules_storage, rules_stuck
 from harness.verdicts.diagnosis.cases import Case
 from harness.verdicts.diagnosis.claims import Claim, waiting
 from harness.verdicts.diagnosis.facts import Facts, Task
@@ -26,6 +26,7 @@ _RULES: tuple[Callable[[Case], Claim | None], ...] = (
     rules_stuck.workqueue_starved,
     rules_stuck.processor_stuck,
     rules_stuck.journal_stuck,
+    rules_frozen.frozen,
     rules_storage.nfs_unreachable,
     rules_storage.throttled,
     rules_storage.slow,

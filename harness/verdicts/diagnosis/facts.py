@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-__all__ = ["Facts", "Held", "Notice", "NoticeKind", "Stall", "StallKind", "Step", "Task", "Workqueue"]
+__all__ = ["Device", "Facts", "Held", "Notice", "NoticeKind", "Stall", "StallKind", "Step", "Task", "Workqueue"]
 
 MOST_TASKS = 2048
 """Tasks that are kept of one host."""
@@ -105,7 +105,7 @@ class Stall:
 
 @dataclass(slots=True)
 class Workqueue:
-    """A busy workqueue: `active` of `limit` work items run on one pool, `inactive` ones wait for a slot."""
+    """A busy workqueue: `active` of `limit` work items run on `pool`, `inactive` ones wait for a slot."""
 
     name: str
     line: int
@@ -117,6 +117,16 @@ class Workqueue:
     inactive: int = 0
     inactive_line: int = 0
     cpus: str = ""
+    pool: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A block device and its requests in flight when it was looked at, as /sys/block/NAME/inflight has them."""
+
+    name: str
+    in_flight: int
+    source: str
 
 
 class NoticeKind(StrEnum):
@@ -153,6 +163,7 @@ class Facts:
     stalls: list[Stall] = field(default_factory=list)
     workqueues: list[Workqueue] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
+    devices: list[Device] = field(default_factory=list)
 
     _by_pid: dict[int, Task] = field(default_factory=dict, repr=False, compare=False)
 
@@ -183,6 +194,7 @@ class Facts:
         self.stalls += other.stalls
         self.workqueues += other.workqueues
         self.notices += other.notices
+        self.devices += other.devices
 
 
 def _meet(old: Task, new: Task) -> None:

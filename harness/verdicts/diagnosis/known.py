@@ -27,6 +27,7 @@ _BY_CLASS: dict[HangClass, tuple[Remedy, ...]] = {
         ),
     ),
     _C.SWAP_OVER_NETWORK: (
+        Remedy(text="bring the server or the network back, if it is gone: look at that first"),
         Remedy(
             text="the path that sends must be allowed the reserves: SOCK_MEMALLOC on the socket, and no reclaim "
             "while sending; "
@@ -63,6 +64,11 @@ _BY_CLASS: dict[HangClass, tuple[Remedy, ...]] = {
     ),
     _C.BLOCK_REQUEST_STUCK: (Remedy(text="follow the device: its driver, its timeout handler, the path, the disks "
     "below it"),),
+    _C.FILESYSTEM_FROZEN: (
+        Remedy(text="fsfreeze -u MOUNTPOINT thaws one file system, sysrq j all that were frozen with FIFREEZE"),
+        Remedy(text="dmsetup resume NAME, where the device below was suspended together with its file system"),
+        Remedy(text="what freezes must thaw also when it fails: a trap in the script, a time-out in the backup tool"),
+    ),
     _C.JOURNAL_COMMIT_STUCK: (
         Remedy(text="a swap file behind a loop device on the same file system closes the circle: swap to the file "
         "directly"),
@@ -131,7 +137,13 @@ _CONFIRM: dict[HangClass, tuple[str, ...]] = {
     "for pending RPCs",
                                 "a capture of port 2049: retransmissions without a reply"),
     _C.BLOCK_REQUEST_STUCK: ("/sys/kernel/debug/block/*/hctx*/busy: requests that stay in_flight",
-                             "/sys/block/*/inflight and stat, twice: not moving means stuck, moving means slow"),
+                             "/sys/block/*/inflight and stat, twice: not moving means stuck, moving means slow",
+                             "dmsetup info: a device in state SUSPENDED holds I/O back and shows none in flight; "
+                             "dmsetup resume NAME lets it go on"),
+    _C.FILESYSTEM_FROZEN: ("fsfreeze -u on each mount point: it fails with EINVAL where nothing is frozen; "
+                           "where it was the cause all goes on; sysrq j does it for all",
+                           "dmsetup info: a device in state SUSPENDED below the file system",
+                           "crash or drgn: super_block.s_writers.frozen is not 0"),
     _C.JOURNAL_COMMIT_STUCK: ("sysrq t: the stack of jbd2/<device>, and of every task with a handle open", "losetup "
     "-l and /proc/swaps"),
     _C.LOCK_HOLDER_WAITS: ("a kernel with lockdep: sysrq d lists the holders", "the holder's stack, twice, some "

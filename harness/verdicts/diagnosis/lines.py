@@ -7,14 +7,14 @@ long, takes more than a moment.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from functools import cache
 
+from harness.verdicts.console.prefilter import Needles
 from harness.verdicts.diagnosis.facts import NoticeKind, StallKind
 
 __all__ = [
     "ACTIVE", "COMM", "FLYING", "HELD", "HELD_BY", "HUNG", "INACTIVE", "MODULE", "OLD_TASK", "OWNED",
-    "PENDING",
-    "PROC_STACK", "STALLS", "TASK", "TOKENS", "WORKER", "WORKQUEUE", "may_matter", "notice_of",
+    "PENDING", "POOL", "PROC_STACK", "STALLS", "TASK", "WORKER", "WORKQUEUE", "needles_without", "notice_of",
 ]  # fmt: skip
 
 TASK = re.compile(
@@ -23,7 +23,7 @@ TASK = re.compile(
 )  # fmt: skip
 OLD_TASK = re.compile(
     r"\s{0,8}(?P<name>\S[^\s|]{0,23}(?: \S{1,12})?)\s{1,20}(?P<state>[RSDTtXZIKWP])\s{0,8}"
-    r"(?:running task|[0-9a-f]{8,16}\s)?\s{0,20}\d{1,6}\s{1,12}(?P<pid>\d{1,10})\s{1,12}\d{1,10}\s{1,4}0x[0-9a-f]{8}"
+    r"(?:running task|[0-9a-f]{8,16}\s)?\s{0,20}\d{1,6}\s{1,12}(?P<pid>\d{1,10})\s{1,12}\d{1,10} {1,4}0x[0-9a-f]{8}"
 )
 HUNG = re.compile(
     r"\s*INFO: task (?P<name>.{1,40}?):(?P<pid>\d{1,10}) (?:blocked (?:in I/O wait )?|can't die )"
@@ -44,10 +44,13 @@ HELD = re.compile(
     r"(?:-\{\d{1,2}:\d{1,2}\})?,? at: (?:\[<.{1,24}?>\] )?(?P<at>[A-Za-z_][\w.]{0,100})"
 )
 WORKQUEUE = re.compile(r"\s*workqueue (?P<name>\S{1,80}): flags=")
-ACTIVE = re.compile(r"\s*pwq \d{1,6}: cpus=(?P<cpus>\S{1,80}).{0,60}? active=(?P<active>\d{1,6})/(?P<limit>\d{1,6})")
+ACTIVE = re.compile(
+    r"\s*pwq (?P<pool>\d{1,6}): cpus=(?P<cpus>\S{1,80}).{0,60}? active=(?P<active>\d{1,6})/(?P<limit>\d{1,6})"
+)
 FLYING = re.compile(r"(?P<pid>\d{1,10})(?:\(RESCUER\))?:(?P<work>[A-Za-z_][\w.]{0,100})")
 PENDING = re.compile(r"\s*pending: (?P<works>.{1,4000})")
 INACTIVE = re.compile(r"\s*(?:inactive|delayed): (?P<works>.{1,4000})")
+POOL = re.compile(r"\s*pool (?P<pool>\d{1,6}): cpus=(?P<cpus>\S{1,80}).{0,60}? hung=(?P<seconds>\d{1,9})s workers=")
 MODULE = re.compile(r"\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8}\)?\s{1,4}\[(?P<module>[A-Za-z]\w{0,63})(?: [0-9a-f]{40})?\]")
 
 STALLS: tuple[tuple[str, StallKind, re.Pattern[str]], ...] = (
@@ -88,10 +91,10 @@ _NOTICES: tuple[tuple[str, NoticeKind, re.Pattern[str]], ...] = (
         r"\s*(?:sd|scsi) (?P<about>[\d:]{3,20}):.{0,40}?(?:rejecting I/O to offline device|Device offlined)")),
     ("I/O error", NoticeKind.BLOCK_ERROR, re.compile(
         r".{0,40}?I/O error, dev (?P<about>\w{1,32}), sector")),
-    ("onn", NoticeKind.LINK_DOWN, re.compile(
-        r"\s*(?P<about>connection\d{1,6}:\d{1,3}|session\d{1,6}|block nbd\d{1,4}): "
-        r".{0,60}?(?:conn error|onnection timed out|dead connection|ead connection)")),
-    ("expired", NoticeKind.LINK_DOWN, re.compile(
+    ("onnection", NoticeKind.LINK_DOWN, re.compile(
+        r"\s*(?P<about>connection\d{1,6}:\d{1,3}|block nbd\d{1,4}): "
+        r".{0,60}?(?:conn error|onnection timed out|ead connection)")),
+    ("onnection", NoticeKind.LINK_DOWN, re.compile(
         r"\s*(?P<about>connection\d{1,6}:\d{1,3}): ping timeout of \d{1,6} secs expired")),
     ("timed out after", NoticeKind.LINK_DOWN, re.compile(
         r"\s*(?P<about>session\d{1,6}): session recovery timed out")),
@@ -109,30 +112,22 @@ _FREE = re.compile(
 )
 
 
-TOKENS: tuple[bytes, ...] = tuple(
-    sorted(
-        {
-            b"+0x",
-            b"[inline]",
-            b"state:",
-            b" blocked ",
-            b"Comm: ",
-            b"/stack",
-            b"Workqueue: ",
-            b" held by ",
-            b"workqueue ",
-        }
-        | {token.encode() for token, *_ in (*STALLS, *_NOTICES)}
-        | {b"kB min:", b"kB boost:", b" 0x"}
-    )
-)
-"""Literals of which every line that means something outside a stack or a list holds one."""
-_OLD_TASK_ENDS = re.compile(rb"\d\s{1,4}0x[0-9a-f]{8}\s{0,8}$")
+_OLD_TASK_ENDS = re.compile(rb" 0x(?:(?<=\d 0x)|(?<=\d {2}0x)|(?<=\d {3}0x)|(?<=\d {4}0x))[0-9a-f]{8}")
+"""The end of an `OLD_TASK` line. It begins with a literal, which a search finds at the speed of one."""
+_ALWAYS = (
+    "\x1b", "+0x", "[inline]", "task:", "INFO: task ", "Comm: ", "/stack", "Workqueue: ", " held by ", "workqueue ",
+    "soft lockup", "LOCKUP", "stall", "kB min:", "kB boost:",
+)  # fmt: skip
 
 
-def may_matter(line: bytes, tokens: Iterable[bytes] = TOKENS) -> bool:
-    """Whether a line outside a stack or a list may mean something; `tokens` are those that its block holds."""
-    return any(token in line and (token != b" 0x" or _OLD_TASK_ENDS.search(line)) for token in tokens)
+@cache
+def needles_without(full: frozenset[NoticeKind] = frozenset()) -> Needles:
+    """What a line outside a stack or a list must hold to mean something, where notices of `full` kinds mean nothing.
+
+    An escape sequence may stand in the middle of a word.
+    """
+    tokens = (*_ALWAYS, *(token for token, kind, _ in _NOTICES if kind not in full))
+    return Needles((token.encode() for token in tokens), _OLD_TASK_ENDS)
 
 
 def notice_of(text: str) -> tuple[NoticeKind, str] | None:

@@ -9,6 +9,14 @@ from harness.verdicts.diagnosis.names import any_of
 
 __all__ = ["held_in", "lock_named"]
 
+_PERCPU_READ = any_of(r"_*percpu_down_read percpu_rwsem_wait")
+_BEGINS_A_WRITE = any_of(r"""
+    vfs_(?:write|writev|iter_write|fallocate|copy_file_range|clone_file_range)$ do_(?:iter_write|sendfile|splice)$
+    do_clone_file_range do_splice_direct\w* aio_write io_(?:write|fallocate)$ kiocb_start_write file_start_write
+    \w+_page_mkwrite$ _*xfs_\w*fault$ xfs_trans_alloc\w* gfs2_trans_begin start_transaction$ (?:ext4|f2fs)_evict_inode
+""")
+"""Functions into which the compiler puts `sb_start_write` and its like: their only lock of that kind."""
+
 _LOCKS: tuple[tuple[str, bool, str, str], ...] = (
     ("nfsd_mutex", True,
      r"""
@@ -124,10 +132,16 @@ _TABLE = tuple((n, one, any_of(w), any_of(h) if h else None) for n, one, w, h in
 _HELD = tuple((name, any_of(pattern)) for name, pattern in _OTHERS)
 
 
-def lock_named(names: Sequence[str]) -> tuple[str, bool]:
-    """The lock that the function on top of `names` waits for, and whether there is only one such; ("", False) else."""
+def lock_named(names: Sequence[str], function: str) -> tuple[str, bool]:
+    """The lock that `function` waits for, and whether there is only one such; ("", False) if that is not known.
+
+    `names` is the stack, innermost frame first; what stands before the function are the primitives of the lock.
+    """
+    above = names[: names.index(function)] if function in names else names
+    if _BEGINS_A_WRITE.match(function) and any(_PERCPU_READ.match(name) for name in above):
+        return "freeze protection", False
     for name, only, waiting, _ in _TABLE:
-        if names and waiting.match(names[0]):
+        if waiting.match(function):
             return name, only
     return "", False
 

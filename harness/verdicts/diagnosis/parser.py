@@ -38,6 +38,9 @@ _UNNAMED = "(unnamed)"
 _FROM_PROC = "[<0>]"
 """How /proc/PID/stack spells an address; only tasks that sleep have such a stack."""
 
+_NEWEST = frozenset({NoticeKind.NFS_SILENT, NoticeKind.NFS_BACK})
+"""Kinds of which the newest are kept, not the first: the last word counts."""
+
 
 class Parser:
     """Fills `facts` from the messages of one source; what it keeps is bounded whatever arrives."""
@@ -75,8 +78,13 @@ class Parser:
 
     @property
     def idle(self) -> bool:
-        """Whether a line without any of `lines.TOKENS` would change nothing."""
+        """Whether a line without any of the needles of `lines.needles_without(self.full)` would change nothing."""
         return not self._open and self._sections.idle
+
+    @property
+    def full(self) -> frozenset[NoticeKind]:
+        """The kinds of notices of which no more are kept."""
+        return frozenset(kind for kind, count in self._noticed.items() if count >= MOST_OTHERS and kind not in _NEWEST)
 
     def close(self) -> Facts:
         """The text ends here; everything that was read."""
@@ -87,15 +95,13 @@ class Parser:
     # Stacks
 
     def _frame(self, piece: Piece) -> bool:
-        bare = piece.text.lstrip()
-        pasted = bare.startswith(_FROM_PROC)
-        found = frame_in(bare[len(_FROM_PROC) :] if pasted else piece.text) or self._stalled_at(piece)
+        found = frame_in(piece.text) or self._stalled_at(piece)
         if found is None:
             return False
         module = lines.MODULE.search(piece.text)
         opened = self._opened(piece) or self._begin(piece, self._unnamed())
         opened.add(found, self._line, module["module"] if module else "")
-        opened.named = opened.named or pasted
+        opened.named = opened.named or piece.text.lstrip().startswith(_FROM_PROC)
         return True
 
     def _stalled_at(self, piece: Piece) -> Frame | None:
@@ -258,7 +264,10 @@ class Parser:
         if found is None:
             return
         kind, about = found
-        self._noticed[kind] += 1
-        if self._noticed[kind] <= MOST_OTHERS:
-            text = piece.text.strip()[:TEXT_CAP]
-            self.facts.notices.append(Notice(kind, text, self._line, self._source, intern(about)))
+        if self._noticed[kind] >= MOST_OTHERS:
+            if kind not in _NEWEST:
+                return
+            self.facts.notices.remove(next(old for old in self.facts.notices if old.kind is kind))
+        self._noticed[kind] = min(self._noticed[kind] + 1, MOST_OTHERS)
+        text = piece.text.strip()[:TEXT_CAP]
+        self.facts.notices.append(Notice(kind, text, self._line, self._source, intern(about)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.model.diagnosis import Confidence, HangClass
 from harness.verdicts.diagnosis.cases import Case, Group
 from harness.verdicts.diagnosis.claims import Claim, by_gaps, lower, waiting
+from harness.verdicts.diagnosis.devices import cite_devices, devices_say
 from harness.verdicts.diagnosis.facts import NoticeKind
 from harness.verdicts.diagnosis.setting import serves
 from harness.verdicts.diagnosis.traits import Trait
@@ -107,7 +108,7 @@ def _waits_for_remote_swap(case: Case) -> Claim | None:
     stuck = case.notices(NoticeKind.BLOCK_STUCK, NoticeKind.LINK_DOWN, NoticeKind.NFS_SILENT)
     if not (on_network or through_nfs):
         return None
-    lasts = bool(stuck) or case.lasting
+    lasts = bool(stuck) or case.lasting or case.stood
     here = case.setting.loopback
     return Claim(
         hang_class=HangClass.LOCAL_STORAGE_SERVER if here else HangClass.SWAP_OVER_NETWORK,
@@ -115,9 +116,9 @@ def _waits_for_remote_swap(case: Case) -> Claim | None:
         title=f"reclaim waits for {_swap(case)}, which is on the network" + (", served by this host" if here else ""),
         explanation=f"{waiting(sum(len(group.tasks) for group in waiters))} for pages to go to swap or to come "
         f"from it. "
-        "No stack shows who should send or answer these requests.",
-        leaves="the server of the swap device",
-        evidence=(waiters[0].cite(), *stuck, *case.notices(NoticeKind.SWAP)),
+        f"No stack shows who should send or answer these requests.{devices_say(case)[0]}",
+        leaves="the server of the swap device, or the network to it",
+        evidence=(waiters[0].cite(), *stuck, *case.notices(NoticeKind.SWAP), *cite_devices(case)),
         focus=("memory", "swap"),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.model.diagnosis import Cited, Confidence, HangClass, NodeKind
 from harness.verdicts.diagnosis.cases import Case, Group
 from harness.verdicts.diagnosis.claims import Claim, waiting
+from harness.verdicts.diagnosis.devices import cite_devices, devices_say
 from harness.verdicts.diagnosis.facts import NoticeKind
 from harness.verdicts.diagnosis.traits import Trait
 
@@ -79,18 +80,25 @@ def block_stuck(case: Case) -> Claim | None:
     node = drivers[0] if drivers else roots[0][0]
     waiters = case.on(node)
     held = max((group.persists_s for group in case.waiting if _ends_in_block(group)), default=0.0)
-    firm = bool(signs) or (held >= LONG_S and case.share(*_BLOCK) >= MOST)
-    where = waiters[0].cite().frame if waiters else str(case.graph.nodes[node]["label"])
+    where = waiters[0].cite().frame if waiters and node != "swap" else str(case.graph.nodes[node]["label"])
+    devices, below = devices_say(case)
     return Claim(
         hang_class=HangClass.BLOCK_REQUEST_STUCK,
-        confidence=Confidence.MEDIUM if firm else Confidence.LOW,
+        confidence=Confidence.MEDIUM if signs or _lasts(case, held) else Confidence.LOW,
         title=f"{waiting(case.blocked)} for block I/O that does not complete; the chain ends in {where}",
         explanation="The tasks wait below the file system" + (f", the longest for {held:.0f} s" if held else "")
-        + ". The device, its driver or the path to it is stuck, or so overloaded that it looks so.",
-        leaves=f"the device below {where}",
-        evidence=(*(group.cite() for group in waiters[:3]), *signs),
+        + ". The device, its driver or the path to it is stuck, or so overloaded that it looks so." + devices,
+        leaves=below or f"the device below {where}",
+        evidence=(*(group.cite() for group in waiters[:3]), *signs, *cite_devices(case)),
         focus=tuple(node for node, _ in roots),
     )  # fmt: skip
+
+
+def _lasts(case: Case, held: float) -> bool:
+    """Whether this goes on for longer than slow I/O would: by the stacks, or by an I/O of the harness's own."""
+    if case.stood:
+        return case.share(*_BLOCK, "suspended", "swap") >= MOST
+    return held >= LONG_S and case.share(*_BLOCK) >= MOST
 
 
 def _is_block(node: str) -> bool:
@@ -127,19 +135,31 @@ def slow(case: Case) -> Claim | None:
     signs = case.notices(NoticeKind.BLOCK_STUCK, NoticeKind.BLOCK_ERROR, NoticeKind.LINK_DOWN, NoticeKind.NFS_SILENT)
     ordinary = case.on("throttle", "request", "page", "flusher")
     moving = bool(case.waiting) and all(task.moved for group in case.waiting for task in group.tasks)
-    if not moving and (signs or case.lasting or len(ordinary) < len(case.waiting) or not case.on("throttle")):
+    returns = case.setting.returned > 1 and sum(len(group.tasks) for group in ordinary) >= case.blocked / 2
+    alike = len(ordinary) == len(case.waiting) and bool(case.on("throttle"))
+    if not (moving or returns) and (signs or case.lasting or not alike):
         return None
     if not case.waiting or case.cycles:
         return None
     return Claim(
         hang_class=HangClass.SLOW_NOT_STUCK,
-        confidence=Confidence.MEDIUM if moving else Confidence.LOW,
+        confidence=Confidence.MEDIUM if moving or returns else Confidence.LOW,
         title=f"{waiting(case.blocked)} as they do whenever a device is slower than its writers",
-        explanation="The stacks of the same tasks differ from dump to dump: they move." if moving else
-        "The flusher and the writers wait for the device, nobody holds a lock that another wants, nothing failed, "
-        "and the "
-        "text holds one look only: it does not say that anything has stood still.",
+        explanation=_why_slow(case, moving, returns),
         leaves="the device",
         evidence=tuple(group.cite() for group in case.waiting[:3]),
         focus=tuple(group.node for group in case.waiting),
-    )  # fmt: skip
+    )
+
+
+def _why_slow(case: Case, moving: bool, returns: bool) -> str:
+    if moving:
+        return "The stacks of the same tasks differ from dump to dump: they move."
+    if returns:
+        return (
+            f"I/O that the harness asked for took long and came back, {case.setting.returned} times in half a minute."
+        )
+    return (
+        "The flusher and the writers wait for the device, nobody holds a lock that another wants, nothing failed, and "
+        "the text holds one look only: it does not say that anything has stood still."
+    )

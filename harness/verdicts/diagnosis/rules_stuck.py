@@ -99,7 +99,7 @@ def _pool_claim(case: Case, lockups: list[Stall]) -> Claim:
         at = Cited(source=queue.source, line=queue.line, text=f"workqueue {queue.name}: in flight {flying}")
         case.link(pool, worker, "is kept by", [at])
         evidence.append(at)
-    pending = sum(q.pending for q in busy[-1:])
+    pending = sum(q.pending for q in case.facts.workqueues if q.cpus == cpus)
     return Claim(
         hang_class=HangClass.WORKQUEUE_STARVATION,
         confidence=Confidence.MEDIUM if queue and pending else Confidence.LOW,

@@ -6,7 +6,7 @@ from sys import intern
 
 from harness.verdicts.console.text import Piece
 from harness.verdicts.diagnosis import lines
-from harness.verdicts.diagnosis.facts import Facts, Held, Task, Workqueue
+from harness.verdicts.diagnosis.facts import Facts, Held, Stall, StallKind, Task, Workqueue
 
 __all__ = ["MOST_OTHERS", "Sections"]
 
@@ -14,6 +14,8 @@ MOST_OTHERS = 256
 """Stalls, workqueues, pools, notices of one kind, locks of one task: more of each are not kept."""
 LAPSE_LINES = 20
 """Lines of something else after which a list has ended."""
+POOL_HUNG_S = 30
+"""Seconds for which a pool has not taken up work that is queued, after which the kernel's own watchdog would speak."""
 MOST_FLYING = 1024
 """Work items in flight of one workqueue; the kernel's default limit is 256 for each processor or node."""
 
@@ -25,7 +27,8 @@ class Sections:
         self._facts, self._source = facts, source
         self._holder: Task | None = None
         self._queue: Workqueue | None = None
-        self._line = 0
+        self._first = 0
+        self._line = self._last = 0
 
     def begins(self, piece: Piece) -> bool:
         """Whether the message begins the locks of a task, or a workqueue."""
@@ -43,8 +46,12 @@ class Sections:
     def see(self, piece: Piece, line: int) -> bool:
         """Read one message; whether it is part of a list."""
         self._line, self._time = line, piece.time_s
+        if line - self._last > LAPSE_LINES:
+            self.end()
         text = piece.text
-        return self._holder_line(text) or self._held(text) or self._busy(text) or self._in_queue(text)
+        found = self._holder_line(text) or self._held(text) or self._busy(text) or self._in_queue(text)
+        self._last = line if found else self._last
+        return found
 
     def _holder_line(self, text: str) -> bool:
         found = lines.HELD_BY.match(text) if "held by " in text else None
@@ -73,13 +80,17 @@ class Sections:
         return found is not None
 
     def _new_queue(self, name: str) -> Workqueue:
+        if self._queue is None:
+            self._first = len(self._facts.workqueues)
         self._queue = Workqueue(name, self._line, self._source)
         if len(self._facts.workqueues) < MOST_OTHERS:
             self._facts.workqueues.append(self._queue)
         return self._queue
 
     def _in_queue(self, text: str) -> bool:
-        return self._queue is not None and (self._active(self._queue, text) or self._works(self._queue, text))
+        return self._queue is not None and (
+            self._active(self._queue, text) or self._works(self._queue, text) or self._pool(text)
+        )
 
     def _active(self, queue: Workqueue, text: str) -> bool:
         """How much of a workqueue runs on one pool; each pool is an entry of its own."""
@@ -87,7 +98,23 @@ class Sections:
         if found is None:
             return False
         entry = self._new_queue(queue.name) if queue.limit else queue
-        entry.active, entry.limit, entry.cpus = int(found["active"]), int(found["limit"]), found["cpus"]
+        entry.active, entry.limit = int(found["active"]), int(found["limit"])
+        entry.cpus, entry.pool = found["cpus"], int(found["pool"])
+        return True
+
+    def _pool(self, text: str) -> bool:
+        """A worker pool: stuck if it has long not taken up work that one of the workqueues listed has queued on it.
+
+        Older kernels print a time for every pool, also for one that has nothing to do.
+        """
+        found = lines.POOL.match(text)
+        if found is None:
+            return False
+        queued = any(q.pending and q.pool == int(found["pool"]) for q in self._facts.workqueues[self._first :])
+        if queued and int(found["seconds"]) >= POOL_HUNG_S and len(self._facts.stalls) < MOST_OTHERS:
+            stall = Stall(StallKind.POOL, text.strip(), self._line, self._source)
+            stall.seconds, stall.workqueue = float(found["seconds"]), f"pool cpus={found['cpus']}"
+            self._facts.stalls.append(stall)
         return True
 
     def _works(self, queue: Workqueue, text: str) -> bool:

@@ -18,10 +18,16 @@ SERVERS: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """`loopback`: the host is known to be its own storage server; `apart`: the server is known to be another host."""
+    """`loopback`: the host is known to be its own storage server; `apart`: the server is known to be another host.
+
+    `stood_s` is for how many seconds an I/O that the harness itself had asked the host's storage for had stood when
+    the host was looked at, `returned` how many slow ones had come back in the half minute before.
+    """
 
     loopback: bool = False
     apart: bool = False
+    stood_s: float = 0.0
+    returned: int = 0
 
 
 def serves(name: str) -> str:

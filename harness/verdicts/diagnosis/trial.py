@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from harness.model.diagnosis import Cited, Confidence, Diagnosis, HangClass
 from harness.model.history import Event, Kind, Rung
 from harness.verdicts.diagnosis.engine import diagnose
-from harness.verdicts.diagnosis.facts import Facts
+from harness.verdicts.diagnosis.facts import Device, Facts
 from harness.verdicts.diagnosis.reader import read_facts
 from harness.verdicts.diagnosis.setting import Setting
 
@@ -17,6 +18,12 @@ __all__ = ["diagnose_trial"]
 
 _NETWORK_STORAGE = re.compile(r"\b(?:nfs|nbd|iscsi|aoe|ceph|smb|served by)", re.IGNORECASE)
 _SERVED_BY = re.compile(r"served by (?P<role>[\w.-]{1,64})")
+_IN_FLIGHT = re.compile(r"sys-block-(?P<device>[\w.-]{1,64})-inflight\b")
+_SLOW_S = 1.0
+"""Seconds from which on an I/O of the ladder is slow; it is a page or so, and asked for with nothing before it."""
+_RECENT_S = 30.0
+_ALIKE = 2.0
+"""An I/O that has stood for more than this many times as long as slow ones took is not one of them."""
 _ORDER = (Confidence.LOW, Confidence.MEDIUM, Confidence.HIGH)
 
 
@@ -32,7 +39,10 @@ def diagnose_trial(events: Sequence[Event], texts: Mapping[str, Sequence[tuple[s
         facts = Facts()
         for name, data in _unlike(sources):
             facts.add(read_facts(data, name))
-        diagnosis = diagnose(facts, _setting(events, hosts, host))
+        facts.devices += [device for name, data in sources if (device := _device(name, data))]
+        stood_s, returned = _probed(events, host)
+        setting = replace(_setting(events, hosts, host), stood_s=stood_s, returned=returned)
+        diagnosis = diagnose(facts, setting)
         if diagnosis is not None:
             found.append(_with_ladder(diagnosis, host, events))
     return max(found, key=_weight, default=None)
@@ -71,22 +81,58 @@ def _weight(diagnosis: Diagnosis) -> tuple[bool, int, int]:
     return known, _ORDER.index(diagnosis.confidence), sum(node.count for node in diagnosis.nodes)
 
 
-def _with_ladder(diagnosis: Diagnosis, host: str, events: Sequence[Event]) -> Diagnosis:
-    """The same, with what the ladder says of the host: which rungs were blocked when it was looked at, which not."""
-    dumps = [event.t for event in events if _is_dump(event) and event.host == host]
-    moment = min(dumps, default=float("inf"))
-    last = {
+def _device(name: str, data: bytes) -> Device | None:
+    """What a file of evidence says of a block device: reads and writes in flight; None for any other file."""
+    found = _IN_FLIGHT.search(name)
+    counts = data.split()
+    if found is None or len(counts) != 2 or not all(count.isdigit() for count in counts):
+        return None
+    return Device(found["device"], sum(int(count) for count in counts), name)
+
+
+def _looked_at(events: Sequence[Event], host: str) -> float:
+    """When the first dump of a host was made, on the harness's clock; infinite if none was."""
+    return min((event.t for event in events if _is_dump(event) and event.host == host), default=float("inf"))
+
+
+def _last_rungs(events: Sequence[Event], host: str) -> dict[str, tuple[int, Event]]:
+    """The newest sample of each rung before the host was looked at, and the line of the history that it is on."""
+    moment = _looked_at(events, host)
+    return {
         str(event.data.get("rung")): (number, event)
         for number, event in enumerate(events, 1)
         if event.kind is Kind.RUNG and event.host == host and event.t <= moment
     }
+
+
+def _probed(events: Sequence[Event], host: str) -> tuple[float, int]:
+    """For how long the ladder's own I/O had stood when the host was looked at, and how many slow ones had come back."""
+    moment = _looked_at(events, host)
+    samples = [
+        (event.t, float(event.data.get("blocked_s") or 0.0))
+        for event in events
+        if event.kind is Kind.RUNG and event.host == host and event.t <= moment
+        and event.data.get("rung") == Rung.STORAGE.value
+    ]  # fmt: skip
+    stands = samples[-1][1] if samples else 0.0
+    slow = [
+        stood
+        for (_, stood), (t, now) in pairwise(samples)
+        if stood >= _SLOW_S and now < stood and samples[-1][0] - t <= _RECENT_S
+    ]
+    return stands, len(slow) if stands <= _ALIKE * max(slow, default=0.0) else 0
+
+
+def _with_ladder(diagnosis: Diagnosis, host: str, events: Sequence[Event]) -> Diagnosis:
+    """The same, with what the ladder says of the host: which rungs were blocked when it was looked at, which not."""
+    last = _last_rungs(events, host)
     if not last:
         return diagnosis
     state = {rung.value: _blocked(last[rung.value][1]) for rung in Rung if rung.value in last}
     blocked = ", ".join(rung for rung, stuck in state.items() if stuck) or "nothing"
     alive = ", ".join(rung for rung, stuck in state.items() if not stuck) or "nothing"
     text = f"On {host} the ladder says: blocked {blocked}; alive {alive}."
-    if faults := _faults(events, moment):
+    if faults := _faults(events, _looked_at(events, host)):
         text += f" The trial had injected and not healed: {', '.join(faults)}."
     cited = Cited(source="history", line=max(number for number, _ in last.values()), text=text)
     return replace(diagnosis, explanation=f"{diagnosis.explanation} {text}", evidence=(*diagnosis.evidence, cited))

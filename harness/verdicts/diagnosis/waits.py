@@ -142,7 +142,7 @@ def wait_of(task: Task) -> Wait | None:
     if not path or (task.state == "R" and not _sleeps(path)):
         return None
     names = [step.name for step in path]
-    function = blocked_in([name for name in names if not name.startswith("call_rwsem")]) or names[0]
+    function = blocked_in(names) or names[0]
     if task.state not in ("D", "", "R") or _IDLE.match(function):
         return None
     traits = traits_of(path)
@@ -188,8 +188,7 @@ def _lock_wait(task: Task, path: Sequence[Step], step: Step, function: str, trai
     last = task.held[-1] if task.held else None
     if last is not None and last.at in frames:
         return Wait(f"lock:{last.lock}{_address(last.address)}", NodeKind.LOCK, last.lock, step, function, traits)
-    names = [one.name for one in path]
-    name, alike = lock_named(names[names.index(function) :] if function in names else names)
+    name, alike = lock_named([one.name for one in path], function)
     label = name or f"a lock that {function} takes"
     return Wait(f"lock:{name or function}", NodeKind.LOCK, label, step, function, traits, alike)
 

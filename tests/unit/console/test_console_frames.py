@@ -26,6 +26,7 @@ from harness.verdicts.console.frames import Frame, frame_in, plain_name, registe
         (" [<000000000012a3b4>] __schedule+0x30e/0xa78", Frame("__schedule")),
         ("([<000000000012a3b4>] __schedule+0x30e/0xa78)", Frame("__schedule", sure=False)),
         ("[<ffffffff80a1b2c4>] schedule+0x44/0xb4", Frame("schedule")),
+        ("[<0>] nfs_wait_bit+0x1/0x2 [nfs]", Frame("nfs_wait_bit")),
         (" do_one fs/x.c:12 [inline]", Frame("do_one")),
         ("RIP: 0033:0x4512c9", None),
         ("hardirqs last  enabled at (41): [<00000000f1ec093f>] foo+0x1/0x2", None),
@@ -88,6 +89,7 @@ def test_plain_name_drops_what_the_compiler_added() -> None:
          "ext4_write_begin"),
         ("__schedule schedule rt_mutex_schedule rt_mutex_slowlock_block.constprop __rt_mutex_slowlock mutex_lock"
          " nfs_release", "nfs_release"),
+        ("__schedule schedule rwsem_down_read_failed call_rwsem_down_read_failed down_read xfs_ilock", "xfs_ilock"),
         ("__schedule schedule rwbase_write_lock down_write xfs_ilock", "xfs_ilock"),
         ("__switch_to __schedule schedule blk_io_schedule blkdev_direct_IO", "blkdev_direct_IO"),
         ("__schedule schedule do_nanosleep hrtimer_nanosleep msleep scsi_remove_host", "scsi_remove_host"),

@@ -170,6 +170,44 @@ class TestLoopbackNfs:
         assert diagnosis is not None and diagnosis.hang_class is not HangClass.LOOPBACK_NFS_RECLAIM
 
 
+class TestFrozen:
+    WRITER = ("percpu_rwsem_wait", "__percpu_down_read", *WRITE)
+    """The compiler has put sb_start_write into vfs_write."""
+
+    @pytest.mark.parametrize("frames", [
+        WRITER,
+        ("percpu_rwsem_wait", "__percpu_down_read", "sb_start_write", "mnt_want_write", "filename_create"),
+        ("percpu_rwsem_wait", "__percpu_down_read", "mnt_want_write", "do_unlinkat"),
+        ("percpu_rwsem_wait", "__percpu_down_read", "ext4_page_mkwrite [ext4]", "do_page_mkwrite"),
+        ("rwsem_down_read_failed", "call_rwsem_down_read_failed", "__percpu_down_read", "__sb_start_write"),
+    ])  # fmt: skip
+    def test_writers_wait_and_nobody_thaws(self, frames: tuple[str, ...]) -> None:
+        assert told(task("dd", 7, *frames), task("steady", 8, *frames)) == (HangClass.FILESYSTEM_FROZEN, MEDIUM)
+
+    def test_a_task_that_freezes_or_thaws_is_named_first(self) -> None:
+        freezer = task("fsfreeze", 9, "percpu_down_write", "freeze_super", "do_vfs_ioctl")
+        diagnosis = read(task("dd", 7, *self.WRITER), freezer)
+        assert diagnosis is not None
+        assert (diagnosis.hang_class, diagnosis.confidence) == (HangClass.FILESYSTEM_FROZEN, LOW)
+        assert "fsfreeze:9 (freeze_super)" in diagnosis.title
+
+    def test_one_writer_among_many_that_wait_for_something_else_explains_little(self) -> None:
+        others = [task("cp", 20 + n, "some_fs_wait") for n in range(5)]
+        assert told(task("dd", 7, *self.WRITER), *others)[1] is LOW
+
+    @pytest.mark.parametrize("frames", [
+        ("percpu_rwsem_wait", "__percpu_down_read", "cgroup_can_fork", "copy_process"),
+        ("percpu_rwsem_wait", "__percpu_down_read", "ext4_writepages [ext4]", "do_writepages"),
+        ("__mutex_lock", "vfs_write", "ksys_write"),
+    ])  # fmt: skip
+    def test_another_lock_is_not_freeze_protection(self, frames: tuple[str, ...]) -> None:
+        assert told(task("dd", 7, *frames))[0] is not HangClass.FILESYSTEM_FROZEN
+
+    def test_locks_that_lockdep_names_are_the_same_protection(self) -> None:
+        held = "1 lock held by dd/7:\n #0: ffff888012345678 (sb_writers#3){.+.+}-{0:0}, at: vfs_write+0x1/0x2"
+        assert told(task("dd", 7, *self.WRITER), held) == (HangClass.FILESYSTEM_FROZEN, MEDIUM)
+
+
 class TestStorage:
     def test_a_server_that_the_kernel_calls_silent(self) -> None:
         silent = "nfs: server 10.0.0.1 not responding, still trying"
@@ -229,13 +267,6 @@ class TestStorage:
     def test_a_lost_connection_is_a_sign_of_its_device(self) -> None:
         reader = task("dd", 1, "io_schedule", "bit_wait_io", "__wait_on_bit", "__lock_page", "blkdev_readpage")
         assert told(reader, "block nbd0: Connection timed out") == (HangClass.BLOCK_REQUEST_STUCK, MEDIUM)
-
-    def test_a_frozen_file_system_is_named(self) -> None:
-        diagnosis = read(
-            task("touch", 1, "percpu_rwsem_wait", "__percpu_down_read", "sb_start_write", "mnt_want_write")
-        )
-        assert diagnosis is not None and diagnosis.hang_class is HangClass.UNKNOWN
-        assert "freeze protection" in diagnosis.title
 
     def test_a_loop_device_leads_on_to_its_worker(self) -> None:
         user = hung("dd", 5, "submit_bio_wait", "blkdev_issue_flush", "blkdev_fsync")
@@ -404,6 +435,32 @@ Call Trace:
         )
         before = hung("nfsd", 1, "rwsem_down_write_slowpath", "ext4_buffered_write_iter [ext4]")
         assert told(before, self.SOFT, trace)[1] is LOW
+
+    HUNG_POOL = """
+Showing busy workqueues and worker pools:
+workqueue events: flags=0x0
+  pwq 2: cpus=1 node=0 flags=0x0 nice=0 active=2/256 refcnt=5
+    pending: refresh_vm_stats BAR(115), free_work
+workqueue mine: flags=0x0
+  pwq 2: cpus=1 node=0 flags=0x0 nice=0 active=1/256 refcnt=4
+    in-flight: 22:hog [mine]
+pool 2: cpus=1 node=0 flags=0x0 nice=0 hung=55s workers=3 idle: 52 34
+"""
+
+    def test_a_pool_that_takes_up_no_work_is_named_without_the_watchdog(self) -> None:
+        waiters = task("a", 115, "__flush_work", "schedule_on_each_cpu", "vmstat_refresh")
+        writer = task("dd", 173, "io_schedule", "__iomap_dio_rw", "blkdev_write_iter")
+        diagnosis = read(waiters, writer, self.HUNG_POOL)
+        assert diagnosis is not None
+        assert (diagnosis.hang_class, diagnosis.confidence) == (HangClass.WORKQUEUE_STARVATION, MEDIUM)
+        assert "55 s" in diagnosis.title and "hog (22)" in diagnosis.title
+
+    @pytest.mark.parametrize(
+        ("old", "new"), [("hung=55s", "hung=4s"), ("    pending: refresh_vm_stats BAR(115), free_work\n", "")]
+    )
+    def test_a_pool_that_is_only_busy_is_not_stuck(self, old: str, new: str) -> None:
+        assert old in self.HUNG_POOL
+        assert read(self.HUNG_POOL.replace(old, new)) is None
 
     QUEUE = """
 Showing busy workqueues and worker pools:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import random
 from itertools import pairwise
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.model.diagnosis import Diagnosis, HangClass
+from harness.verdicts.console.text import Piece
 from harness.verdicts.diagnosis import Reader
-from harness.verdicts.diagnosis.facts import MOST_TASKS, Facts
+from harness.verdicts.diagnosis.facts import MOST_TASKS, Facts, NoticeKind
+from harness.verdicts.diagnosis.parser import Parser
 from harness.verdicts.diagnosis.reader import read_facts
 
 STACK = ["__schedule", "schedule", "io_schedule", "blk_mq_get_tag", "blk_mq_submit_bio", "ext4_io_submit"]
@@ -177,6 +180,53 @@ WORDS = ["task:a state:D stack:0 pid:1 ppid:2", "INFO: task a:1 blocked for more
          "CPU: 0 PID: 1 Comm: a Not tainted", "nfs: server s not responding", "\x00\x1b[0m", "INFO: task a:1 is "
          "blocked on a mutex "
          "likely owned by task b:2.", "x" * 300]  # fmt: skip
+
+
+QUIET = ["usb 1-1: New USB device found, idVendor=0627", "", "pci 0: reg 0x10: [mem 0xfd000000-0xfdffffff pref]",
+         "systemd[1]: Started apt-daily.timer - Daily apt.", "printk: console [ttyS0] enabled",
+         "Adding 524284k swap on /dev/nbd0.  Priority:-2 extents:1", "NFSD: Using nfsdcld client tracking operations.",
+         "nfs: server s OK", "block nbd0: Possible stuck request 7: control (r) Runtime 30 seconds", "NFSD: nothing",
+         "connection1:0: detected conn error (1020)", "Node 0 DMA free:9kB min:40kB low:1kB", "task:multipathd",
+         "ta\rsk:b state:D stack:0 pid:7", "ta\x1b[1msk:c state:D stack:0 pid:8", "dd  D    0   981    975 0x80000000",
+         "a D 1 2 3 \t0x80000000", "nvme0: I/O 5 QID 2 timeout", "sd 0:0:0:0: Device offlined", "/dev/a  partition 9 0",
+         "INFO: task a:7 can't die for more than 143 seconds.", "INFO: task b:8 blocked for more"]  # fmt: skip
+
+
+def every_line(data: bytes) -> Facts:
+    """What is read if no line is passed over."""
+    with mock.patch.object(Parser, "idle", False):
+        return read_facts(data, "console")
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.one_of(st.sampled_from(WORDS + QUIET), st.text(max_size=30)), max_size=40), st.integers(0, 130))
+def test_lines_that_are_passed_over_say_nothing(lines: list[str], gap: int) -> None:
+    data = "\n".join([*lines, *["systemd[1]: Started."] * gap, *lines[::-1]]).encode()
+    assert read_facts(data, "console") == every_line(data)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.binary(max_size=400), st.integers(0, 6000))
+def test_lines_that_are_passed_over_say_nothing_whatever_the_bytes(noise: bytes, place: int) -> None:
+    data = ALL.encode()[:place] + noise + ALL.encode()[place:]
+    assert read_facts(data, "console") == every_line(data)
+
+
+def test_a_list_ends_when_nothing_of_it_comes_any_more() -> None:
+    parser = Parser("console")
+    idle = []
+    for number, line in enumerate([*LOCKS.strip().splitlines(), *["usb 1-1: a device"] * 30]):
+        parser.see(Piece(line), number)
+        idle.append(parser.idle)
+    assert idle.index(False) == 1 and idle.index(True, 1) < 30 and all(idle[-3:])
+
+
+def test_the_last_word_about_a_server_is_kept_however_often_it_was_said() -> None:
+    silent, back = "nfs: server s not responding, still trying", "nfs: server s OK"
+    held = facts([silent, back] * 1000 + [silent])
+    assert len(held.notices) <= 512
+    assert [notice.kind for notice in held.notices][-2:] == [NoticeKind.NFS_BACK, NoticeKind.NFS_SILENT]
+    assert held.notices[-1].line == 2001
 
 
 @settings(deadline=None, max_examples=150)

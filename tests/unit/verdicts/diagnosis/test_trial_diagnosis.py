@@ -117,3 +117,58 @@ def test_the_host_that_hangs_is_the_one_that_is_told() -> None:
 def test_a_trial_in_which_nothing_hangs_has_no_diagnosis() -> None:
     assert diagnose_trial(history("alone"), {"alone": [("console", b"[    1.0] all is well\n")]}) is None
     assert diagnose_trial([], {}) is None
+
+
+DIRECT = ("__schedule", "schedule", "io_schedule_timeout", "submit_bio_wait", "__blkdev_direct_IO_simple", "vfs_write")
+
+
+def raw_disk(*stood: float) -> list[Event]:
+    """A trial on a raw disk in which the ladder's I/O to it had stood so long, second for second, up to the dump."""
+    events = [Event(0.0, Kind.TRIAL, "", {"name": "synthetic", "storage": "scratch disk of alone", "topology": "t"})]
+    for t, blocked in enumerate(stood, 1):
+        events.append(
+            Event(float(t), Kind.RUNG, "alone", {"rung": "storage", "ok": True, "blocked_s": blocked or None})
+        )
+    return [*events, Event(len(stood) + 1.0, Kind.EVIDENCE, "alone", {"name": "sysrq-w", "path": "x", "ok": True})]
+
+
+def in_flight(**counts: bytes) -> list[tuple[str, bytes]]:
+    return [(f"evidence/alone.sys-block-{name.replace('_', '-')}-inflight.txt", text) for name, text in counts.items()]
+
+
+STOOD = [float(second) for second in range(36)]
+
+
+class TestBlockDevices:
+    DUMP = (task("steady", 8, *DIRECT) + task("steady", 9, *DIRECT)).encode()
+
+    def told(self, stood: list[float], **counts: bytes) -> Diagnosis:
+        return told(raw_disk(*stood), {"alone": [("console", self.DUMP), *in_flight(**counts)]})
+
+    def test_io_that_is_in_flight_nowhere_is_held_back_by_the_mapped_device(self) -> None:
+        found = self.told(STOOD, dm_0=b"       0        0\n", vdc=b"       0        0\n")
+        assert (found.hang_class, found.confidence) == (HangClass.BLOCK_REQUEST_STUCK, Confidence.MEDIUM)
+        assert "dm-0" in found.leaves and "suspended" in found.explanation
+        assert "dm-0: 0 in flight" in [cited.text for cited in found.evidence]
+
+    def test_io_that_is_in_flight_is_where_it_is(self) -> None:
+        found = self.told(STOOD, dm_0=b"       0        2\n", vdc=b"       1        2\n")
+        assert "In flight: 2 at dm-0, 3 at vdc." in found.explanation and "suspended" not in found.explanation
+        assert found.confidence is Confidence.MEDIUM
+
+    def test_no_mapped_device_holds_nothing_back(self) -> None:
+        assert "suspended" not in self.told(STOOD, vdc=b"0 0\n").explanation
+
+    def test_io_that_has_stood_for_moments_only_is_not_yet_stuck(self) -> None:
+        assert self.told([0.0, 0.0, 1.0, 2.0, 3.0]).confidence is Confidence.LOW
+
+    def test_io_that_came_back_again_and_again_is_slow(self) -> None:
+        found = self.told([1.0, 2.0, 3.0, 0.0] * 5 + [1.0], dm_0=b"0 0\n")
+        assert (found.hang_class, found.confidence) == (HangClass.SLOW_NOT_STUCK, Confidence.MEDIUM)
+
+    def test_io_that_was_slow_and_then_stood_is_stuck(self) -> None:
+        found = self.told([1.0, 2.0, 3.0, 0.0] * 5 + STOOD[:10])
+        assert (found.hang_class, found.confidence) == (HangClass.BLOCK_REQUEST_STUCK, Confidence.LOW)
+
+    def test_evidence_that_is_no_count_is_left_aside(self) -> None:
+        assert "flight" not in self.told(STOOD, dm_0=b"cat: permission denied\n").explanation
