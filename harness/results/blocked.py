@@ -14,7 +14,8 @@ _TOGETHER_S = 2.0  # rungs that begin to block within so long are one sentence
 _NAMES = {
     Rung.STORAGE: "the storage under test",
     Rung.ALLOC: "fresh memory",
-    Rung.FORK: "new processes",
+    Rung.FORK: "process creation",
+    Rung.WORK: "deferred work",
     Rung.DISK: "the local disk",
     Rung.NET: "the network",
     Rung.SHELL: "SSH",
