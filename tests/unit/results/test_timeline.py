@@ -24,8 +24,8 @@ def test_a_deadlock_from_boot_to_the_end() -> None:
         "2.0 s: the hosts are up",
         "6.0 s: the storage is up; alone it does 4000 operations a second",
         "6.0 s: the load begins",
-        "16.0 s: c1: the storage under test stops; fresh memory, process creation, the local disk, the network and SSH"
-        " still answer",
+        "16.0 s: c1: the storage under test stops; fresh memory, process creation, deferred work, the local disk,"
+        " the network and SSH still answer",
         "16.0 s: the last progress; 0 of 16 workers are done",
         "21.0 s: the harness is certain of it, 5.0 s later",
         "55.0 s: recovery probe: the workload is held, nothing comes back within 3.0 s",
@@ -48,7 +48,9 @@ def test_rungs_that_stop_together_are_one_sentence_and_later_ones_another() -> N
     story.block(Rung.SHELL).run(10)
     lines = told(story)
     assert "16.0 s: c1: the storage under test and fresh memory stop" in lines
-    assert "19.0 s: c1: SSH stops; process creation, the local disk and the network still answer" in lines
+    assert (
+        "19.0 s: c1: SSH stops; process creation, deferred work, the local disk and the network still answer" in lines
+    )
 
 
 def test_a_rung_that_blocks_for_a_moment_or_long_before_is_not_told() -> None:
