@@ -31,6 +31,7 @@ AGENT_S = 5.0
 AFTER = ("/proc/vmstat", "/proc/meminfo")  # read again after the recovery probe, through what was opened early
 CRASH_QUIET_S = 4.0  # time for the rest of a panic to be printed
 ENDED = (State.FINISHED, State.CRASHED, State.KILLED, State.GONE)
+LEFT = (State.CRASHED, State.GONE)  # nobody is there on whom a fault could still be healed
 EVIDENT = (State.STOPPED, State.SILENT, State.LOCKED, State.CRASHED, State.KILLED)
 WAITING = (State.STOPPED, State.SILENT, State.LOCKED, State.MUTE, State.PAUSED)
 # TCP waits up to 120 s between two retransmissions (TCP_RTO_MAX), and never longer than the outage has lasted already.
@@ -188,12 +189,13 @@ class Experiment:
                 raise InfraError(f"a reader of a serial port failed: {failure!r}") from failure
             while steps and steps[0][0] <= now:
                 steps.pop(0)[1]()
+                limit = max(limit, self._recorder.now - begun + self._sight_s)
             if self._listening.crashing:
                 crash_seen = crash_seen or now
                 if now - crash_seen > CRASH_QUIET_S:
                     self._listening.close()
                     return
-            if steps:
+            if steps and self._watch.opinion.state not in LEFT:
                 continue
             if self._is_over(now):
                 return
@@ -201,6 +203,12 @@ class Experiment:
             if now - begun > limit and self._watch.opinion.state not in (*WAITING, State.SUSPECT):
                 self._recorder.emit(Kind.LIMIT, seconds=limit)
                 return
+
+    @property
+    def _sight_s(self) -> float:
+        """How long the watch may need to be sure of what a fault does."""
+        policy = self._plan.policy
+        return max(2 * policy.livelock_s, 1.5 * policy.work_s)
 
     def _is_over(self, now: float) -> bool:
         opinion, stop = self._watch.opinion, self._watch.open_stop

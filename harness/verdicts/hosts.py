@@ -26,6 +26,7 @@ class HostView:
     finished: int = 0
     failed: int = 0
     alive: int = 0
+    peak: int = 0
     moved_s: float = 0.0
     beat_s: float | None = None
     ticks: tuple[float, ...] = ()
@@ -59,6 +60,7 @@ class HostView:
             self.moved_s = event.t
         self.ops, self.workers, self.finished = ops, int(data["workers"]), finished
         self.failed, self.alive = int(data.get("failed", 0)), int(data.get("alive", 0))
+        self.peak = max(self.peak, self.alive)
         return moved
 
     def heartbeat(self, event: Event) -> None:
@@ -69,6 +71,7 @@ class HostView:
     def forgive(self, lag: float, now: float) -> None:
         """Nobody was listening: what was not heard in that time may well have been said."""
         self.moved_s = min(now, self.moved_s + lag)
+        self.seen = {rung: min(now, seen + lag) for rung, seen in self.seen.items()}
         if self.beat_s is not None:
             self.beat_s = min(now, self.beat_s + lag)
         self.ticks = tuple(min(now, tick + lag) for tick in self.ticks)
@@ -76,6 +79,12 @@ class HostView:
     def has_died(self, now: float) -> bool:
         """Whether its workload worked once, and none of its processes is there any more."""
         return bool(self.workers and self.ops) and self.alive == 0 and now - self.moved_s >= DEATH_S
+
+    @property
+    def lost(self) -> int:
+        """Workers that ended without a word; one that has not begun yet is none of them, nor is a zombie."""
+        ever = self.workers if self.ops and self.alive == 0 else self.peak
+        return max(0, ever - self.finished - self.failed - self.alive)
 
     def blocked_for(self, rung: str, now: float) -> float:
         """Seconds for which a rung has been blocked, 0.0 if it answers."""

@@ -45,7 +45,7 @@ def _oom_killed(case: Case) -> Verdict | None:
     for finding in case.findings:
         if finding.data.get("kind") != "oom_kill" or finding.data.get("task") not in case.policy.mortal:
             continue
-        if stop is not None and finding.t > stop.certain_s:
+        if stop is not None and finding.t > stop.certain_s and case.watch.opinion.state is not State.FINISHED:
             return None  # the stop came first; what died of it later is not its cause
         title = str(finding.data.get("title", ""))
         return Verdict(
@@ -186,7 +186,7 @@ def _finished(case: Case) -> Verdict | None:
     working = [host for host in case.watch.hosts.values() if host.workers]
     if not working:
         return _inconclusive(case, "no workload ever reported progress")
-    gone = sum(host.workers - host.finished - host.failed for host in working if host.ops and host.alive == 0)
+    gone = sum(host.lost for host in working)
     if gone:
         return _inconclusive(case, f"{gone} workers died without a word; see the consoles")
     failed = sum(host.failed for host in working)

@@ -8,6 +8,8 @@ from itertools import pairwise
 
 from harness.verdicts.policy import Policy
 
+SPARSE = 5  # windows that are looked at together, for progress that comes more rarely than once in one
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crawl:
@@ -37,20 +39,39 @@ class Pace:
             self._points.clear()  # another workload
         self._points.append((now, ops))
         self._share = share
-        # One point at or before the beginning of two windows stays.
-        while len(self._points) > 2 and self._points[1][0] <= now - 2 * self.policy.livelock_s:
+        # One point at or before the beginning of twice the longest window stays.
+        while len(self._points) > 2 and self._points[1][0] <= now - 2 * SPARSE * self.policy.livelock_s:
             self._points.popleft()
 
     @property
     def crawl(self) -> Crawl | None:
         """What the newest window says."""
         window = self.policy.livelock_s
+        if self._spread(window):
+            return self._slow(window)
+        return self._slow(SPARSE * window) if self._moves_in_each_third(SPARSE * window) else None
+
+    def forget(self) -> None:
+        """Begin anew: nobody was listening."""
+        self._points.clear()
+
+    def _spread(self, window: float) -> bool:
+        if not self._points:
+            return False
+        now = self._points[-1][0]
+        moves = self._moves(now - window)
+        return bool(moves) and moves[-1] >= now - window / 2 and moves[-1] - moves[0] >= window / 3
+
+    def _moves_in_each_third(self, window: float) -> bool:
+        if not self._points:
+            return False
+        begin = self._points[-1][0] - window
+        return {int(3 * (move - begin) / window) for move in self._moves(begin)} >= {0, 1, 2}
+
+    def _slow(self, window: float) -> Crawl | None:
         if not self.baseline or not self._points or self._points[-1][0] - self._points[0][0] < window:
             return None
         now = self._points[-1][0]
-        moves = self._moves(now - window)
-        if not moves or moves[-1] < now - window / 2 or moves[-1] - moves[0] < window / 3:
-            return None
         if self._rate(window / 3) >= self._limit or self._rate(window) >= self._limit:
             return None
         begin, ops = next(point for point in self._points if self._rate_since(point) < self._limit)

@@ -11,6 +11,7 @@ from harness.verdicts.hosts import BLOCKED_S, HostView
 from harness.verdicts.pace import Crawl, Pace
 from harness.verdicts.policy import Policy
 
+EVIDENCE = "evidence"
 LOAD = "load"  # in every other phase the harness itself disturbs the host, or the load does not run
 DEAF_S = 2.0  # every host's rungs come once a second; when nothing at all comes for so long, nobody was listening
 DISTURBED_S = 30.0  # a watchdog of the kernel looks back so far: over what the harness made it print, a lag, a pause
@@ -82,7 +83,7 @@ class Watch:
         }.get(event.kind)
         if handler is not None:
             handler(event)
-        if self.phase == LOAD:
+        if self.phase == LOAD and event.kind is not Kind.HEARTBEAT:  # its progress comes right after it
             self._judge(event.t)
         return self.opinion
 
@@ -114,7 +115,10 @@ class Watch:
             return False
         kind = event.data.get("kind")
         # A pool whose workers all wait for memory is stuck too, but that is what a stop does.
-        return kind in LOCKUPS or (kind == FindingKind.WORKQUEUE_LOCKUP and self.open_stop is None)
+        if kind != FindingKind.WORKQUEUE_LOCKUP:
+            return kind in LOCKUPS
+        pressed = event.t - self._host(event.host).pressed_s <= DISTURBED_S
+        return self.open_stop is None and not pressed
 
     def _is_mortal(self, event: Event) -> bool:
         return event.data.get("kind") == FindingKind.OOM_KILL and event.data.get("task") in self.policy.mortal
@@ -133,7 +137,7 @@ class Watch:
         moved = self._host(event.host).progress(event)
         working = [host for host in self.hosts.values() if host.workers]
         workers = sum(host.workers for host in working)
-        if self.phase == LOAD and workers:
+        if self.phase in (LOAD, EVIDENCE) and workers:
             busy = workers - sum(host.finished + host.failed for host in working)
             self.pace.add(event.t, sum(host.ops or 0 for host in working), busy / workers)
         if moved:
@@ -152,6 +156,7 @@ class Watch:
     def _forgive(self, lag: float, now: float) -> None:
         self._loaded_s = min(now, self._loaded_s + lag)
         self._disturbed_s = now
+        self.pace.forget()
         for host in self.hosts.values():
             host.forgive(lag, now)
 
@@ -209,15 +214,15 @@ class Watch:
         stop = self.open_stop
         if stop is not None:
             flat = now - max(host.moved_s for host in self.hosts.values())
-            if stop.crawl is not None and flat >= self.policy.livelock_s:
+            if stop.crawl is not None and flat >= 2 * self.policy.livelock_s:
                 stop.crawl, stop.blocked, stop.alive = None, self.blocked(now, BLOCKED_S), self.answering(now)
             return
         crawl = self.pace.crawl
         if crawl is None:
             return
         last = self.stops[-1] if self.stops else None
-        if last is not None and last.ended_s is not None and now - last.ended_s <= 2 * self.policy.livelock_s:
-            last.ended_s, last.crawl = None, crawl
+        if last is not None and last.ended_s is not None and crawl.begin_s <= last.ended_s + self.policy.stop_s:
+            last.ended_s, last.crawl, last.certain_s = None, crawl, now
             return
         self._stop(crawl.begin_s, now, f"progress at {crawl.share:.2%} of the baseline").crawl = crawl
 
@@ -236,7 +241,7 @@ class Watch:
         return Opinion(State.SUSPECT, last, f"no progress for {flat:.1f} s")
 
     def _stop(self, onset: float, now: float, why: str) -> Stop:
-        self.stops.append(Stop(onset, now, self.blocked(now, BLOCKED_S), self.answering(now), why))
+        self.stops.append(Stop(onset, now, self.blocked(now, self.policy.stop_s / 2), self.answering(now), why))
         return self.stops[-1]
 
     def blocked(self, now: float, at_least: float) -> tuple[str, ...]:

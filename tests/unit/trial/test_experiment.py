@@ -282,6 +282,21 @@ def test_after_a_heal_there_is_time_for_the_next_retransmission(
     assert end - 1.0 <= _load_end(trial) < end + 2.0
 
 
+@pytest.mark.parametrize("at_s", [44.9, 60.0])
+def test_a_fault_at_the_end_of_the_load_is_still_seen(tmp_path: Path, at_s: float) -> None:
+    fault = LinkDown(role="client", link="lan", at_s=at_s)
+    trial = Trial(tmp_path, faults=(fault,), policy=replace(POLICY, endless=True))
+    trial.stop_at, trial.workload.limit_s = at_s, 45.0
+    assert trial.run() is VerdictKind.DEADLOCKED
+
+
+def test_a_host_that_is_gone_is_not_healed(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, faults=(LinkDown(role="client", link="lan", at_s=15.0, heal_after_s=60.0),))
+    trial.at[20.0] = lambda: setattr(hypervisor_of(trial.target), "power", "gone")
+    assert trial.run() is VerdictKind.LOST
+    assert [event.data["action"] for event in trial.log.of(Kind.FAULT)] == ["inject"]
+
+
 def test_a_processor_that_stands_still(trial: Trial) -> None:
     trial.stuck_at = 12.0
     assert trial.run() is VerdictKind.LOCKED_UP

@@ -155,6 +155,76 @@ def test_a_wait_beyond_the_bound_is_a_stall_and_one_without_end_a_deadlock() -> 
     assert any("past the 20 s" in reason for reason in verdict.reasons)
 
 
+def test_a_workqueue_that_is_stuck_for_want_of_memory_is_no_lockup() -> None:
+    story = Story().loaded(5).block(Rung.ALLOC, Rung.FORK).run(35).console("workqueue_lockup", "pool stuck for 31s")
+    assert kind_of(story.go_on().run(40).finish().load_ends()) is VerdictKind.SURVIVED
+
+
+def test_beats_that_were_lost_on_a_load_that_works_are_no_stall() -> None:
+    story = Story().loaded(10).block(Rung.ALLOC).run(1)
+    story.beats = False
+    story.run(3.5)
+    story.ops += 3000
+    story.beats = True
+    assert kind_of(story.unblock().run(20).finish().load_ends()) is VerdictKind.SURVIVED
+
+
+@pytest.mark.parametrize("rest_s", [12.5, 15.5, 19.5])
+def test_a_livelock_that_moves_more_rarely_than_once_in_a_window(rest_s: float) -> None:
+    story = Story(ENDLESS).loaded(10)
+    while story.now < 216:
+        story.rate = 0.0
+        story.run(rest_s)
+        story.rate = 32.0
+        story.run(0.5)
+    assert kind_of(story.add(Kind.LIMIT, seconds=200.0).load_ends()) is VerdictKind.LIVELOCKED
+
+
+def test_a_crawl_that_recovers_while_evidence_is_collected_is_a_stall() -> None:
+    story = Story().loaded(10)
+    story.rate = 20.0
+    story.run(43).load_ends()
+    story.rate = 500.0
+    story.evidence(30).phase("load").run(5).finish()
+    assert kind_of(story.load_ends()) is VerdictKind.STALLED
+
+
+def test_a_crawl_long_after_a_stall_is_a_stop_of_its_own() -> None:
+    story = Story().loaded(10).stop(Rung.STORAGE).run(29).go_on().run(9)
+    begun = story.now
+    story.rate = 20.0
+    verdict = judge(story.run(45).load_ends().events)
+    assert verdict.kind is VerdictKind.LIVELOCKED and verdict.onset_s == pytest.approx(begun, abs=1.0)
+    (stall,) = verdict.stalls
+    assert stall.onset_s == 16.0
+
+
+def test_one_slow_login_does_not_make_a_quiet_stop_the_kernels() -> None:
+    story = Story().loaded(10).stop().run(28.5).block(Rung.SHELL).run(1.5).unblock().run(31).load_ends().evidence()
+    story.add(Kind.EVIDENCE, name="sysrq-w", ok=True, waiting=0)
+    assert kind_of(story.recovery(hold=False, release=True)) is VerdictKind.INCONCLUSIVE
+
+
+def test_a_lag_is_not_held_against_what_was_blocked_before_it() -> None:
+    story = Story().loaded(10).block(Rung.WORK).run(1)
+    story.now += 35
+    story.unblock().run(3)
+    assert kind_of(story.finish().load_ends()) is VerdictKind.SURVIVED
+
+
+def test_workers_that_died_one_by_one_are_missed() -> None:
+    story = Story(ENDLESS).loaded(10)
+    story.alive = 1
+    verdict = judge(story.run(30).add(Kind.LIMIT, seconds=40.0).load_ends().events)
+    assert verdict.kind is VerdictKind.INCONCLUSIVE and "15 workers" in verdict.summary
+
+
+def test_an_oom_killer_that_ends_the_whole_load_in_a_stop_is_named() -> None:
+    story = oom(Story().loaded(10).stop(Rung.STORAGE).run(10))
+    story.alive = 0
+    assert kind_of(story.run(3).load_ends()) is VerdictKind.OOM_KILLED
+
+
 def silent(agent: str, **changes: float) -> Story:
     story = Story().loaded(10)
     story.beats, story.agent = False, agent

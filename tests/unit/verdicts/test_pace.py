@@ -53,6 +53,12 @@ def test_a_stop_is_no_crawl_neither_while_it_lasts_nor_when_it_ends(stop_s: floa
     assert paced([(500, 20), (0, stop_s), (2, 0.5), (0, 0.5), (500, 2)]).crawl is None, "it comes back hesitantly"
 
 
+@pytest.mark.parametrize("stop_s", [24.0, 34.0, 36.0, 58.0, 60.0])
+def test_a_long_stop_is_no_rare_progress(stop_s: float) -> None:
+    assert paced([(500, 70), (0, stop_s), (500, 0.5)]).crawl is None
+    assert paced([(500, 70), (0, stop_s), (8, 3)]).crawl is None
+
+
 def test_no_progress_at_all_is_no_crawl_but_a_stop() -> None:
     assert paced([(0, 300)]).crawl is None
 
