@@ -59,13 +59,33 @@ class _Group(click.Group):
             known = ", ".join(_COMMANDS)
             raise click.UsageError(f"{error.format_message()} The commands are: {known}.", ctx) from error
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **extra)
+        except BrokenPipeError as error:  # of --help
+            raise click.exceptions.Exit(_closed(error)) from error
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            status = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            return _closed(error)
         except HarnessError as error:
             if ctx.params["debug"]:
                 traceback.print_exc()
             raise _Failure(_shown(error)) from error
+        return status
+
+
+def _closed(error: BrokenPipeError) -> int:
+    """The exit code where the reader of the output has had enough, as `head` has; any other pipe is a bug."""
+    from harness.cli.terminal import discard_output, reader_is_gone
+
+    if not reader_is_gone():
+        raise RuntimeError("a connection was closed") from error  # click makes exit code 1 of a BrokenPipeError
+    discard_output()
+    return 0
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["--help", "-h"]})
@@ -82,6 +102,9 @@ def call(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("harness: interrupted", err=True)
         return INTERRUPTED
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return FAILED
     except click.ClickException as error:
         click.echo(f"harness: {_message(error)}", err=True)
         return FAILED

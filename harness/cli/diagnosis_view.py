@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.text import Text
 from rich.tree import Tree
 
-from harness.model.diagnosis import Diagnosis, Node, NodeKind, Remedy
+from harness.model.diagnosis import Diagnosis, HangClass, Node, NodeKind, Remedy
 from harness.results.report.words import CONFIDENCE, HANG_CLASSES
 from harness.results.text import plain
 from harness.results.waits import End, Wait, cited_words, cycle_pairs, node_words, waits
@@ -37,8 +37,11 @@ class _View:
     def _parts(self) -> Iterator[RenderableType]:
         found = self._diagnosis
         yield self._text(found.title, style="bold")
-        yield self._text(f"class: {HANG_CLASSES[found.hang_class]} ({found.hang_class.value})")
-        yield self._text(f"confidence: {found.confidence.value}, {CONFIDENCE[found.confidence]}", style="dim")
+        if found.hang_class is HangClass.UNKNOWN:
+            yield self._text(f"class: {HANG_CLASSES[found.hang_class]}")
+        else:
+            yield self._text(f"class: {HANG_CLASSES[found.hang_class]} ({found.hang_class.value})")
+            yield self._text(f"confidence: {found.confidence.value}, {CONFIDENCE[found.confidence]}", style="dim")
         if found.explanation:
             yield Padding(self._text(found.explanation), (1, 0, 0, 0))
         if found.nodes:

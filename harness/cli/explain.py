@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -19,6 +18,7 @@ from harness.cli.diagnosis_view import printable, render
 from harness.cli.find import find_trials
 from harness.cli.options import harness_options
 from harness.cli.recorded import diagnose, recorded_verdict
+from harness.cli.terminal import Terminal
 from harness.model.diagnosis import Diagnosis
 from harness.model.verdict import VerdictKind
 from harness.results.report.words import MEANINGS, NO_VERDICT, instant, tone
@@ -55,7 +55,7 @@ class _Out:
     """The terminal; what guests printed is made safe for it, and for its encoding."""
 
     def __init__(self) -> None:
-        self.console = Console(highlight=False)
+        self.console = Terminal(highlight=False)
 
     def text(self, words: str, style: str = "") -> Text:
         return Text(printable(words, ascii_only=self.console.options.ascii_only), style=style)

@@ -14,16 +14,17 @@ _MOST = 12  # names in a message; a run may have hundreds of trials
 def find_run(run: str | None, results: str | None) -> RunStore:
     """The run in the folder `run`, or of that name in the results folder; the newest for None. Raises UsageError."""
     if run is not None and Path(run).is_dir():
-        return RunStore.open(Path(run))
+        return _open(Path(run))
     root = resolve_options({"results": results}).settings.results
     known = RunStore.runs(root)
+    if run is not None:
+        if run and (root / run).is_dir():
+            return _open(root / run)
+        newest = f"; the newest there is {known[-1].name}" if known else ""
+        raise UsageError(f"no run '{run}', neither as a folder nor in {root}{newest}")
     if not known:
         raise UsageError(f"{root}: no runs there; name a run's folder, or the results folder with --results")
-    if run is None:
-        return known[-1]
-    if not (root / run).is_dir():
-        raise UsageError(f"no run '{run}' in {root}; the newest there is {known[-1].name}")
-    return RunStore.open(root / run)
+    return known[-1]
 
 
 def find_trials(name: str | None, results: str | None) -> tuple[RunStore, TrialStore | None]:
@@ -40,6 +41,13 @@ def find_trials(name: str | None, results: str | None) -> tuple[RunStore, TrialS
             run = RunStore.open(folder)
             return run, _trial(run, tail.removeprefix("trials/"))
     return find_run(name, results), None
+
+
+def _open(folder: Path) -> RunStore:
+    run = folder.resolve().parent.parent
+    if not (folder / MANIFEST).is_file() and (run / MANIFEST).is_file():
+        raise UsageError(f"{folder}: that is a trial; name its run, {run.name}")
+    return RunStore.open(folder)
 
 
 def _trial(run: RunStore, name: str) -> TrialStore:

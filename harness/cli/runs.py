@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from harness.cli.find import find_run
 from harness.cli.options import harness_options
 from harness.cli.recorded import SAME_DIAGNOSIS, compare_diagnoses, compare_verdicts, diagnose, recorded_verdict
+from harness.cli.terminal import wide
 from harness.model.errors import HarnessError
 from harness.model.history import Event
 from harness.results.store import TrialStore
@@ -32,11 +32,12 @@ def verdict(run: str | None, results: str | None) -> int:
     """
     rows = [_compare(trial) for trial in find_run(run, results).trials()]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("recorded", "recomputed", "same", "diagnosis", "trial"):
+    for heading in ("recorded", "recomputed", "same", "diagnosis"):
         table.add_column(heading, overflow="fold")
+    table.add_column("trial", no_wrap=True)  # it is there to be copied
     for row in rows:
         table.add_row(*(Text(plain_line(cell)) for cell in row.cells))
-    Console().print(table)
+    wide().print(table)
     return SAME if all(row.same for row in rows) else DIFFERENT
 
 

@@ -11,7 +11,6 @@ import gzip
 import io
 import json
 import lzma
-import os
 import sys
 import tempfile
 import zlib
@@ -34,6 +33,7 @@ READ = 1 << 20
 SPOOLED = 1 << 24  # bytes of findings held in memory before they go to a file
 STDIN = "-"
 _PACKED = ((b"\x1f\x8b", gzip.open), (b"\xfd7zXZ\x00", lzma.open), (b"BZh", bz2.open))
+_FOREIGN = ((b"\x28\xb5\x2f\xfd", "zstd"), (b"\x04\x22\x4d\x18", "lz4"))  # packed, and read by another program
 _DAMAGED = (OSError, EOFError, lzma.LZMAError, zlib.error)
 
 Record = dict[str, Any]
@@ -54,11 +54,7 @@ def scan(files: tuple[str, ...], as_json: bool) -> None:
                 kept.write(json.dumps(record) + "\n")
         kept.seek(0)
         records = map(json.loads, kept)
-        try:
-            _print_json(records) if as_json else show(records)
-            sys.stdout.flush()
-        except BrokenPipeError:  # the reader of a pipe had enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _print_json(records) if as_json else show(records)
 
 
 def _read(name: str) -> Iterator[Record]:
@@ -79,10 +75,12 @@ def _record(finding: Finding) -> Record:
 
 
 def _chunks(name: str) -> Iterator[bytes]:
+    if not name:
+        raise UsageError("a FILE has no name; name a console, or - for standard input; nothing was scanned")
     try:
         with ExitStack() as stack:
             source = sys.stdin.buffer if name == STDIN else stack.enter_context(Path(name).open("rb"))
-            content = _unpacked(source)
+            content = _unpacked(source, name)
             while data := content.read(READ):
                 yield data
     except _DAMAGED as error:
@@ -90,13 +88,16 @@ def _chunks(name: str) -> Iterator[bytes]:
         raise UsageError(f"cannot read {name}: {reason}; nothing was scanned") from error
 
 
-def _unpacked(source: BinaryIO) -> BinaryIO:
-    """The content of a file, unpacked if its first bytes say that it is packed."""
+def _unpacked(source: BinaryIO, name: str) -> BinaryIO:
+    """The content of a file, unpacked if its first bytes say that it is packed; raises UsageError."""
     buffered = source if isinstance(source, io.BufferedReader) else io.BufferedReader(source)  # type: ignore[type-var]
     start = buffered.peek(8)
     for magic, opener in _PACKED:
         if start.startswith(magic):
             return cast(BinaryIO, opener(buffered, "rb"))
+    for magic, program in _FOREIGN:
+        if start.startswith(magic):
+            raise UsageError(f"cannot read {name}: packed with {program}; pipe it through `{program} -dc`")
     return buffered
 
 

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.text import Text
 
 from harness.cli.diagnosis_view import render
+from harness.cli.terminal import Terminal
 from harness.model.diagnosis import Diagnosis
 from harness.model.finding import FindingKind as Kind
 from harness.results.text import plain_line
@@ -31,14 +32,9 @@ _WIDTH = max(len(kind) for kind in Kind)
 Record = dict[str, Any]
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError  # rich's own way ends with exit code 1, which says that an expectation failed
-
-
 def show(records: Iterable[Record]) -> None:
     """Print the records of all files: `file`, its `finding`s, its `diagnosis`; raises BrokenPipeError."""
-    console = _Console(highlight=False)
+    console = Terminal(highlight=False)
     for line in _lines(records):
         # Only lines go on past the terminal's edge: a box would break there.
         console.print(line, soft_wrap=isinstance(line, Text))
@@ -54,9 +50,9 @@ def _lines(records: Iterable[Record]) -> Iterator[RenderableType]:
             found = True
             yield from _findings([record["finding"] for record in _ends(group)])
         else:
-            if not found:
-                yield Text("  nothing found")
             diagnosis = next(group)["diagnosis"]
+            if not found:
+                yield Text("  nothing found" if diagnosis is None else "  no report of the kernel; from its stacks:")
             if diagnosis is not None:
                 yield render(Diagnosis.from_dict(diagnosis))
 

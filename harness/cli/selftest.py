@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import platform
 import secrets
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
 import harness
 from harness.cli.find import find_run
 from harness.cli.options import harness_options, resolve_options
+from harness.cli.terminal import wide
 from harness.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 REACHED, MISSED = 0, 1
 REPEATS, LIVE = 5, 20
-WIDTH = 160  # of the tables where there is no terminal whose width they could take
 
 
 @click.command()
@@ -60,20 +58,17 @@ def selftest(
 ) -> int:
     """Inject faults whose truth is known into real guests, and compare the verdicts with it.
 
-    RUN is a run's folder, or its name in the results folder.
+    Without --list or --score guests are booted, for hours. RUN is a run's folder, or its name in the results folder.
 
     Exit codes: 0 every aim is reached, 1 one is not, 2 usage or environment, 130 interrupted.
     """
     from harness.selftest.campaign import choose, missing
 
+    _check(kinds, live, seed, resume, score, page, listing)
     truths = choose(kinds)
     if listing:
         _list(truths)
         return REACHED
-    if score and resume:
-        raise UsageError("--score runs nothing, so there is nothing to --resume; name the run with one of them")
-    if resume and (kinds or live or seed is not None):
-        raise UsageError("--resume runs what the run lacks; leave out --kinds, --live and --seed")
     stores = [find_run(run, given["results"]) for run in score]
     if not stores:
         settings = resolve_options(given).settings
@@ -86,15 +81,35 @@ def selftest(
     return _show(stores, truths, page, unfinished=[trial for store in stores for trial in missing(store)])
 
 
+def _check(
+    kinds: tuple[str, ...],
+    live: int | None,
+    seed: int | None,
+    resume: str | None,
+    score: tuple[str, ...],
+    page: Path | None,
+    listing: bool,
+) -> None:
+    """Raise UsageError for options that contradict each other, before anything is booted."""
+    wrong = {
+        "--list only shows the kinds; leave out --score, --resume and --page": listing and (score or resume or page),
+        "--score runs nothing, so there is nothing to --resume; name the run with one of them": score and resume,
+        "--score runs nothing; leave out --seed and --live": score and (live or seed is not None),
+        "--resume runs what the run lacks; leave out --kinds, --live and --seed": (
+            resume and (kinds or live or seed is not None)
+        ),
+        "--page is written from runs; name one with --score or --resume": page and not (score or resume),
+    }
+    for message, applies in wrong.items():
+        if applies:
+            raise UsageError(message)
+
+
 def _list(truths: Sequence[Truth]) -> None:
     from harness.selftest.page import kinds_table
     from harness.selftest.screen import show
 
-    show(_console(), kinds_table(truths))
-
-
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else WIDTH)
+    show(wide(), kinds_table(truths))
 
 
 def _begin(
@@ -131,7 +146,7 @@ def _run(store: RunStore, settings: Settings, workers: int) -> None:
     from harness.selftest.lanes import Lane
     from harness.selftest.screen import Screen
 
-    console, left = _console(), missing(store)
+    console, left = wide(), missing(store)
     console.print(f"{len(left)} trials in {store.path}, seed {seed_of(store)}", highlight=False, soft_wrap=True)
     with Screen(console, total=len(left)) as screen:
         try:
@@ -153,7 +168,7 @@ def _show(stores: Sequence[RunStore], truths: Sequence[Truth], page: Path | None
     rows = [row for row in every if row.truth in truths]
     if not rows:
         raise UsageError(f"{', '.join(store.name for store in stores)}: no trial of these kinds is finished there")
-    found, console = aims(rows), _console()
+    found, console = aims(rows), wide()
     for table in (confusion(rows), by_kind(rows), misses(rows), aims_table(found)):
         show(console, table)
     if unfinished:

@@ -28,7 +28,10 @@ class HangClass(StrEnum):
 
 
 class Confidence(StrEnum):
-    """`high`: the text shows the whole chain; `medium`: all but one link; `low`: it fits, as would something else."""
+    """`high`: the text shows the whole chain; `medium`: nearly all of it, or the kernel itself says it.
+
+    `low`: it fits, as would something else.
+    """
 
     HIGH = "high"
     MEDIUM = "medium"

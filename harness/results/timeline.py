@@ -161,7 +161,8 @@ def _evidence(events: Iterable[Event]) -> Iterator[_Moment]:
     if pieces:
         failed = sum(not event.data.get("ok") for event in pieces)
         but = f", {failed} of them in vain" if failed else ""
-        yield _Moment(pieces[0].t, 4, f"evidence is collected: {len(pieces)} pieces{but}")
+        many = f"{len(pieces)} pieces" if len(pieces) > 1 else "1 piece"
+        yield _Moment(pieces[0].t, 4, f"evidence is collected: {many}{but}")
     for event in pieces:
         waiting = number(event.data.get("waiting"))
         if waiting is not None:

@@ -12,6 +12,7 @@ from harness.selftest.score import Row
 from harness.selftest.tables import Aim, Table, aims_table, by_kind, confusion, misses
 from harness.selftest.truth import Truth
 
+SERIES = re.compile(r"\d+\.\d+")
 FIGURE = re.compile(r"[-–·0-9.,/% ]*(of [0-9]+)?")
 HEAD = """\
 # Self-test
@@ -96,5 +97,11 @@ def _run(name: str, manifest: Mapping[str, Any]) -> str:
     return (
         f"run {name}, seed {manifest['selftest']['seed']}, harness {manifest.get('harness')}: "
         f"guests with {', '.join(kernels) or 'no kernel'}, {manifest.get('lanes')} trial(s) at a time "
-        f"on {host.get('processors')} processors ({host.get('machine')}, Linux {host.get('kernel')})"
+        f"on {host.get('processors')} processors ({host.get('machine')}, Linux {_series(host.get('kernel'))})"
     )
+
+
+def _series(release: object) -> str:
+    """`6.18` of `6.18.44-1-generic`: which build it is says something of the machine, and nothing of the figures."""
+    series = SERIES.match(str(release))
+    return series.group() if series else "of an unknown version"

@@ -113,8 +113,17 @@ def _headline(trials: list[TrialView], manifest: Mapping[str, Any]) -> str:
 def _facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What ran, in one line each: the guests' kernels and images, then the manifest's top level but for its bulk."""
     facts = _guests(manifest.get("trials"))
-    facts += [(key.replace("_", " "), plain_line(_in_words(value), 300)) for key, value in manifest.items()]
+    told = {key: _in_words(_short(key, value)) for key, value in manifest.items()}
+    facts += [(key.replace("_", " "), plain_line(value, 300)) for key, value in told.items()]
     return [fact for fact in facts if fact[1] and fact[0] not in _BULK][:_FACTS]
+
+
+def _short(key: str, value: Any) -> Any:
+    """Of a self-test's plan the seed and how many trials; it names hundreds."""
+    if key != "selftest" or not isinstance(value, Mapping):
+        return value
+    trials = value.get("trials")
+    return {"seed": value.get("seed"), "trials": len(trials) if isinstance(trials, list) else None}
 
 
 def _guests(trials: Any) -> list[tuple[str, str]]:

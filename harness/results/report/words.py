@@ -97,12 +97,12 @@ HANG_CLASSES: dict[HangClass, str] = {
     HangClass.THROTTLED_WRITERS: "writers are throttled",
     HangClass.PROCESSOR_STUCK: "a processor does not schedule",
     HangClass.SLOW_NOT_STUCK: "slow, not stuck",
-    HangClass.UNKNOWN: "unknown",
+    HangClass.UNKNOWN: "unknown, no rule fits",
 }
 
 CONFIDENCE: dict[Confidence, str] = {
     Confidence.HIGH: "the text shows the whole chain",
-    Confidence.MEDIUM: "the text shows all of the chain but one link",
+    Confidence.MEDIUM: "nearly all of the chain is in the text, or the kernel itself says it",
     Confidence.LOW: "it fits, as would something else",
 }
 

@@ -26,6 +26,7 @@ def processor_stuck(case: Case) -> Claim | None:
     who = f"{stall.task}:{stall.pid}" if stall.pid is not None else stall.task or "a task without a name in the text"
     cpu = f"processor {stall.cpu}" if stall.cpu is not None else "a processor"
     node = case.resource(cpu, NodeKind.PROCESSOR, cpu)
+    what = f"{'an' if stall.kind is StallKind.RCU else 'a'} {stall.kind.value}"
     evidence = _stall_evidence(stall, who, where)
     task = case.resource(f"{who} on {cpu}", NodeKind.TASK, who)
     case.link(node, task, f"is not given up by, in {where}", evidence)
@@ -33,7 +34,7 @@ def processor_stuck(case: Case) -> Claim | None:
         hang_class=HangClass.PROCESSOR_STUCK,
         confidence=_stall_confidence(case, stall) if place else Confidence.LOW,
         title=f"{cpu} is stuck in {where}, in {who}",
-        explanation=f"The kernel reports a {stall.kind.value}" + (f" of {stall.seconds:.0f} s" if stall.seconds else "")
+        explanation=f"The kernel reports {what}" + (f" of {stall.seconds:.0f} s" if stall.seconds else "")
         + f": {cpu} runs {who} in {where} and does not schedule. Tasks that want this processor, or a grace period, "
         f"wait.",
         evidence=evidence,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import io
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -84,6 +86,45 @@ def test_a_mistake_is_one_line(capsys: Capture, arguments: list[str], message: s
     assert captured.err.count("\n") == 1
     assert captured.err.startswith("harness: ")
     assert message in captured.err
+
+
+def test_without_a_command_the_help_is_shown(capsys: Capture) -> None:
+    assert call([]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("Usage: harness ")
+    assert "selftest" in err
+
+
+@pytest.mark.parametrize(
+    "command", [["selftest", "--list"], ["explain"], ["verdict"], ["doctor", "--help"], ["--help"]]
+)
+def test_a_reader_that_has_had_enough_is_no_failure(command: list[str], tmp_path: Path) -> None:
+    make_run(tmp_path / "kept")
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-m", "harness.cli", *command], stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_pipe_that_is_not_the_output_is_a_bug(
+    capsys: Capture, module: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.cli.terminal.reader_is_gone", lambda: False)
+    module("harness.targets.doctor", check=failing(BrokenPipeError(errno.EPIPE, "Broken pipe")))
+    assert call(["doctor"]) == 2
+    assert "internal error" in capsys.readouterr().err
+
+
+def test_a_trials_name_is_whole_where_there_is_no_terminal(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("COLUMNS")
+    run = make_run(tmp_path / "kept")
+    name = "cases/test_stress.py::test_swap_over_a_network_block_device[small-guest/two-servers]"
+    run.trial(name)
+    call(["verdict", run.name])
+    assert name in capsys.readouterr().out
 
 
 def test_a_folder_that_is_no_run(capsys: Capture, tmp_path: Path) -> None:

@@ -96,8 +96,8 @@ def test_a_name_with_slashes(capsys: Capture, run: RunStore) -> None:
     ("name", "message"),
     [
         ("{run}/nonsense", "no trial 'nonsense' in run {run}; there are: test_x.test_stock, test_x.test_loop-a-b"),
-        ("nonsense", "no run 'nonsense' in "),
-        ("nonsense/x", "no run 'nonsense/x' in "),
+        ("nonsense", "no run 'nonsense', neither as a folder nor in "),
+        ("nonsense/x", "no run 'nonsense/x', neither as a folder nor in "),
         ("kept", "not a run folder"),
     ],
 )
@@ -105,6 +105,13 @@ def test_a_name_of_nothing_is_one_line(capsys: Capture, run: RunStore, name: str
     assert call(["explain", name.format(run=run.name)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message.format(run=run.name) in line
+
+
+def test_a_trial_in_place_of_a_run_is_told_so(capsys: Capture, run: RunStore) -> None:
+    for name in (str(run.trials()[0].path), f"{run.name}/trials/{run.trials()[0].slug}"):
+        assert call(["verdict", name]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"that is a trial; name its run, {run.name}" in line
 
 
 def test_a_run_in_which_all_survived(capsys: Capture, tmp_path: Path) -> None:
@@ -213,6 +220,12 @@ def test_what_a_guest_printed_does_not_drive_the_terminal() -> None:
     text = printed(hostile)
     assert "\x1b" not in text and "\u202e" not in text
     assert "[bold]" in text
+
+
+def test_where_no_rule_fits_there_is_no_confidence() -> None:
+    text = printed(UNKNOWN)
+    assert "class: unknown, no rule fits " in text
+    assert "confidence" not in text and "(unknown)" not in text
 
 
 def test_where_the_chain_leaves_is_said() -> None:

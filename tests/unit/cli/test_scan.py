@@ -7,17 +7,20 @@ import gzip
 import io
 import json
 import lzma
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import harness.cli.scan
 from harness.cli import call
-from harness.model.diagnosis import Confidence, Diagnosis, Edge, HangClass, Node, NodeKind, Remedy
+from harness.model.diagnosis import Cited, Confidence, Diagnosis, Edge, HangClass, Node, NodeKind, Remedy
 from harness.model.finding import FindingKind
 
 Capture = pytest.CaptureFixture[str]
@@ -116,6 +119,14 @@ def test_json_findings_have_these_keys_of_these_types(console: Callable[..., str
         assert [key for key, holds in SHAPE.items() if not holds(finding[key])] == []
 
 
+def test_every_key_of_a_diagnosis_is_in_the_documentation() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "diagnosis.md").read_text().split("\n## JSON\n")[1].split("\n## ")[0]
+    described = set(re.findall(r"`(\w+)`", text))
+    keys = {field.name for kind in (Node, Edge, Cited, Remedy) for field in fields(kind)} | WHY.to_dict().keys()
+    assert keys <= described
+    assert set(NodeKind) <= described
+
+
 def test_findings_are_in_the_order_of_their_headlines(console: Callable[..., str], capsys: Capture) -> None:
     lines = HUNG.splitlines(keepends=True)
     mixed = b"".join([*lines[:3], STUCK % 1, *lines[3:]])
@@ -162,6 +173,16 @@ def test_text_marks_what_is_corrupted_and_says_when_nothing_was_found(
     assert out.endswith("empty.log\n  nothing found\n")
 
 
+def test_text_says_that_a_diagnosis_without_findings_is_from_the_stacks(
+    console: Callable[..., str], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(harness.cli.scan, "Reader", lambda: SimpleNamespace(feed=lambda data: None, close=lambda: WHY))
+    assert call(["scan", console(b"[    1.000000] quiet\n")]) == 0
+    out = capsys.readouterr().out
+    assert "nothing found" not in out
+    assert out.index("no report of the kernel; from its stacks:") < out.index(WHY.title)
+
+
 def test_text_counts_what_storage_repeats(console: Callable[..., str], capsys: Capture) -> None:
     assert call(["scan", console(b"".join(STUCK % number for number in range(500)))]) == 0
     _, first, rest = capsys.readouterr().out.splitlines()
@@ -199,6 +220,22 @@ def test_a_reader_that_has_had_enough_is_no_failure(option: list[str], console: 
         running.stdout.close()
         assert running.stderr.read() == b""
         assert running.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "program"), [(b"\x28\xb5\x2f\xfd\x00packed", "zstd"), (b"\x04\x22\x4d\x18packed", "lz4")]
+)
+def test_what_another_program_packed_is_refused_with_the_way_out(
+    data: bytes, program: str, console: Callable[..., str], capsys: Capture
+) -> None:
+    assert call(["scan", path := console(data)]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", f"harness: cannot read {path}: packed with {program}; pipe it through `{program} -dc`\n")
+
+
+def test_a_file_without_a_name_is_one_line(capsys: Capture) -> None:
+    assert call(["scan", ""]) == 2
+    assert capsys.readouterr().err.startswith("harness: a FILE has no name; name a console")
 
 
 def test_no_file_is_a_mistake(capsys: Capture) -> None:

@@ -52,6 +52,13 @@ def test_a_trial_without_diagnosis_has_no_word_of_it(run: RunStore) -> None:
     assert "Why it hung" not in write_report(run.path).read_text()
 
 
+def test_where_no_rule_fits_there_is_no_confidence(run: RunStore) -> None:
+    run.trial("t").write_diagnosis(UNKNOWN)
+    text = check_harmless(write_report(run.path).read_text()).text
+    assert "Class: unknown, no rule fits." in text
+    assert "Confidence:" not in text
+
+
 def test_a_damaged_diagnosis_is_named(run: RunStore) -> None:
     trial = run.trial("t")
     trial.diagnosis_path.write_text('{"class": "gremlins"}')

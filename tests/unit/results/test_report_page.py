@@ -243,6 +243,13 @@ def test_a_run_killed_before_anything_was_recorded(new_run: RunStore) -> None:
     assert "no events were recorded" in text
 
 
+def test_the_plan_of_a_selftest_is_told_in_short(new_run: RunStore) -> None:
+    plan = {"seed": 7, "trials": [f"live.cpu/{n}" for n in range(300)], "errors": {"live.cpu/1": "no guest"}}
+    new_run.merge_manifest({"selftest": plan})
+    header = write_report(new_run.path).read_text().split("</header>")[0]
+    assert "<dd>seed: 7; trials: 300</dd>" in header
+
+
 def test_a_run_without_trials(new_run: RunStore) -> None:
     assert "This run has no trials." in render(new_run).text
 

@@ -58,6 +58,12 @@ def test_a_rung_that_blocks_for_a_moment_or_long_before_is_not_told() -> None:
     assert not [line for line in told(story) if "stop" in line]
 
 
+def test_one_piece_of_evidence_is_one_piece() -> None:
+    story = Story().loaded(10).stop(Rung.STORAGE).run(6)
+    story.add(Kind.EVIDENCE, name="files", ok=True)
+    assert "22.0 s: evidence is collected: 1 piece" in told(story)
+
+
 def test_workers_that_the_kernel_shows_blocked() -> None:
     story = Story().loaded(10).stop(Rung.STORAGE).run(6)
     story.add(Kind.EVIDENCE, name="sysrq-w", ok=True, waiting=14)

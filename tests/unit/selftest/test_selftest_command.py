@@ -71,9 +71,15 @@ def test_the_list_has_every_kind_that_fits(capsys: Capture) -> None:
     [
         (["--kinds", "stal.*"], "--list"),
         (["--repeats", "0"], "--repeats"),
-        (["--score", "nowhere"], "kept: no runs there"),
+        (["--score", "nowhere"], "no run 'nowhere', neither as a folder nor in "),
         (["--resume", "a", "--score", "b"], "--score runs nothing"),
         (["--resume", "a", "--kinds", "live.*"], "leave out --kinds"),
+        (["--page", "page.md"], "name one with --score or --resume"),
+        (["--list", "--score", "a"], "--list only shows"),
+        (["--list", "--resume", "a"], "--list only shows"),
+        (["--list", "--page", "page.md"], "--list only shows"),
+        (["--score", "a", "--seed", "0"], "leave out --seed"),
+        (["--score", "a", "--live", "3"], "leave out --seed and --live"),
     ],
 )
 def test_a_mistake_is_one_line(capsys: Capture, arguments: list[str], message: str) -> None:

@@ -142,7 +142,7 @@ def test_the_page_says_what_was_missed_and_where_the_figures_are_from() -> None:
     host = {"kernel": "debian-6.1", "accelerator": "tcg"}
     manifest = {
         "harness": "1",
-        "host": {"machine": "x86_64", "kernel": "6.9", "processors": 2},
+        "host": {"machine": "x86_64", "kernel": "6.9.44-of-this-machine", "processors": 2},
         "lanes": 2,
         "selftest": {"seed": 7},
         "trials": {"deadlock.link-1": {"hosts": {"small": host}}},
@@ -153,6 +153,7 @@ def test_the_page_says_what_was_missed_and_where_the_figures_are_from() -> None:
     assert "what is done" in text
     assert "run run-1, seed 7" in text
     assert "debian-6.1 (tcg)" in text
+    assert "(x86_64, Linux 6.9)" in text
     assert "Kinds that no run has: live.cpu." in text
 
 

@@ -428,6 +428,7 @@ Call Trace:
         assert diagnosis is not None
         assert (diagnosis.hang_class, diagnosis.confidence) == (HangClass.PROCESSOR_STUCK, MEDIUM)
         assert "spinner:11943" in diagnosis.title and "loop_for_ever" in diagnosis.title
+        assert "reports an RCU stall" in diagnosis.explanation
 
     def test_a_stall_after_the_tasks_had_blocked_is_not_why(self) -> None:
         trace = "\n".join(
