@@ -9,6 +9,7 @@ and as many of the row that survives, in turn (testcases/test_nbd_swap.py, `test
   onset to certainty   of trials that were expected to deadlock and did: from the last progress (which is read twice a
                        second) to the moment when the watch says `stopped`; the recovery probe comes after that
   false alarms         share of trials that were expected to survive in which the watch ever said `stopped` or `silent`
+                       (of storage whose protocol may rightly wait: left out, its stops are no alarms within that time)
   longest gap          longest time without progress in each of these trials
 
 Trials that say nothing about this (infrastructure failures, kernels that behaved unexpectedly) are counted apart.
@@ -63,6 +64,7 @@ class Replay:
     detection_s: float | None
     alarms: tuple[State, ...]
     longest_gap_s: float
+    bound_s: float = 0.0
 
 
 def replay(events: Sequence[Event]) -> Replay:
@@ -86,6 +88,7 @@ def replay(events: Sequence[Event]) -> Replay:
         detection_s=stop.certain_s - stop.onset_s if stop is not None else None,
         alarms=tuple(alarms),
         longest_gap_s=longest,
+        bound_s=watch.policy.bound_s,
     )
 
 
@@ -115,7 +118,7 @@ def tally(trials: Sequence[tuple[str, str, Replay]]) -> Tally:
     for name, expected, result in trials:
         if expected == DEADLOCK and result.verdict is VerdictKind.DEADLOCKED and result.detection_s is not None:
             deadlocks.append(result)
-        elif expected == SURVIVES and (result.alarms or result.verdict is VerdictKind.SURVIVED):
+        elif expected == SURVIVES and not result.bound_s and (result.alarms or result.verdict is VerdictKind.SURVIVED):
             survivors.append(result)
         else:
             left_out.append(f"{name}: {result.verdict.value}, {result.summary}")
