@@ -51,7 +51,13 @@ def _embedded(state: StateDir) -> Any:
             connection.getDomainCapabilities(None, "x86_64", None, None, 0)
             shutil.copytree(root / "cache", kept, dirs_exist_ok=True)
         _kept = connection
+        atexit.register(_let_go)  # before the bindings themselves are torn down
         return connection
+
+
+def _let_go() -> None:
+    global _kept
+    _kept = None
 
 
 def _home_of(state: StateDir) -> RunDir:
