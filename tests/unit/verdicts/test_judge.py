@@ -239,8 +239,9 @@ def test_an_agent_that_is_gone_or_frozen_says_nothing_about_the_kernel(agent: st
     assert verdict.kind is VerdictKind.INCONCLUSIVE and word in verdict.summary
 
 
-def test_an_agent_that_is_ready_to_run_and_does_not_is_a_processor_that_does_not_schedule() -> None:
-    assert kind_of(silent("R")) is VerdictKind.LOCKED_UP
+@pytest.mark.parametrize("agent", ["R", "S"])
+def test_an_agent_that_could_run_and_does_not_is_a_processor_that_does_not_schedule(agent: str) -> None:
+    assert kind_of(silent(agent)) is VerdictKind.LOCKED_UP
 
 
 def test_silence_with_a_shell_that_blocks_is_a_lockup_whatever_the_shell_said_before() -> None:
