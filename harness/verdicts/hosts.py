@@ -12,7 +12,7 @@ BLOCKED_S = 1.0  # a probe that is under way for less is nothing to speak of
 PRESSED_S = 3.0  # a page or a process that takes so long says that memory is short
 DEATH_S = 1.0  # without processes and without progress: it cannot be about to report its end
 FRESH_S = 1.0  # a session that began so long after the last beat says something about the time without beats
-# Neither ready (R) nor asleep (S) is here: it sleeps for ever where its timer belongs to a processor without interrupts.
+# Neither ready (R) nor asleep (S) is here: it sleeps for ever if its timer is that of a processor without interrupts.
 DEAD_AGENT = {"": "gone", "Z": "dead", "X": "dead", "T": "stopped", "t": "stopped", "D": "blocked"}
 
 
