@@ -430,9 +430,12 @@ def act(order: dict[str, Any]) -> str:
     """Do one late action; returns text."""
     verb = order["do"]
     if verb == "open":
-        return "".join(f"{path}: {problem}\n" for path in order["paths"] if (problem := keep_open(path)))
+        keep = keep_writable if order.get("write") else keep_open
+        return "".join(f"{path}: {problem}\n" for path in order["paths"] if (problem := keep(path)))
     if verb == "read":
         return read_file(order["path"])
+    if verb == "write":
+        return write_file(order["path"], order["text"].encode())
     if verb == "ioctl":
         return control(order["path"], order["request"], bytes.fromhex(order["data"])).hex()
     raise ValueError("unknown verb " + verb)
@@ -441,6 +444,7 @@ def act(order: dict[str, Any]) -> str:
 # Files opened, and read once, before the pressure: the kernel keeps a file's buffer as long as it is open (seq_file),
 # so that reading it again takes no memory.
 KEPT: dict[str, int] = {}
+WRITABLE: dict[str, int] = {}
 
 
 def keep_open(path: str) -> str:
@@ -464,6 +468,24 @@ def read_file(path: str) -> str:
     finally:
         if kept is None:
             os.close(fd)
+
+
+def keep_writable(path: str) -> str:
+    """Open a file for writing late; returns what is wrong with it, or nothing."""
+    try:
+        WRITABLE[path] = os.open(path, os.O_WRONLY)
+    except OSError as error:
+        return str(error)
+    return ""
+
+
+def write_file(path: str, text: bytes) -> str:
+    """Write to a file in one piece from its beginning, as settings of /proc and /sys want it; nothing is answered."""
+    if path not in WRITABLE:
+        WRITABLE[path] = os.open(path, os.O_WRONLY)
+    if os.pwrite(WRITABLE[path], text, 0) != len(text):
+        raise OSError("short write to " + path)
+    return ""
 
 
 def control(path: str, request: int, data: bytes) -> bytes:

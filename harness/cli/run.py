@@ -20,7 +20,7 @@ PASSED, FAILED, TROUBLE, INTERRUPTED = 0, 1, 2, 130
 @click.command()
 @click.argument("paths", nargs=-1, type=click.UNPROCESSED)
 @click.option("-n", "--workers", type=click.IntRange(min=0), metavar="N", help="run N trials at the same time")
-@harness_options("inventory", "state", "cache", "results", "run", "uri", "accel", "budget", "live", "mirror")
+@harness_options("inventory", "state", "cache", "results", "run", "uri", "accel", "budget", "profile", "live", "mirror")
 def run(paths: tuple[str, ...], workers: int | None, **given: str | None) -> int:
     """Run test cases: files, folders or pytest node ids (default: the folder testcases).
 

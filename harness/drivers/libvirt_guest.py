@@ -29,12 +29,13 @@ _TEMPLATES = Environment(loader=PackageLoader("harness.drivers", "."), autoescap
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disk:
-    """One disk of a guest."""
+    """One disk of a guest; one that other guests have at the same time has a `serial` by which they know it."""
 
     path: Path
     target: str
     format: str = "qcow2"
     readonly: bool = False
+    serial: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,3 +34,11 @@ class Prepared(Fault, Protocol):
 
     def prepare(self, site: Site) -> None:
         """Do all of it that does no harm; called once, before the load."""
+
+
+@runtime_checkable
+class Expelling(Fault, Protocol):
+    """A fault after which one host is no longer part of the experiment."""
+
+    def expels(self, site: Site) -> str:
+        """The name of that host."""

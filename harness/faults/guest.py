@@ -72,6 +72,33 @@ class PowerOff:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fence:
+    """The host that plays `role` is powered off on purpose, as a cluster does it.
+
+    To a verdict a host that lost its power by `PowerOff` is LOST; one that was fenced is out of the experiment.
+    """
+
+    role: str
+    at_s: float = 0.0
+    heal_after_s: float | None = None
+
+    def describe(self) -> str:
+        """See `Fault.describe`."""
+        return f"{self.role} fenced"
+
+    def expels(self, site: Site) -> str:
+        """See `faults.base.Expelling`."""
+        return site.role(self.role).name
+
+    def inject(self, site: Site) -> None:
+        """See `Fault.inject`."""
+        site.role(self.role).hypervisor.destroy()
+
+    def heal(self, site: Site) -> None:
+        """A node that was fenced does not come back within its trial."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KillHypervisor:
     """The QEMU process of the host that plays `role` is killed; nothing heals that."""
 

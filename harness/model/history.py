@@ -5,8 +5,8 @@ seconds since the trial began, on the harness's monotonic clock. The first event
 
 | kind | host | data |
 | --- | --- | --- |
-| trial | – | name, started (epoch seconds), policy (`verdicts.policy.Policy`), topology, roles (role → host) |
-| phase | – | name (boot, storage, baseline, load, fault, recovery, evidence, teardown), state (begin, end) |
+| trial | – | name, started (epoch seconds), policy (`verdicts.policy.Policy`), topology, roles (role → host), about |
+| phase | – | name (boot, storage, baseline, load, fault, recovery, evidence, measure, teardown), state (begin, end) |
 | rung | yes | rung, ok, latency_s or null, blocked_s or null (seconds since it blocks), detail; see below |
 | progress | yes | ops, workers, finished, failed, alive, label: cumulative operations of the workload |
 | baseline | yes | ops_per_s: what the storage does in operations of the workload, measured before the load |
@@ -14,6 +14,8 @@ seconds since the trial began, on the harness's monotonic clock. The first event
 | heartbeat | yes | seq, uptime_s, ticks (seconds since each processor ticked): a line of the agent's arrived |
 | console | yes | one finding: kind, title, function, task, pid, cpu, time_s, line, corrupted, stack |
 | fault | yes | name, action (inject, heal), took_s (it was done by then, begun so long before), detail |
+| fence | yes | the host loses its power on purpose: from now on nothing is expected of it |
+| measure | – | name, value (number or text), unit: a figure that the trial was asked for, `model.measure` |
 | opinion | – | state (see `model.opinion.State`), since_s, why: what the watch thinks now |
 | recovery | yes | step (hold, release), done, recovered, after_s, detail: the recovery probe, docs/verdicts/ |
 | evidence | yes | name, path, ok, detail, waiting (how many tasks of the load the kernel shows blocked; sysrq-w) |
@@ -62,6 +64,8 @@ class Kind(StrEnum):
     HEARTBEAT = "heartbeat"
     CONSOLE = "console"
     FAULT = "fault"
+    FENCE = "fence"
+    MEASURE = "measure"
     OPINION = "opinion"
     RECOVERY = "recovery"
     EVIDENCE = "evidence"

@@ -17,6 +17,7 @@ from harness.model.errors import UsageError
 from harness.model.settings import EMBEDDED, Settings
 
 LIVE = ("auto", "ladder", "lines", "off")
+PROFILES = SMOKE, NIGHTLY, SOAK = ("smoke", "nightly", "soak")
 ACCELERATORS = ("auto", "kvm", "tcg")
 
 
@@ -53,12 +54,13 @@ class Option:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Resolved options; `run` is a run directory to use, `live` one of LIVE."""
+    """Resolved options; `run` is a run directory to use, `live` one of LIVE, `profile` one of PROFILES if named."""
 
     settings: Settings
     inventory: Path | None = None
     run: Path | None = None
     live: str = "auto"
+    profile: str | None = None
 
 
 def nearest(word: str, known: tuple[str, ...] | list[str]) -> str:
@@ -109,6 +111,12 @@ OPTIONS = (
         parse=_choice(*ACCELERATORS),
     ),
     Option(name="budget", metavar="FLOAT", help="scales time and passes of every case (default: 1)", parse=_factor),
+    Option(
+        name="profile",
+        metavar="|".join(PROFILES),
+        help="which cases: the quick ones, all but the long ones (default), or all",
+        parse=_choice(*PROFILES),
+    ),
     Option(
         name="live",
         metavar="|".join(LIVE),
@@ -170,6 +178,7 @@ def _assemble(values: Mapping[str, object], environ: Mapping[str, str], root: Pa
         inventory=path("inventory", root) if "inventory" in values else None,
         run=path("run", root) if "run" in values else None,
         live=str(values.get("live", "auto")),
+        profile=str(values["profile"]) if "profile" in values else None,
     )
 
 

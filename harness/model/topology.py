@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
+SHARED_SERIAL = "harness-shared"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +40,25 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SharedDisk:
+    """A blank disk of `size` bytes that several hosts have at the same time.
+
+    A guest knows it by its serial number (/sys/block/<disk>/serial): its name depends on which disks there are besides.
+    """
+
+    hosts: tuple[str, ...]
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Topology:
-    """Hosts by role, and the segments between them; `roles` maps a role to the name of a host."""
+    """Hosts by role, the segments between them, a disk that some share; `roles` maps a role to the name of a host."""
 
     name: str
     hosts: tuple[Host, ...]
     roles: dict[str, str] = field(default_factory=dict)
     links: tuple[Link, ...] = ()
+    shared_disk: SharedDisk | None = None
     description: str = ""
 
     def host(self, name: str) -> Host:

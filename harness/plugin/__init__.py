@@ -95,6 +95,8 @@ def _begin_run(config: pytest.Config, options: Options) -> None:
 
     store = config.stash[STORE] = make_store(options, config.invocation_params.args)
     config.option.xmlpath = config.option.xmlpath or str(store.junit_path)
+    if getattr(config.option, "maxschedchunk", 0) is None:  # xdist would hand out the cases in packs
+        config.option.maxschedchunk = 1
     config.pluginmanager.register(RunSession(store, options, RUN_KEY), "harness-run")
 
 
@@ -113,7 +115,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     cases = [item for item in items if is_case(item)]
     if cases:
+        from harness.plugin.selection import select
+
         _read_cases(config, cases)
+        select(config, items, {item: item.stash[CASE] for item in cases}, config.stash[OPTIONS].profile)
 
 
 def _read_cases(config: pytest.Config, items: Sequence[pytest.Item]) -> None:

@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
 from harness.model.errors import UsageError
+from harness.model.options import NIGHTLY, PROFILES
 from harness.model.topology import MIB, Host, Topology
 from harness.model.verdict import REPRODUCIBLE
 from harness.plugin.features import FEATURES
@@ -31,6 +32,8 @@ from harness.targets.sizes import parse_size
 
 T = TypeVar("T")
 ByRole = Mapping[str, object]
+CHANGES = ("modules", "memory", "kernel", "cpus", "cmdline", "scratch")
+SIZES = {"memory", "scratch"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,8 @@ class Case:
     topology: Topology | None
     expected: str = SURVIVES
     features: tuple[str, ...] = ()
+    minutes: float = 0.0
+    profile: str = NIGHTLY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +52,7 @@ class TopologyMark:
     """The arguments of a `topology` marker."""
 
     name: str
-    modules: ByRole
-    memory: ByRole
-    kernel: ByRole
+    changes: Mapping[str, ByRole]
 
 
 def read_case(item: pytest.Item, inventory: Callable[[], Inventory]) -> Case:
@@ -61,6 +64,8 @@ def read_case(item: pytest.Item, inventory: Callable[[], Inventory]) -> Case:
         topology=None if mark is None else _topology(_bound(_topology_mark, mark), item, inventory()),
         expected=_expected(item),
         features=_features(item),
+        minutes=_marked(item, "cost", _cost_mark, 0.0),
+        profile=_marked(item, "profile", _profile_mark, NIGHTLY),
     )
 
 
@@ -72,16 +77,16 @@ def _bound(reader: Callable[..., T], mark: pytest.Mark) -> T:
         raise UsageError(f"marker {mark.name}: {reason}; its form is {FORMS[mark.name]}") from error
 
 
-def _topology_mark(
-    name: str, *, modules: ByRole | None = None, memory: ByRole | None = None, kernel: ByRole | None = None
-) -> TopologyMark:
+def _topology_mark(name: str, **changes: ByRole) -> TopologyMark:
     if not isinstance(name, str):
         raise TypeError(f"the name must be a string, not {shown(name)}")
-    changes = {"modules": modules or {}, "memory": memory or {}, "kernel": kernel or {}}
+    unknown = next((key for key in changes if key not in CHANGES), None)
+    if unknown is not None:
+        raise TypeError(f"got an unexpected keyword argument '{unknown}'")
     for key, change in changes.items():
         if not isinstance(change, Mapping):
             raise TypeError(f"{key} must be a dictionary by role, not {shown(change)}")
-    return TopologyMark(name=name, **changes)
+    return TopologyMark(name=name, changes=changes)
 
 
 def _reproduces_mark(word: str) -> str:
@@ -100,9 +105,26 @@ def _requires_mark(*features: str) -> tuple[str, ...]:
     return features
 
 
+def _cost_mark(minutes: float) -> float:
+    if isinstance(minutes, bool) or not isinstance(minutes, int | float) or minutes <= 0:
+        raise UsageError(f"marker cost: {shown(minutes)} is no number of minutes; write how long one row takes")
+    return float(minutes)
+
+
+def _profile_mark(name: str) -> str:
+    if name not in PROFILES:
+        hint = nearest(str(name), list(PROFILES), plural="profiles")
+        raise UsageError(f"marker profile: unknown profile {shown(name)}; {hint}")
+    return name
+
+
+def _marked(item: pytest.Item, name: str, reader: Callable[..., T], default: T) -> T:
+    mark = item.get_closest_marker(name)
+    return default if mark is None else _bound(reader, mark)
+
+
 def _expected(item: pytest.Item) -> str:
-    mark = item.get_closest_marker("reproduces")
-    return SURVIVES if mark is None else _bound(_reproduces_mark, mark)
+    return _marked(item, "reproduces", _reproduces_mark, SURVIVES)
 
 
 def _features(item: pytest.Item) -> tuple[str, ...]:
@@ -122,8 +144,8 @@ def _topology(mark: TopologyMark, item: pytest.Item, inventory: Inventory) -> To
 
 def _by_host(mark: TopologyMark, topology: Topology) -> dict[str, dict[str, object]]:
     changes: dict[str, dict[str, object]] = {}
-    for key in ("modules", "memory", "kernel"):
-        for role, value in getattr(mark, key).items():
+    for key, by_role in mark.changes.items():
+        for role, value in by_role.items():
             try:
                 host = require_role(topology, role)
             except UsageError as error:
@@ -147,13 +169,15 @@ def _check(topology: Topology, changes: Mapping[str, Mapping[str, object]], fold
         raise UsageError(f"marker topology: {where}: {problem.problem}; {problem.hint}")
 
 
-def _changed(host: Host, changes: Mapping[str, object], folder: Path) -> Host:
-    modules, kernel, memory = (changes.get(key) for key in ("modules", "kernel", "memory"))
-    if isinstance(modules, list):
-        host = replace(host, modules=tuple(_resolved(m, schema.is_module_file(m), folder) for m in modules))
-    if isinstance(kernel, str):
-        host = replace(host, kernel=_resolved(kernel, schema.is_kernel_file(kernel), folder))
-    return replace(host, memory=parse_size(memory)) if isinstance(memory, str) else host
+def _changed(host: Host, changes: Mapping[str, Any], folder: Path) -> Host:
+    values = dict(changes)
+    for key in SIZES & values.keys():
+        values[key] = parse_size(values[key])
+    if "modules" in values:
+        values["modules"] = tuple(_resolved(m, schema.is_module_file(m), folder) for m in values["modules"])
+    if "kernel" in values:
+        values["kernel"] = _resolved(values["kernel"], schema.is_kernel_file(values["kernel"]), folder)
+    return replace(host, **values)
 
 
 def _resolved(name: str, is_file: bool, folder: Path) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -19,6 +20,8 @@ from harness.targets.inventory import require_role
 
 if TYPE_CHECKING:
     from harness.faults.base import Fault
+    from harness.model.measure import Measure
+    from harness.monitors.instrument import Instrument
     from harness.results.store import RunStore
     from harness.storage.base import Storage
     from harness.trial import Plan
@@ -38,7 +41,8 @@ class View(Observer, Protocol):
 class Trial:
     """One trial on the hosts of the test's topology.
 
-    `budget` scales the time and passes of a case; it is what `--harness-budget` says.
+    `budget` scales the time and passes of a case; it is what `--harness-budget` says. `measures` are the figures of the
+    trial by name, once it has run.
     """
 
     item: pytest.Item
@@ -48,6 +52,7 @@ class Trial:
     store: RunStore
     view: AbstractContextManager[View]
     started: bool = False
+    measures: dict[str, Measure] = field(default_factory=dict)
 
     @property
     def budget(self) -> float:
@@ -58,16 +63,30 @@ class Trial:
         """The name of the host that plays `role`; raises UsageError that lists the roles."""
         return require_role(self.topology, role).name
 
-    def run(self, *, storage: Storage, workload: Workload, faults: Sequence[Fault] = ()) -> Verdict:
-        """Run the trial and return its verdict if the kernel survived.
+    def run(
+        self,
+        *,
+        storage: Storage,
+        workload: Workload,
+        faults: Sequence[Fault] = (),
+        tunings: Sequence[Fault] = (),
+        instruments: Sequence[Instrument] = (),
+    ) -> Verdict:
+        """Run the trial and return its verdict if the kernel survived; `harness.trial.Plan` says what the parts are.
 
         Any other verdict is raised: HangDetected, CrashDetected, KilledByOOM, or NoVerdict. Raises UsageError
         or InfraError where there is no verdict to be had; each test runs one trial.
         """
         __tracebackhide__ = True
-        plan = self._plan(storage, workload, faults)
+        plan = replace(
+            self._plan(storage, workload),
+            faults=tuple(faults),
+            tunings=tuple(tunings),
+            instruments=tuple(instruments),
+        )
         with self.view as view:
             verdict = self._verdict(plan, view)
+            self.measures = _measures(self.store, plan.name)
             view.write(plain_line(f"verdict: {verdict.kind.value}: {verdict.summary}"))
         self.item.ihook.pytest_harness_verdict(plan=plan, verdict=verdict)
         error = replace(verdict, summary=plain(verdict.summary)).to_error()
@@ -75,7 +94,7 @@ class Trial:
             raise error
         return verdict
 
-    def _plan(self, storage: Storage, workload: Workload, faults: Sequence[Fault]) -> Plan:
+    def _plan(self, storage: Storage, workload: Workload) -> Plan:
         from harness.trial import Plan
 
         if self.started:
@@ -86,8 +105,8 @@ class Trial:
             topology=self.topology,
             storage=storage,
             workload=workload,
-            faults=tuple(faults),
             expected=self.expected,
+            about=_about(self.item),
         )
 
     def _verdict(self, plan: Plan, view: View) -> Verdict:
@@ -106,6 +125,19 @@ class Trial:
     def _note(self, kind: VerdictKind, summary: str) -> None:
         self.item.stash[VERDICT] = kind
         record(self.item, kind, run=str(self.store.path), summary=summary)
+
+
+def _measures(store: RunStore, name: str) -> dict[str, Measure]:
+    """The figures of the newest trial of that name; another runner than ours may have left none."""
+    stores = [trial for trial in store.trials() if trial.name == name]
+    return {found.name: found for found in stores[-1].read_measures()} if stores else {}
+
+
+def _about(item: pytest.Item) -> str:
+    """What the test and its file say about themselves."""
+    function, module = getattr(item, "obj", None), getattr(item, "module", None)
+    texts = (inspect.getdoc(function) if function else None, module.__doc__ if module else None)
+    return "\n\n".join(inspect.cleandoc(text) for text in texts if text)
 
 
 def record(item: pytest.Item, kind: VerdictKind, *, run: str, summary: str) -> None:

@@ -8,6 +8,7 @@
         trial.json          the trial's full name and what was expected of it
         history.jsonl       one event a line, see `harness.model.history`
         verdict.json        only once there is one
+        measures.json         its figures, see `harness.model.measure`
         diagnosis.json      why it hung, see `harness.model.diagnosis`; null where there is nothing to explain
         consoles/<host>.log
         evidence/
@@ -21,7 +22,8 @@ import contextlib
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,12 +31,14 @@ from typing import Any
 from harness.model.diagnosis import Diagnosis
 from harness.model.errors import UsageError
 from harness.model.history import Event
+from harness.model.measure import Measure
 from harness.model.verdict import REPRODUCIBLE, Verdict, VerdictKind
 from harness.results.files import DamagedResult, disk_errors, locked, read_json, write_atomic, write_json
 from harness.results.history_file import HistoryWriter, scan_history
 
 SURVIVES = "survives"
 MANIFEST = "manifest.json"
+MEASURES = "measures.json"
 _NAME_LIMIT = 100  # a folder name may have 255 bytes; the rest is left for suffixes and readers
 _TRIES = 1000
 _NOTHING = b"null\n"
@@ -214,6 +218,20 @@ class TrialStore:
             return None
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DamagedResult(path=self.diagnosis_path, problem=f"not a diagnosis ({error!r})") from error
+
+    def write_measures(self, measures: Sequence[Measure]) -> None:
+        """Write measures.json; raises HostEnvironmentError."""
+        write_json(self.path / MEASURES, {"measures": [asdict(measure) for measure in measures]})
+
+    def read_measures(self) -> list[Measure]:
+        """The figures of the trial; none if there is no such file. Raises DamagedResult."""
+        path = self.path / MEASURES
+        try:
+            return [Measure(**record) for record in read_json(path)["measures"]]
+        except FileNotFoundError:
+            return []
+        except (KeyError, TypeError) as error:
+            raise DamagedResult(path=path, problem=f"not a list of figures ({error!r})") from error
 
     def texts(self) -> dict[str, list[tuple[str, bytes]]]:
         """What each host printed: its console, then its evidence, as (path below the trial's folder, content)."""

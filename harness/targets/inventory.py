@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.model.errors import InventoryError, UsageError
-from harness.model.topology import Host, Link, Topology
+from harness.model.topology import Host, Link, SharedDisk, Topology
 from harness.targets import relations, schema
 from harness.targets.problems import failure, names, shown, shown_path
 from harness.targets.schema import HostTable, InventoryTables, TopologyTable
@@ -125,11 +125,13 @@ def _resolved(name: str, is_file: bool, folder: Path) -> str:
 
 
 def _topology(table: TopologyTable, hosts: dict[str, Host]) -> Topology:
+    shared = table.shared_disk
     return Topology(
         name=table.name,
         description=table.description,
         hosts=tuple(hosts[name] for name in _distinct(table.roles.values())),
         roles=dict(table.roles),
+        shared_disk=None if shared is None else SharedDisk(hosts=tuple(shared.hosts), size=shared.size),
         links=tuple(Link(name=li.name, hosts=tuple(li.hosts), subnet=li.subnet) for li in table.links),
     )
 

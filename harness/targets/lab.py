@@ -25,7 +25,7 @@ from harness.drivers.wire import Wire
 from harness.model.clock import Deadline
 from harness.model.errors import BootError, DeadlineExceeded, HarnessError, InfraError
 from harness.model.settings import EMBEDDED, Settings
-from harness.model.topology import Host, Topology
+from harness.model.topology import SHARED_SERIAL, Host, Topology
 from harness.targets.home import connected_to
 from harness.targets.keys import keys_of
 from harness.targets.machines import Machine
@@ -41,6 +41,7 @@ TAIL = 1500
 # Nothing is known of a guest's speed before it has booted. Under emulation on two busy processors it takes 15 s.
 BOOT_S = 240.0
 MANAGEMENT = "mgmt"
+SHARED = "shared.disk"
 PANIC = b"Kernel panic - not syncing"
 LOGIN_S = 15.0  # a login that takes longer is tried again
 PANIC_S = 1.0  # for the rest of what a panicking kernel prints
@@ -112,6 +113,8 @@ class Lab:
                 switch = VdeSwitch(run.path / f"net-{link.name}")
                 self._stack.callback(switch.close)
                 self._switches[link.name] = switch
+            if topology.shared_disk is not None:
+                make_blank(run.path / SHARED, size=topology.shared_disk.size)
             for host in topology.hosts:
                 self._create(topology, host, run, connection)
             return self._await_all(topology)
@@ -169,7 +172,7 @@ class Lab:
             kernel=machine.kernel.vmlinuz,
             initrd=initrd,
             cmdline=f"{CMDLINE} {host.cmdline}".strip(),
-            disks=_make_disks(host, run, machine),
+            disks=_make_disks(topology, host, run, machine),
             wires=(wire.path, link.path),
             nics=self._nics(topology, host, port, echo_port),
             devices=tuple(letterbox.device),
@@ -258,7 +261,7 @@ class Lab:
                 run.forget_domain(str(guest.driver.spec.uuid))
 
 
-def _make_disks(host: Host, run: RunDir, machine: Machine) -> tuple[Disk, ...]:
+def _make_disks(topology: Topology, host: Host, run: RunDir, machine: Machine) -> tuple[Disk, ...]:
     overlay, scratch = run.path / f"{host.name}.qcow2", run.path / f"{host.name}.scratch"
     make_overlay(machine.image.path, overlay, size=host.disk)
     disks = [
@@ -268,6 +271,8 @@ def _make_disks(host: Host, run: RunDir, machine: Machine) -> tuple[Disk, ...]:
     if host.scratch:
         make_blank(scratch, size=host.scratch)
         disks.append(Disk(path=scratch, target="vdc", format="raw"))
+    if topology.shared_disk is not None and host.name in topology.shared_disk.hosts:
+        disks.append(Disk(path=run.path / SHARED, target="vdd", format="raw", serial=SHARED_SERIAL))
     return tuple(disks)
 
 

@@ -67,6 +67,7 @@ def check(
         yield from _roles(topology)
         yield from _topology_memory(topology, sizes, machine_memory)
         yield from _links(topology)
+        yield from _shared_disk(topology)
 
 
 def _tables(table: Table, key: str) -> Iterator[tuple[int, Table]]:
@@ -155,16 +156,24 @@ def _links(topology: _Topology) -> Iterator[Problem]:
     for loc, link in topology.links:
         hosts = link.get("hosts")
         if isinstance(hosts, list):
-            yield from _link_hosts(topology, (*loc, "hosts"), hosts)
+            yield from _named_hosts(topology, (*loc, "hosts"), hosts, "a link to nowhere")
             yield from _subnet_size(loc, link, len(hosts))
     yield from _overlaps(topology)
 
 
-def _link_hosts(topology: _Topology, loc: Loc, hosts: list[Any]) -> Iterator[Problem]:
+def _shared_disk(topology: _Topology) -> Iterator[Problem]:
+    disk = topology.table.get("shared_disk")
+    if isinstance(disk, dict) and isinstance(disk.get("hosts"), list):
+        yield from _named_hosts(
+            topology, (*topology.loc, "shared_disk", "hosts"), disk["hosts"], "a disk that nobody shares"
+        )
+
+
+def _named_hosts(topology: _Topology, loc: Loc, hosts: list[Any], too_few: str) -> Iterator[Problem]:
     here = list(dict.fromkeys(topology.roles.values()))
     if len(hosts) < 2:
         hint = f"name two or more of: {names(here)}"
-        yield Problem(loc=loc, problem=f"a link to nowhere: it has {len(hosts)} host(s)", hint=hint)
+        yield Problem(loc=loc, problem=f"{too_few}: it has {len(hosts)} host(s)", hint=hint)
     for i, host in enumerate(hosts):
         if not isinstance(host, str):
             continue

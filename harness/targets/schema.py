@@ -32,6 +32,7 @@ _EXAMPLES = {
     "memory": 'memory = "256 MiB"',
     "roles": 'roles = { client = "small" }',
     "hosts": 'hosts = ["small", "storage"]',
+    "size": 'size = "512 MiB"',
 }
 _EXPECTED = {
     "string_type": "a string",
@@ -175,6 +176,13 @@ class LinkTable(_Table):
     subnet: Annotated[str, AfterValidator(_subnet)] = "10.77.0.0/24"
 
 
+class SharedDiskTable(_Table):
+    """A topology's `shared_disk`."""
+
+    hosts: list[str]
+    size: Annotated[int, BeforeValidator(_size)]
+
+
 class TopologyTable(_Table):
     """One `[[topology]]`; which hosts a role or a link may name is a matter of `relations`."""
 
@@ -182,6 +190,7 @@ class TopologyTable(_Table):
     description: str = ""
     roles: dict[Name, str]
     links: list[LinkTable] = []
+    shared_disk: SharedDiskTable | None = None
 
 
 class InventoryTables(_Table):
@@ -189,6 +198,9 @@ class InventoryTables(_Table):
 
     host: list[HostTable]
     topology: list[TopologyTable]
+
+
+_PARTS: dict[str, type[BaseModel]] = {"links": LinkTable, "shared_disk": SharedDiskTable}
 
 
 def parse(document: Mapping[str, Any]) -> InventoryTables | list[Problem]:
@@ -237,5 +249,6 @@ def _toml_type(value: object) -> str:
 def _keys(table: Loc) -> list[str]:
     model: type[BaseModel] = InventoryTables
     if table:
-        model = HostTable if table[0] == "host" else LinkTable if "links" in table[2:] else TopologyTable
+        model = HostTable if table[0] == "host" else TopologyTable
+        model = next((_PARTS[str(part)] for part in table[2:] if part in _PARTS), model)
     return list(model.model_fields)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.faults.base import Fault, Prepared
+from harness.faults.base import Expelling, Fault, Prepared
 from harness.model.clock import Clock, Deadline
 from harness.model.errors import HarnessError, InfraError
 from harness.model.history import Kind
@@ -18,6 +18,7 @@ from harness.monitors.recorder import Recorder
 from harness.storage.base import StorageProbe
 from harness.targets.kernel_files import source_version
 from harness.targets.machines import Machine
+from harness.targets.measuring import Measuring
 from harness.targets.target import Site
 from harness.trial.listening import Listening
 from harness.trial.plan import Plan
@@ -56,6 +57,8 @@ class Experiment:
         self._plan, self._site, self._machines = plan, site, machines
         self._recorder, self._watch, self._listening, self._clock = recorder, watch, listening, clock
         self._lab_failure = lab_failure
+        self._evidence = evidence
+        self._undos: list[Callable[[Site], None]] = []
         self._entitled_s = 0.0  # until then what was healed may take to come back
         self._collectors = {
             name: Collector(target, listening.taps[name], evidence, recorder, clock)
@@ -66,25 +69,41 @@ class Experiment:
         ]
 
     def run(self) -> None:
-        """Storage up, monitors on, baseline, load, faults; stop on done, limit or a hang; recovery, evidence, down."""
+        """Storage up, monitors on, baseline, load, faults; stop on done, limit or a hang; recovery, evidence, down.
+
+        A host that hangs is not tidied up, it is reset; every other one is left as it was, also after a failure.
+        """
         with self._watching():
-            with self._phase("storage"):
-                probe = self._plan.storage.set_up(self._site)
-                self._check_modules()
-            with self._phase("baseline"):
-                self._recorder.emit(Kind.BASELINE, probe.host, ops_per_s=round(self._baseline(), 1))
-                progress = self._prepare(probe)
-            state = self._load(probe, progress)
-            stop = self._watch.open_stop
-            if state is State.STOPPED and stop is not None and stop.crawl is None:
-                with self._phase("recovery"):
-                    probe_recovery(self._site.targets[progress.host], self._watch, self._recorder, self._clock)
-                with self._phase("evidence"):
-                    after = [path for path in probe.evidence if path in AFTER]
-                    self._collectors[probe.host].files(after, label="after-")
-            if state is State.FINISHED:
-                with self._phase("teardown"):
-                    self._tear_down(probe, progress)
+            try:
+                self._run()
+            except HarnessError:
+                self._undo()
+                raise
+
+    def _run(self) -> None:
+        with self._phase("storage"):
+            self._tune()
+            self._undos.append(self._plan.storage.tear_down)
+            probe = self._plan.storage.set_up(self._site)
+            self._check_modules()
+        with self._phase("baseline"):
+            self._recorder.emit(Kind.BASELINE, probe.host, ops_per_s=round(self._baseline(), 1))
+            progress = self._prepare(probe)
+        state = self._load(probe, progress)
+        stop = self._watch.open_stop
+        if state is State.STOPPED and stop is not None and stop.crawl is None:
+            with self._phase("recovery"):
+                probe_recovery(self._site.targets[progress.host], self._watch, self._recorder, self._clock)
+            with self._phase("evidence"):
+                after = [path for path in probe.evidence if path in AFTER]
+                self._collectors[probe.host].files(after, label="after-")
+        self._measure()
+        if state in (State.FINISHED, State.RUNNING):
+            self._look_back(probe, progress)
+            with self._phase("teardown"):
+                if state is State.RUNNING:
+                    self._end_workload(progress)
+                self._undo()
 
     def _baseline(self) -> float:
         """Operations of the workload a second, when nothing disturbs it: its own figure, or the storage's."""
@@ -100,6 +119,8 @@ class Experiment:
         """
         begun = self._recorder.now
         steps = self._schedule(begun)
+        for instrument in self._plan.instruments:
+            instrument.launch(self._site)
         self._plan.workload.launch(self._site)
         while True:
             with self._phase("load"):
@@ -172,6 +193,8 @@ class Experiment:
         for fault in self._plan.faults:
             if isinstance(fault, Prepared):
                 fault.prepare(self._site)
+        for instrument in self._plan.instruments:
+            instrument.prepare(self._site)
         self._collectors[probe.host].files(["/proc/vmstat", "/proc/meminfo"], label="before-")
         return progress
 
@@ -234,6 +257,8 @@ class Experiment:
     def _step(self, fault: Fault, action: str, outage_s: float) -> Callable[[], None]:
         def act() -> None:
             begun = self._recorder.now
+            if action == "inject" and isinstance(fault, Expelling):
+                self._recorder.emit(Kind.FENCE, fault.expels(self._site))
             getattr(fault, action)(self._site)
             now = self._recorder.now
             if action == "heal":
@@ -261,10 +286,46 @@ class Experiment:
         if not self._watch.hosts[probe.host].blocked_for("shell", self._recorder.now):
             collector.command("workload-log", f"tail -c 20000 {progress.log}")
 
-    def _tear_down(self, probe: StorageProbe, progress: Progress) -> None:
+    def _tune(self) -> None:
+        """What is set before anything else, and noted as something to be undone."""
+        for tuning in self._plan.tunings:
+            if isinstance(tuning, Prepared):
+                tuning.prepare(self._site)
+            self._undos.append(tuning.heal)
+            self._step(tuning, "inject", 0.0)()
+
+    def _measure(self) -> None:
+        """Ask every part of the plan that has figures to tell; one that cannot tell them is noted."""
+        plan = self._plan
+        parts = (plan.storage, plan.workload, *plan.faults, *plan.tunings, *plan.instruments)
+        telling = [part for part in parts if isinstance(part, Measuring)]
+        if telling:
+            with self._phase("measure"):
+                for part in telling:
+                    self._ask(part)
+
+    def _ask(self, part: Measuring) -> None:
+        try:
+            for found in part.measures(self._site, self._evidence):
+                self._recorder.emit(Kind.MEASURE, name=found.name, value=found.value, unit=found.unit)
+        except HarnessError as error:
+            self._recorder.emit(Kind.NOTE, text=f"no figures of {type(part).__name__}: {error}")
+
+    def _look_back(self, probe: StorageProbe, progress: Progress) -> None:
         self._collectors[probe.host].files(["/proc/vmstat"], label="after-")
         self._collectors[progress.host].command("workload-log", f"tail -c 20000 {progress.log}")
+
+    def _end_workload(self, progress: Progress) -> None:
+        """Its time is over and it still runs: it must not be there when its storage goes."""
         try:
-            self._plan.storage.tear_down(self._site)
+            self._site.targets[progress.host].agent.ask("kill", deadline=self._agent_deadline())
         except HarnessError as error:
-            self._recorder.emit(Kind.NOTE, text=f"tear-down: {error}")
+            self._recorder.emit(Kind.NOTE, text=f"the workload was not ended: {error}")
+
+    def _undo(self) -> None:
+        """Whatever was set up until now, the newest first, as far as the hosts still answer."""
+        while self._undos:
+            try:
+                self._undos.pop()(self._site)
+            except HarnessError as error:
+                self._recorder.emit(Kind.NOTE, text=f"tear-down: {error}")

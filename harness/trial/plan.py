@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from harness.faults.base import Fault
 from harness.model.topology import Topology
+from harness.monitors.instrument import Instrument
 from harness.storage.base import Storage
 from harness.verdicts.policy import Policy
 from harness.workloads.base import Workload
@@ -15,12 +16,19 @@ SURVIVES = "survives"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One experiment: `name` is unique in its run, `expected` "survives" or a word that `reproduces` takes."""
+    """One experiment: `name` is unique in its run, `expected` "survives" or a word that `reproduces` takes.
+
+    `tunings` are faults that are done before the storage is set up and undone after it is gone, whatever their times;
+    `instruments` run beside the workload; `about` is for whoever reads the report.
+    """
 
     name: str
     topology: Topology
     storage: Storage
     workload: Workload
     faults: tuple[Fault, ...] = ()
+    tunings: tuple[Fault, ...] = ()
+    instruments: tuple[Instrument, ...] = ()
+    about: str = ""
     expected: str = SURVIVES
     policy: Policy = field(default_factory=Policy)

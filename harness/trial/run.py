@@ -31,6 +31,7 @@ from harness.trial.listening import Listening
 from harness.trial.plan import Plan
 from harness.verdicts.diagnosis import diagnose_trial
 from harness.verdicts.judge import judge
+from harness.verdicts.measures import measures_of
 from harness.verdicts.watch import Watch
 
 LEASE_S = 4 * 3600.0
@@ -77,6 +78,7 @@ def _conclude(trial: TrialStore, started: float) -> Verdict:
     history = list(trial.read_history())
     verdict = judge(history)
     trial.write_verdict(verdict, {"wall_s": round(time.monotonic() - started, 1)})
+    trial.write_measures(measures_of(history, verdict))
     trial.write_diagnosis(diagnose_trial(history, trial.texts()))
     return verdict
 
@@ -143,6 +145,9 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "storage": plan.storage.describe(),
         "workload": plan.workload.describe(),
         "faults": [fault.describe() for fault in plan.faults],
+        "tunings": [tuning.describe() for tuning in plan.tunings],
+        "instruments": [instrument.describe() for instrument in plan.instruments],
+        "about": plan.about,
     }
 
 

@@ -10,6 +10,7 @@ from harness.model.verdict import Stall
 from harness.verdicts.policy import Policy
 from harness.verdicts.watch import LOAD, Watch
 
+TEARDOWN = "teardown"
 SCANNED = ("pgscan_kswapd", "pgscan_direct")
 FREED = ("pgsteal_kswapd", "pgsteal_direct")
 
@@ -30,8 +31,14 @@ class Case:
         self.waiting: int | None = None
         self.ended = False
         self.loaded = False
+        over = False
         for event in events:
-            self._take(event)
+            # From the tear-down on the harness ends what still runs; only what a kernel says still counts.
+            over = over or (event.kind is Kind.PHASE and event.data.get("name") == TEARDOWN)
+            if not over:
+                self._take(event)
+            elif event.kind in (Kind.CONSOLE, Kind.INFRA):
+                self._kept[event.kind].append(event)
 
     def _take(self, event: Event) -> None:
         opinion = self.watch.feed(event)

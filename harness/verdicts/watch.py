@@ -41,6 +41,7 @@ class Watch:
         self.stops: list[Stop] = []
         self.opinion = Opinion(State.IDLE, 0.0, "no workload yet")
         self.phase = ""
+        self._fenced: set[str] = set()
         self._loaded_s = 0.0
         self._probed = False
         self._ended: Opinion | None = None
@@ -72,6 +73,11 @@ class Watch:
         if event.t - self._heard_s > DEAF_S:
             self._forgive(event.t - self._heard_s, event.t)
         self._heard_s = max(self._heard_s, event.t)
+        if event.kind is Kind.FENCE:
+            self.hosts.pop(event.host, None)
+            self._fenced.add(event.host)
+        if event.host in self._fenced:
+            return self.opinion
         handler = {
             Kind.PHASE: self._phase,
             Kind.RUNG: self._rung,

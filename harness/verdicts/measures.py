@@ -1,0 +1,83 @@
+"""Figures that every history has, and those that its trial was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from harness.model.history import Event, Kind
+from harness.model.measure import Measure
+from harness.model.verdict import HANGS, Verdict
+from harness.verdicts.watch import LOAD
+
+# What memory pressure shows in, by what readers of /proc/vmstat call it.
+COUNTERS = {
+    "pages swapped out": ("pswpout",),
+    "pages swapped in": ("pswpin",),
+    "allocation stalls": ("allocstall_dma32", "allocstall_normal", "allocstall_movable"),
+    "tasks throttled in reclaim": ("pgscan_direct_throttle",),
+}
+
+
+def measures_of(events: Sequence[Event], verdict: Verdict) -> list[Measure]:
+    """The figures of a trial: when it hung, how long its load paused, what the pressure was, then its own.
+
+    Times are in seconds from the load's beginning. Counters are those of the host that the load ran on, over the load.
+    """
+    begin, end = _load(events)
+    if begin is None:
+        return []
+    during = [event for event in events if begin <= event.t <= end]
+    progress = [event for event in during if event.kind is Kind.PROGRESS]
+    found = []
+    if verdict.kind in HANGS and verdict.onset_s is not None:
+        found.append(Measure(name="time to hang", value=round(max(0.0, verdict.onset_s - begin), 1), unit="s"))
+    found.append(Measure(name="load ran", value=round(end - begin, 1), unit="s"))
+    found += _pace(progress, begin, end)
+    found += _pressure([event for event in during if event.kind is Kind.VMSTAT], {event.host for event in progress})
+    return found + _own(events)
+
+
+def _load(events: Sequence[Event]) -> tuple[float | None, float]:
+    """When the load first began and last ended; evidence may be collected in between."""
+    times = [(event.t, event.data.get("state")) for event in events if _is_load(event)]
+    begins = [t for t, state in times if state == "begin"]
+    ends = [t for t, state in times if state == "end"]
+    return begins[0] if begins else None, ends[-1] if ends else (events[-1].t if events else 0.0)
+
+
+def _is_load(event: Event) -> bool:
+    return event.kind is Kind.PHASE and event.data.get("name") == LOAD
+
+
+def _pace(progress: Sequence[Event], begin: float, end: float) -> Iterable[Measure]:
+    """How much was done, and the longest time in which nothing was, as far as the samples tell."""
+    moves = [begin] + [new.t for old, new in pairwise(progress) if _done(new) != _done(old)]
+    if not progress or end <= begin:
+        return
+    operations = _done(progress[-1]) - (_done(progress[0]) if _done(progress[0]) > _done(progress[-1]) else 0)
+    yield Measure(name="operations a second", value=round(max(0, operations) / (end - begin), 1), unit="1/s")
+    longest = max(new - old for old, new in pairwise([*moves, end]))
+    yield Measure(name="longest pause", value=round(longest, 1), unit="s")
+
+
+def _done(event: Event) -> int:
+    return int(event.data["ops"])
+
+
+def _pressure(events: Sequence[Event], hosts: set[str]) -> Iterable[Measure]:
+    for name, counters in COUNTERS.items():
+        grown = 0
+        for host in hosts:
+            for counter in counters:
+                values = [int(event.data[counter]) for event in events if event.host == host and counter in event.data]
+                grown += max(values, default=0) - min(values, default=0)
+        yield Measure(name=name, value=grown)
+
+
+def _own(events: Sequence[Event]) -> list[Measure]:
+    return [
+        Measure(name=str(event.data["name"]), value=event.data["value"], unit=str(event.data.get("unit", "")))
+        for event in events
+        if event.kind is Kind.MEASURE
+    ]
