@@ -22,7 +22,20 @@ def table(trials: Sequence[TrialStore]) -> list[str]:
     """
     rows = [HEADINGS, *(_row(trial) for trial in trials)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS) - 1)]
-    return [_line(row, widths) for row in rows]
+    return [*(_line(row, widths) for row in rows), _total(trials)]
+
+
+def _total(trials: Sequence[TrialStore]) -> str:
+    """How long all of them took, one after the other."""
+    times = [record["wall_s"] for trial in trials if (record := _record(trial)) and record.get("wall_s")]
+    return f"{len(trials)} trials, {sum(times) / 60:.1f} minutes of trials"
+
+
+def _record(trial: TrialStore) -> dict[str, Any] | None:
+    try:
+        return trial.read_verdict()
+    except HarnessError:
+        return None
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.faults.base import Expelling, Fault, Prepared
+from harness.faults.base import Prepared
 from harness.model.clock import Clock, Deadline
 from harness.model.errors import HarnessError, InfraError
 from harness.model.history import Kind
@@ -18,11 +18,12 @@ from harness.monitors.recorder import Recorder
 from harness.storage.base import StorageProbe
 from harness.targets.kernel_files import source_version
 from harness.targets.machines import Machine
-from harness.targets.measuring import Measuring
 from harness.targets.target import Site
+from harness.trial.figures import measuring, record
 from harness.trial.listening import Listening
 from harness.trial.plan import Plan
 from harness.trial.recovery import probe_recovery
+from harness.trial.schedule import Schedule, Step
 from harness.verdicts.watch import Watch
 from harness.workloads.base import Progress
 
@@ -35,8 +36,6 @@ ENDED = (State.FINISHED, State.CRASHED, State.KILLED, State.GONE)
 LEFT = (State.CRASHED, State.GONE)  # nobody is there on whom a fault could still be healed
 EVIDENT = (State.STOPPED, State.SILENT, State.LOCKED, State.CRASHED, State.KILLED)
 WAITING = (State.STOPPED, State.SILENT, State.LOCKED, State.MUTE, State.PAUSED)
-# TCP waits up to 120 s between two retransmissions (TCP_RTO_MAX), and never longer than the outage has lasted already.
-RETRANSMISSION_S = 120.0
 
 
 class Experiment:
@@ -58,8 +57,7 @@ class Experiment:
         self._recorder, self._watch, self._listening, self._clock = recorder, watch, listening, clock
         self._lab_failure = lab_failure
         self._evidence = evidence
-        self._undos: list[Callable[[Site], None]] = []
-        self._entitled_s = 0.0  # until then what was healed may take to come back
+        self._schedule = Schedule(site, recorder)
         self._collectors = {
             name: Collector(target, listening.taps[name], evidence, recorder, clock)
             for name, target in site.targets.items()
@@ -77,13 +75,13 @@ class Experiment:
             try:
                 self._run()
             except HarnessError:
-                self._undo()
+                self._schedule.undo()
                 raise
 
     def _run(self) -> None:
         with self._phase("storage"):
-            self._tune()
-            self._undos.append(self._plan.storage.tear_down)
+            self._schedule.tune(self._plan.tunings)
+            self._schedule.undo_later(self._plan.storage.tear_down)
             probe = self._plan.storage.set_up(self._site)
             self._check_modules()
         with self._phase("baseline"):
@@ -97,13 +95,16 @@ class Experiment:
             with self._phase("evidence"):
                 after = [path for path in probe.evidence if path in AFTER]
                 self._collectors[probe.host].files(after, label="after-")
-        self._measure()
+        if telling := measuring(self._plan):
+            with self._phase("measure"):
+                for part in telling:
+                    record(part, self._site, self._evidence, self._recorder)
         if state in (State.FINISHED, State.RUNNING):
             self._look_back(probe, progress)
             with self._phase("teardown"):
                 if state is State.RUNNING:
                     self._end_workload(progress)
-                self._undo()
+                self._schedule.undo()
 
     def _baseline(self) -> float:
         """Operations of the workload a second, when nothing disturbs it: its own figure, or the storage's."""
@@ -118,7 +119,7 @@ class Experiment:
         on, and the stop is a stall.
         """
         begun = self._recorder.now
-        steps = self._schedule(begun)
+        steps = self._schedule.steps(self._plan.faults, begun)
         for instrument in self._plan.instruments:
             instrument.launch(self._site)
         self._plan.workload.launch(self._site)
@@ -201,7 +202,7 @@ class Experiment:
     def _agent_deadline(self) -> Deadline:
         return Deadline.after(self._site.deadline(AGENT_S).remaining, self._clock)
 
-    def _supervise(self, begun: float, steps: list[tuple[float, Callable[[], None]]]) -> None:
+    def _supervise(self, begun: float, steps: list[Step]) -> None:
         """Wait for the end of the load: done, its time over, or a hang that is sure and does not go by itself."""
         limit = self._plan.workload.limit_s
         crash_seen: float | None = None
@@ -242,32 +243,7 @@ class Experiment:
         since = opinion.since_s
         if opinion.state is State.STOPPED and stop is not None:
             since = max(stop.certain_s, stop.onset_s + self._plan.policy.bound_s)
-        return now - max(since, self._entitled_s) >= self._plan.policy.patience_s
-
-    def _schedule(self, begun: float) -> list[tuple[float, Callable[[], None]]]:
-        """What the faults do, and when."""
-        steps: list[tuple[float, Callable[[], None]]] = []
-        for fault in self._plan.faults:
-            steps.append((begun + fault.at_s, self._step(fault, "inject", 0.0)))
-            if fault.heal_after_s is not None:
-                at_s = begun + fault.at_s + fault.heal_after_s
-                steps.append((at_s, self._step(fault, "heal", fault.heal_after_s)))
-        return sorted(steps, key=lambda step: step[0])
-
-    def _step(self, fault: Fault, action: str, outage_s: float) -> Callable[[], None]:
-        def act() -> None:
-            begun = self._recorder.now
-            if action == "inject" and isinstance(fault, Expelling):
-                self._recorder.emit(Kind.FENCE, fault.expels(self._site))
-            getattr(fault, action)(self._site)
-            now = self._recorder.now
-            if action == "heal":
-                self._entitled_s = now + min(outage_s, RETRANSMISSION_S)
-            self._recorder.emit(
-                Kind.FAULT, name=fault.describe(), action=action, took_s=round(now - begun, 3), detail=""
-            )
-
-        return act
+        return now - max(since, self._schedule.entitled_s) >= self._plan.policy.patience_s
 
     def _collect(self, probe: StorageProbe, progress: Progress, state: State) -> None:
         """From what needs least of the host to what needs most."""
@@ -286,31 +262,6 @@ class Experiment:
         if not self._watch.hosts[probe.host].blocked_for("shell", self._recorder.now):
             collector.command("workload-log", f"tail -c 20000 {progress.log}")
 
-    def _tune(self) -> None:
-        """What is set before anything else, and noted as something to be undone."""
-        for tuning in self._plan.tunings:
-            if isinstance(tuning, Prepared):
-                tuning.prepare(self._site)
-            self._undos.append(tuning.heal)
-            self._step(tuning, "inject", 0.0)()
-
-    def _measure(self) -> None:
-        """Ask every part of the plan that has figures to tell; one that cannot tell them is noted."""
-        plan = self._plan
-        parts = (plan.storage, plan.workload, *plan.faults, *plan.tunings, *plan.instruments)
-        telling = [part for part in parts if isinstance(part, Measuring)]
-        if telling:
-            with self._phase("measure"):
-                for part in telling:
-                    self._ask(part)
-
-    def _ask(self, part: Measuring) -> None:
-        try:
-            for found in part.measures(self._site, self._evidence):
-                self._recorder.emit(Kind.MEASURE, name=found.name, value=found.value, unit=found.unit)
-        except HarnessError as error:
-            self._recorder.emit(Kind.NOTE, text=f"no figures of {type(part).__name__}: {error}")
-
     def _look_back(self, probe: StorageProbe, progress: Progress) -> None:
         self._collectors[probe.host].files(["/proc/vmstat"], label="after-")
         self._collectors[progress.host].command("workload-log", f"tail -c 20000 {progress.log}")
@@ -321,11 +272,3 @@ class Experiment:
             self._site.targets[progress.host].agent.ask("kill", deadline=self._agent_deadline())
         except HarnessError as error:
             self._recorder.emit(Kind.NOTE, text=f"the workload was not ended: {error}")
-
-    def _undo(self) -> None:
-        """Whatever was set up until now, the newest first, as far as the hosts still answer."""
-        while self._undos:
-            try:
-                self._undos.pop()(self._site)
-            except HarnessError as error:
-                self._recorder.emit(Kind.NOTE, text=f"tear-down: {error}")

@@ -33,6 +33,7 @@ from harness.verdicts.diagnosis import diagnose_trial
 from harness.verdicts.judge import judge
 from harness.verdicts.measures import measures_of
 from harness.verdicts.watch import Watch
+from harness.workloads.base import Endless
 
 LEASE_S = 4 * 3600.0
 QEMU_OVERHEAD = 1.3  # of a guest's memory: what QEMU needs beside it
@@ -55,7 +56,9 @@ def run_trial(plan: Plan, *, settings: Settings, store: RunStore, observers: Seq
     """
     trial = store.trial(plan.name, expected=plan.expected)
     mortal = tuple(dict.fromkeys((*plan.policy.mortal, *plan.storage.mortal, *plan.workload.mortal)))
-    plan = replace(plan, policy=replace(plan.policy, mortal=mortal, bound_s=plan.storage.bound_s))
+    endless = plan.policy.endless or (isinstance(plan.workload, Endless) and plan.workload.endless)
+    policy = replace(plan.policy, mortal=mortal, bound_s=plan.storage.bound_s, endless=endless)
+    plan = replace(plan, policy=policy)
     started = time.monotonic()
     watch = Watch(plan.policy)
     recorder = Recorder(trial.append, watch.feed, observers, SYSTEM_CLOCK)

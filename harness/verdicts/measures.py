@@ -34,7 +34,8 @@ def measures_of(events: Sequence[Event], verdict: Verdict) -> list[Measure]:
         found.append(Measure(name="time to hang", value=round(max(0.0, verdict.onset_s - begin), 1), unit="s"))
     found.append(Measure(name="load ran", value=round(end - begin, 1), unit="s"))
     found += _pace(progress, begin, end)
-    found += _pressure([event for event in during if event.kind is Kind.VMSTAT], {event.host for event in progress})
+    counted = [event for event in events if event.kind is Kind.VMSTAT and event.t <= end]
+    found += _pressure(counted, {event.host for event in progress}, begin)
     return found + _own(events)
 
 
@@ -65,14 +66,16 @@ def _done(event: Event) -> int:
     return int(event.data["ops"])
 
 
-def _pressure(events: Sequence[Event], hosts: set[str]) -> Iterable[Measure]:
+def _pressure(events: Sequence[Event], hosts: set[str], begin: float) -> Iterable[Measure]:
     for name, counters in COUNTERS.items():
-        grown = 0
-        for host in hosts:
-            for counter in counters:
-                values = [int(event.data[counter]) for event in events if event.host == host and counter in event.data]
-                grown += max(values, default=0) - min(values, default=0)
-        yield Measure(name=name, value=grown)
+        yield Measure(name=name, value=sum(_growth(events, host, key, begin) for host in hosts for key in counters))
+
+
+def _growth(events: Sequence[Event], host: str, counter: str, begin: float) -> int:
+    """How much a counter grew from `begin` on; an event has only the counters that moved since the one before."""
+    values = [(event.t, int(event.data[counter])) for event in events if event.host == host and counter in event.data]
+    before = [value for t, value in values if t <= begin] or [value for _, value in values[:1]]
+    return values[-1][1] - before[-1] if values else 0
 
 
 def _own(events: Sequence[Event]) -> list[Measure]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from harness.targets.target import Site
 
@@ -40,3 +40,12 @@ class Workload(Protocol):
     @property
     def mortal(self) -> tuple[str, ...]:
         """Names of its tasks, as the OOM killer prints them."""
+
+
+@runtime_checkable
+class Endless(Workload, Protocol):
+    """A load that may be meant to run for its time and no more; with any other that is no proof of anything."""
+
+    @property
+    def endless(self) -> bool:
+        """Whether it has done its work when its time is over."""

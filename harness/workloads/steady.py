@@ -53,6 +53,11 @@ class Steady:
         return f"{self.workers} processes that {self.mode}{where} at a steady pace"
 
     @property
+    def endless(self) -> bool:
+        """See `Endless.endless`."""
+        return True
+
+    @property
     def mortal(self) -> tuple[str, ...]:
         """See `Workload.mortal`."""
         return ("steady", "true") if self.mode == "fork" else ("steady",)

@@ -31,6 +31,9 @@ MISTAKES = {
     ),
     '@pytest.mark.reproduces("deadlok")': "marker reproduces: 'deadlok' is none of *; did you mean 'deadlock'[?]",
     "@pytest.mark.reproduces()": "marker reproduces: missing 1 required positional argument: 'word'; *",
+    '@pytest.mark.topology("pair", cpus={"client": 0})': '*"small": cpus: 0 is out of range; it goes from 1 to 255',
+    '@pytest.mark.cost("2")': "marker cost: '2' is no number of minutes; write how long one row takes",
+    '@pytest.mark.profile("somke")': "marker profile: unknown profile 'somke'; did you mean 'smoke'[?]",
     '@pytest.mark.requires("kwm")': "marker requires: unknown feature 'kwm'; did you mean 'kvm'[?]",
 }
 
@@ -102,12 +105,16 @@ def test_changes_of_the_marker_reach_the_hosts(project: pytest.Pytester) -> None
             modules={"client": ["./mine.ko", "nbd-no-memalloc"]},
             memory={"client": "256M"},
             kernel={"target": "./vmlinuz"},
+            cpus={"client": 3},
+            cmdline={"client": "panic=-1"},
+            scratch={"target": "1 GiB"},
         )
         def test_case(trial):
             here = Path(__file__).parent
             small, server = trial.topology.host("small"), trial.topology.host("server")
             assert small.modules == (str(here / "mine.ko"), "nbd-no-memalloc")
             assert small.memory == 256 * 1024 * 1024
+            assert (small.cpus, small.cmdline, server.scratch) == (3, "panic=-1", 1024**3)
             assert server.kernel == str(here / "vmlinuz")
             assert (small.kernel, server.modules) == ("debian:12", ())
             assert trial.host("target") == "server"

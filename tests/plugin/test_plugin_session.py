@@ -29,6 +29,7 @@ def test_summary_names_every_trial_and_the_report(run_cases: RunCases, only_run:
             "verdict * trial",
             "*survives *7.5 s *12.2 s *::test_case[[]*]",
             "*survives *7.5 s *12.2 s *::test_case[[]*]",
+            "2 trials, 0.4 minutes of trials",
             f"report: {store.path}/report.html",
         ],
         consecutive=True,

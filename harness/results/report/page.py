@@ -18,6 +18,7 @@ from harness.results.report.graph import draw_graph
 from harness.results.report.lanes import SLOW_S, VERY_SLOW_S, State
 from harness.results.report.palette import BANDS, BLOCKED_HATCH, COLOURS, LINES, ROWS, UNKNOWN
 from harness.results.report.read import TrialView, read_trial
+from harness.results.report.sides import spelled, tables
 from harness.results.report.timeline import draw_timeline
 from harness.results.store import RunStore
 from harness.results.text import plain, plain_line
@@ -40,6 +41,7 @@ def render_run(run: RunStore) -> str:
         manifest=json.dumps(manifest, indent=2, ensure_ascii=True, default=str),
         manifest_problem=problem,
         trials=trials,
+        tables=tables(trials),
         graphs={trial.slug: draw_graph(trial.diagnosis) for trial in trials if trial.diagnosis is not None},
         timelines={trial.slug: _timeline(number, trial) for number, trial in enumerate(trials)},
         css=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
@@ -76,6 +78,7 @@ def _environment() -> Environment:
         cited=cited_words,
         node_words=node_words,
         waits=waits,
+        spelled=spelled,
     )
     return environment
 

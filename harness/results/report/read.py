@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.model.diagnosis import Diagnosis
 from harness.model.history import Event, Kind
+from harness.model.measure import Measure
 from harness.model.verdict import VerdictKind
 from harness.results.files import DamagedResult
 from harness.results.report.curves import make_panels
@@ -82,6 +83,8 @@ class TrialView:
     problems: Sequence[str]
     story: Story
     diagnosis: Diagnosis | None
+    measures: Sequence[Measure] = ()
+    about: str = ""
 
 
 def read_trial(store: TrialStore) -> TrialView:
@@ -117,6 +120,8 @@ def read_trial(store: TrialStore) -> TrialView:
         problems=problems,
         story=story,
         diagnosis=diagnosis,
+        measures=_measures(store, problems),
+        about=next((str(event.data.get("about", "")) for event in events if event.kind is Kind.TRIAL), ""),
     )
 
 
@@ -150,6 +155,14 @@ def _diagnosis(store: TrialStore, problems: list[str]) -> Diagnosis | None:
     except DamagedResult as error:
         problems.append(str(error))
         return None
+
+
+def _measures(store: TrialStore, problems: list[str]) -> Sequence[Measure]:
+    try:
+        return store.read_measures()
+    except DamagedResult as error:
+        problems.append(str(error))
+        return ()
 
 
 def _none(store: TrialStore, summary: str) -> Judgement:

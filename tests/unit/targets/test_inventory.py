@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.model.errors import InventoryError, UsageError
-from harness.model.topology import GIB, MIB, Host, Link
+from harness.model.topology import GIB, MIB, Host, Link, SharedDisk
 from harness.targets import relations, schema
 from harness.targets.inventory import Inventory, load_inventory, require_role
 from harness.targets.problems import failure
@@ -79,6 +80,33 @@ def test_a_good_inventory(tmp_path: Path) -> None:
     )
     assert remote.hosts[1] == Host(name="storage", memory=3 * GIB // 2)
     assert remote.links == (Link(name="cluster", hosts=("small", "storage"), subnet="10.77.0.0/24"),)
+
+
+SHARED = 'shared_disk = { hosts = ["small", "storage"], size = "64 MiB" }'
+
+
+def with_shared_disk(text: str) -> str:
+    return GOOD.replace('subnet = "10.77.0.0/24" } ]\n', f'subnet = "10.77.0.0/24" }} ]\n{text}\n')
+
+
+def test_a_disk_that_two_hosts_share(tmp_path: Path) -> None:
+    inventory = load(tmp_path, with_shared_disk(SHARED))
+    assert inventory.topology("nbd-remote").shared_disk == SharedDisk(hosts=("small", "storage"), size=64 * MIB)
+    assert inventory.topology("single").shared_disk is None
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "line"),
+    [
+        ('"storage"]', '"storge"]', "shared_disk.hosts[1]: no host 'storge'; did you mean 'storage'?"),
+        (', "storage"]', "]", "shared_disk.hosts: a disk that nobody shares: it has 1 host(s); *"),
+        ("size", "sise", "shared_disk: unknown key 'sise'; did you mean 'size'?"),
+        (', size = "64 MiB"', "", 'shared_disk.size: is missing; add size = "512 MiB"'),
+    ],
+)
+def test_a_shared_disk_that_is_wrong(tmp_path: Path, right: str, wrong: str, line: str) -> None:
+    found = lines(tmp_path, with_shared_disk(SHARED.replace(right, wrong)))
+    assert [text for text in found if fnmatchcase(text, f'topology[[]0] "nbd-remote": {line.replace("[1]", "[[]1]")}')]
 
 
 def test_a_host_with_several_roles_is_one_host(tmp_path: Path) -> None:

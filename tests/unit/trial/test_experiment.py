@@ -20,9 +20,10 @@ from fakes import (
 )
 
 from harness.faults.base import Fault
-from harness.faults.guest import LinkDown, Pause, PowerOff
+from harness.faults.guest import Fence, LinkDown, Pause, PowerOff
 from harness.model.errors import InfraError
 from harness.model.history import Kind
+from harness.model.measure import Measure
 from harness.model.verdict import VerdictKind
 from harness.storage.base import StorageProbe
 from harness.targets.target import Site
@@ -387,3 +388,95 @@ def test_a_pause_that_is_healed_is_no_stall(tmp_path: Path) -> None:
     trial = Trial(tmp_path, faults=(Pause(role="client", at_s=4.0, heal_after_s=8.0),))
     trial.finish_at = 30.0
     assert trial.run() is VerdictKind.SURVIVED
+
+
+@dataclass
+class Noting:
+    """A tuning, or an instrument, that notes what is done to it beside the storage; `figure` None: it cannot tell."""
+
+    done: list[str]
+    figure: float | None = 7.0
+    at_s: float = 0.0
+    heal_after_s: float | None = None
+
+    def describe(self) -> str:
+        return "something of the test"
+
+    def prepare(self, site: Site) -> None:
+        self.done.append("prepare")
+
+    def launch(self, site: Site) -> None:
+        self.done.append("launch")
+
+    def inject(self, site: Site) -> None:
+        self.done.append("inject")
+
+    def heal(self, site: Site) -> None:
+        self.done.append("heal")
+
+    def measures(self, site: Site, evidence: Path) -> list[Measure]:
+        if self.figure is None:
+            raise InfraError("c1: nobody answers")
+        return [Measure(name="figure of the test", value=self.figure, unit="s")]
+
+
+def test_a_tuning_is_there_before_the_storage_and_undone_after_it(trial: Trial) -> None:
+    trial.plan = replace(trial.plan, tunings=(Noting(trial.storage.done),))
+    trial.finish_at = 5.0
+    trial.run()
+    assert trial.storage.done == ["prepare", "inject", "up", "down", "heal"]
+
+
+def test_what_was_tuned_is_undone_after_a_failure_as_well(trial: Trial) -> None:
+    trial.plan = replace(trial.plan, tunings=(Noting(trial.storage.done),))
+    trial.storage.broken = True
+    with pytest.raises(InfraError, match="no storage here"):
+        trial.run()
+    assert trial.storage.done == ["prepare", "inject", "down", "heal"]
+
+
+def test_a_host_that_hangs_is_not_tidied_up(trial: Trial) -> None:
+    trial.plan = replace(trial.plan, tunings=(Noting(trial.storage.done),))
+    trial.stop_at = 15.0
+    trial.run()
+    assert trial.storage.done == ["prepare", "inject", "up"]
+
+
+def test_an_instrument_is_launched_with_the_load_and_tells_its_figures_before_the_tear_down(trial: Trial) -> None:
+    done: list[str] = []
+    trial.plan = replace(trial.plan, instruments=(Noting(done),))
+    trial.finish_at = 5.0
+    assert trial.run() is VerdictKind.SURVIVED
+    assert done == ["prepare", "launch"] and trial.phases[-2:] == ["measure", "teardown"]
+    (measure,) = trial.log.of(Kind.MEASURE)
+    assert measure.data == {"name": "figure of the test", "value": 7.0, "unit": "s"}
+
+
+def test_figures_are_asked_for_after_a_hang_too(trial: Trial) -> None:
+    trial.plan = replace(trial.plan, instruments=(Noting([]),))
+    trial.stop_at = 15.0
+    assert trial.run() is VerdictKind.DEADLOCKED
+    assert trial.phases[-1] == "measure" and len(trial.log.of(Kind.MEASURE)) == 1
+
+
+def test_figures_that_cannot_be_had_are_noted_and_change_nothing(trial: Trial) -> None:
+    trial.plan = replace(trial.plan, instruments=(Noting([], figure=None), Noting([])))
+    trial.finish_at = 5.0
+    assert trial.run() is VerdictKind.SURVIVED
+    assert [event.data["text"] for event in trial.log.of(Kind.NOTE)] == ["no figures of Noting: c1: nobody answers"]
+    assert len(trial.log.of(Kind.MEASURE)) == 1
+
+
+def test_a_load_that_ran_its_time_is_ended_before_its_storage_goes_and_that_is_no_loss(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, policy=replace(POLICY, endless=True))
+    trial.workload.limit_s = 12.0
+    assert trial.run() is VerdictKind.SURVIVED
+    assert trial.alive == 0 and trial.storage.done == ["up", "down"]
+
+
+def test_a_host_that_was_fenced_is_not_lost(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, faults=(Fence(role="server", at_s=4.0),))
+    trial.finish_at = 20.0
+    assert trial.run() is VerdictKind.SURVIVED
+    assert [event.host for event in trial.log.of(Kind.FENCE)] == ["s1"]
+    assert hypervisor_of(trial.site.targets["s1"]).power == "gone"

@@ -1,0 +1,69 @@
+"""What is done to the hosts of a trial, when, and what undoes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from harness.faults.base import Expelling, Fault, Prepared
+from harness.model.errors import HarnessError
+from harness.model.history import Kind
+from harness.monitors.recorder import Recorder
+from harness.targets.target import Site
+
+# TCP waits up to 120 s between two retransmissions (TCP_RTO_MAX), and never longer than the outage has lasted already.
+RETRANSMISSION_S = 120.0
+Step = tuple[float, Callable[[], None]]
+
+
+class Schedule:
+    """Faults at their times, tunings before everything else; `entitled_s`: until then what was healed may take."""
+
+    def __init__(self, site: Site, recorder: Recorder) -> None:
+        self._site, self._recorder = site, recorder
+        self._undos: list[Callable[[Site], None]] = []
+        self.entitled_s = 0.0
+
+    def tune(self, tunings: Sequence[Fault]) -> None:
+        """Do all of them now; `undo` undoes them."""
+        for tuning in tunings:
+            if isinstance(tuning, Prepared):
+                tuning.prepare(self._site)
+            self.undo_later(tuning.heal)
+            self._step(tuning, "inject", 0.0)()
+
+    def steps(self, faults: Sequence[Fault], begun: float) -> list[Step]:
+        """What the faults do, and when, in that order."""
+        steps: list[Step] = []
+        for fault in faults:
+            steps.append((begun + fault.at_s, self._step(fault, "inject", 0.0)))
+            if fault.heal_after_s is not None:
+                at_s = begun + fault.at_s + fault.heal_after_s
+                steps.append((at_s, self._step(fault, "heal", fault.heal_after_s)))
+        return sorted(steps, key=lambda step: step[0])
+
+    def undo_later(self, undo: Callable[[Site], None]) -> None:
+        """Note what is to be undone."""
+        self._undos.append(undo)
+
+    def undo(self) -> None:
+        """Undo what was noted, the newest first, as far as the hosts still answer."""
+        while self._undos:
+            try:
+                self._undos.pop()(self._site)
+            except HarnessError as error:
+                self._recorder.emit(Kind.NOTE, text=f"tear-down: {error}")
+
+    def _step(self, fault: Fault, action: str, outage_s: float) -> Callable[[], None]:
+        def act() -> None:
+            begun = self._recorder.now
+            if action == "inject" and isinstance(fault, Expelling):
+                self._recorder.emit(Kind.FENCE, fault.expels(self._site))
+            getattr(fault, action)(self._site)
+            now = self._recorder.now
+            if action == "heal":
+                self.entitled_s = now + min(outage_s, RETRANSMISSION_S)
+            self._recorder.emit(
+                Kind.FAULT, name=fault.describe(), action=action, took_s=round(now - begun, 3), detail=""
+            )
+
+        return act
