@@ -24,6 +24,7 @@ from harness.trial.listening import Listening
 from harness.trial.plan import Plan
 from harness.trial.recovery import probe_recovery
 from harness.trial.schedule import Schedule, Step
+from harness.trial.traces import Traces
 from harness.verdicts.watch import Watch
 from harness.workloads.base import Progress
 
@@ -58,6 +59,7 @@ class Experiment:
         self._lab_failure = lab_failure
         self._evidence = evidence
         self._schedule = Schedule(site, recorder)
+        self._traces = Traces(recorder)
         self._collectors = {
             name: Collector(target, listening.taps[name], evidence, recorder, clock)
             for name, target in site.targets.items()
@@ -80,6 +82,8 @@ class Experiment:
 
     def _run(self) -> None:
         with self._phase("storage"):
+            self._traces.look(self._site)
+            self._schedule.undo_later(self._traces.compare)
             self._schedule.tune(self._plan.tunings)
             self._schedule.undo_later(self._plan.storage.tear_down)
             probe = self._plan.storage.set_up(self._site)
