@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo check lint types contracts unit plugin live selftest bench clean distclean
+.PHONY: help setup demo check lint types contracts unit plugin live smoke nightly soak selftest bench clean distclean
 
 PYTEST := .venv/bin/python -m pytest
 
@@ -39,6 +39,15 @@ plugin: setup ## tests of the pytest plugin
 
 live: setup ## tests that boot guests
 	@$(PYTEST) tests/live </dev/null
+
+smoke: setup ## the quick cases of testcases/ (minutes)
+	@.venv/bin/harness run testcases -n 2 --profile smoke </dev/null
+
+nightly: setup ## all cases of testcases/ but the long ones (hours under emulation)
+	@.venv/bin/harness run testcases -n 2 </dev/null
+
+soak: setup ## all cases, the long ones too; BUDGET=4 makes those four times as long
+	@.venv/bin/harness run testcases -n 2 --profile soak --budget $(or $(BUDGET),1) </dev/null
 
 selftest: setup ## faults whose truth is known, injected into real guests: how right the verdicts are (hours)
 	@.venv/bin/harness selftest </dev/null

@@ -10,6 +10,7 @@ from harness.model.measure import Measure
 from harness.model.verdict import HANGS, Verdict
 from harness.verdicts.watch import LOAD
 
+QUARTERS = 4
 # What memory pressure shows in, by what readers of /proc/vmstat call it.
 COUNTERS = {
     "pages swapped out": ("pswpout",),
@@ -34,6 +35,7 @@ def measures_of(events: Sequence[Event], verdict: Verdict) -> list[Measure]:
         found.append(Measure(name="time to hang", value=round(max(0.0, verdict.onset_s - begin), 1), unit="s"))
     found.append(Measure(name="load ran", value=round(end - begin, 1), unit="s"))
     found += _pace(progress, begin, end)
+    found += _stalls(verdict, begin, end)
     counted = [event for event in events if event.kind is Kind.VMSTAT and event.t <= end]
     found += _pressure(counted, {event.host for event in progress}, begin)
     return found + _own(events)
@@ -60,6 +62,19 @@ def _pace(progress: Sequence[Event], begin: float, end: float) -> Iterable[Measu
     yield Measure(name="operations a second", value=round(max(0, operations) / (end - begin), 1), unit="1/s")
     longest = max(new - old for old, new in pairwise([*moves, end]))
     yield Measure(name="longest pause", value=round(longest, 1), unit="s")
+
+
+def _stalls(verdict: Verdict, begin: float, end: float) -> Iterable[Measure]:
+    """How often the load stopped and came back, for how long, and when: early, late or all the time."""
+    stalls = verdict.stalls
+    if not stalls or end <= begin:
+        return
+    quarters = [min(QUARTERS - 1, int(QUARTERS * (stall.onset_s - begin) / (end - begin))) for stall in stalls]
+    yield Measure(name="stalls", value=len(stalls))
+    yield Measure(name="longest stall", value=round(max(stall.duration_s for stall in stalls), 1), unit="s")
+    yield Measure(name="stalled in all", value=round(sum(stall.duration_s for stall in stalls), 1), unit="s")
+    counts = " ".join(str(quarters.count(quarter)) for quarter in range(QUARTERS))
+    yield Measure(name="stalls in each quarter of the load", value=counts)
 
 
 def _done(event: Event) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from histories import Story
 
 from harness.model.history import Kind
-from harness.model.verdict import Verdict, VerdictKind
+from harness.model.verdict import Stall, Verdict, VerdictKind
 from harness.verdicts.judge import judge
 from harness.verdicts.measures import measures_of
 
@@ -36,6 +36,16 @@ def test_a_survivor_has_no_time_to_hang_but_a_pace_and_its_longest_pause() -> No
     assert "time to hang" not in found and found["load ran"] == 21.0
     assert found["longest pause"] in (2.0, 2.5, 3.0)
     assert isinstance(found["operations a second"], float) and 400 <= found["operations a second"] <= 500
+
+
+def test_stalls_are_counted_and_told_by_when_they_came() -> None:
+    story = Story().loaded(100).phase("load", "end")
+    begin = story.now - 100
+    stalls = tuple(Stall(begin + at_s, lasted, True) for at_s, lasted in ((5.0, 6.0), (10.0, 4.5), (99.0, 8.25)))
+    verdict = Verdict(kind=VerdictKind.STALLED, summary="", onset_s=begin + 5, stalls=stalls)
+    found = {measure.name: measure.value for measure in measures_of(story.events, verdict)}
+    assert (found["stalls"], found["longest stall"], found["stalled in all"]) == (3, 8.2, 18.8)
+    assert found["stalls in each quarter of the load"] == "2 0 0 1"
 
 
 def test_counters_are_those_of_the_loads_host_over_the_load() -> None:
