@@ -14,6 +14,7 @@ VerdictError               a verdict other than SURVIVED, as an exception for py
 ├── HangDetected               STALLED, LIVELOCKED, DEADLOCKED, LOCKED_UP
 ├── CrashDetected              CRASHED
 ├── KilledByOOM                OOM_KILLED
+├── IoFailed                   IO_FAILED
 └── NoVerdict                  INCONCLUSIVE, LOST: an error of the trial, not a failure of the kernel
 """
 
@@ -33,6 +34,7 @@ __all__ = [
     "HostEnvironmentError",
     "InfraError",
     "InventoryError",
+    "IoFailed",
     "KilledByOOM",
     "LostHost",
     "NoVerdict",
@@ -133,6 +135,10 @@ class CrashDetected(VerdictError):
 
 class KilledByOOM(VerdictError):
     """The OOM killer ended the workload or a daemon that the storage depends on."""
+
+
+class IoFailed(VerdictError):
+    """The kernel told whoever waited for the storage that it failed, and the workload ended by that."""
 
 
 class NoVerdict(VerdictError):

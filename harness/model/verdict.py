@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from harness.model.errors import CrashDetected, HangDetected, KilledByOOM, NoVerdict, VerdictError
+from harness.model.errors import CrashDetected, HangDetected, IoFailed, KilledByOOM, NoVerdict, VerdictError
 
 
 class VerdictKind(StrEnum):
@@ -19,6 +19,7 @@ class VerdictKind(StrEnum):
     LOCKED_UP = "LOCKED_UP"
     CRASHED = "CRASHED"
     OOM_KILLED = "OOM_KILLED"
+    IO_FAILED = "IO_FAILED"
     LOST = "LOST"
     INCONCLUSIVE = "INCONCLUSIVE"
 
@@ -33,6 +34,7 @@ REPRODUCIBLE = {
     "lockup": VerdictKind.LOCKED_UP,
     "crash": VerdictKind.CRASHED,
     "oom": VerdictKind.OOM_KILLED,
+    "io-failure": VerdictKind.IO_FAILED,
 }
 
 
@@ -97,4 +99,6 @@ class Verdict:
             return CrashDetected(self)
         if self.kind is VerdictKind.OOM_KILLED:
             return KilledByOOM(self)
+        if self.kind is VerdictKind.IO_FAILED:
+            return IoFailed(self)
         return NoVerdict(self)

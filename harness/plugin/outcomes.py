@@ -3,7 +3,7 @@
 | what happened | outcome |
 | --- | --- |
 | SURVIVED | passed |
-| a hang, crash or OOM kill | failed |
+| a hang, crash, OOM kill or failed storage | failed |
 | the same, marked `reproduces` with this very word | xfailed |
 | anything else that the kernel did, marked `reproduces` | failed: what was expected did not happen |
 | INCONCLUSIVE, LOST, or no verdict at all | error, marked or not: it says nothing about the kernel |

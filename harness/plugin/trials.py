@@ -74,8 +74,8 @@ class Trial:
     ) -> Verdict:
         """Run the trial and return its verdict if the kernel survived; `harness.trial.Plan` says what the parts are.
 
-        Any other verdict is raised: HangDetected, CrashDetected, KilledByOOM, or NoVerdict. Raises UsageError
-        or InfraError where there is no verdict to be had; each test runs one trial.
+        Any other verdict is raised: HangDetected, CrashDetected, KilledByOOM, IoFailed, or NoVerdict. Raises
+        UsageError or InfraError where there is no verdict to be had; each test runs one trial.
         """
         __tracebackhide__ = True
         plan = replace(

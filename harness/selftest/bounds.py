@@ -60,7 +60,7 @@ BOUNDED = (
         name="bounded.nbd-after",
         # Not a hang: the kernel fails the requests when their time is over, and the writers end with an error.
         about="writes over NBD, the server killed for good: its requests fail after the bound, and the load with them",
-        accepted=(VerdictKind.INCONCLUSIVE,),
+        accepted=(VerdictKind.IO_FAILED,),
         plan=_nbd_after,
     ),
 )

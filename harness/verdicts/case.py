@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from harness.model.finding import FindingKind
 from harness.model.history import Event, Kind
 from harness.model.opinion import Opinion, State
 from harness.model.verdict import Stall
@@ -24,6 +25,7 @@ class Case:
         self.findings: list[Event] = []
         self.infra: list[Event] = []
         self._reclaim: list[Event] = []
+        self._io_errors: list[Event] = []
         self._kept = {Kind.CONSOLE: self.findings, Kind.INFRA: self.infra, Kind.VMSTAT: self._reclaim}
         self.recovery: dict[str, bool] = {}
         self.limit: float | None = None
@@ -50,7 +52,14 @@ class Case:
             self.locked = None
         if event.kind in self._kept:
             self._kept[event.kind].append(event)
-        elif event.kind is Kind.RECOVERY:
+            if event.data.get("kind") == FindingKind.IO_ERROR and self.watch.phase == LOAD:
+                self._io_errors.append(event)
+        else:
+            self._mark(event)
+
+    def _mark(self, event: Event) -> None:
+        """Take what the harness itself did."""
+        if event.kind is Kind.RECOVERY:
             if event.data.get("done", True):
                 self.recovery[str(event.data["step"])] = bool(event.data["recovered"])
         elif event.kind is Kind.EVIDENCE:
@@ -75,6 +84,11 @@ class Case:
         seen = [event for event in self._reclaim if event.t >= begin_s]
         scanned, freed = (_growth(seen, names) for names in (SCANNED, FREED))
         return f"reclaim scanned {scanned} pages meanwhile and freed {freed}" if scanned else ""
+
+    @property
+    def first_io_error(self) -> Event | None:
+        """The first request that the kernel gave up while the load ran."""
+        return next(iter(self._io_errors), None)
 
     def first_finding(self, kinds: Iterable[str]) -> Event | None:
         """The first console finding of one of these kinds."""

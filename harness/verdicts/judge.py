@@ -186,13 +186,29 @@ def _finished(case: Case) -> Verdict | None:
     working = [host for host in case.watch.hosts.values() if host.workers]
     if not working:
         return _inconclusive(case, "no workload ever reported progress")
-    gone = sum(host.lost for host in working)
+    gone, failed = sum(host.lost for host in working), sum(host.failed for host in working)
+    if (gone or failed) and (finding := case.first_io_error) is not None:
+        return _io_failed(case, finding, gone, failed)
     if gone:
         return _inconclusive(case, f"{gone} workers died without a word; see the consoles")
-    failed = sum(host.failed for host in working)
     if failed:
         return _inconclusive(case, f"{failed} workers failed; see the workload's log among the evidence")
     return _ended_well(case, all(host.finished >= host.workers for host in working))
+
+
+def _io_failed(case: Case, finding: Event, gone: int, failed: int) -> Verdict:
+    """Whoever waits for a page of swap that cannot be read is killed (SIGBUS); whoever writes is told (EIO)."""
+    title = str(finding.data.get("title", "I/O error"))
+    counts = ((gone, "died"), (failed, "failed"))
+    ends = " and ".join(f"{count} workers {word}" for count, word in counts if count)
+    return Verdict(
+        kind=VerdictKind.IO_FAILED,
+        summary=f"{finding.host}: {title}; {ends}",
+        onset_s=finding.t,
+        certain_s=finding.t,
+        stalls=case.stalls,
+        reasons=(f"the console of {finding.host} shows: {title}", f"{ends} of the load"),
+    )
 
 
 def _ended_well(case: Case, complete: bool) -> Verdict:

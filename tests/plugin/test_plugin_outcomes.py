@@ -27,12 +27,13 @@ def rows(store: RunStore) -> dict[str, tuple[str, str | None]]:
 
 @WORKERS
 def test_without_marker(run_cases: RunCases, only_run: OnlyRun, workers: int) -> None:
-    words = ("SURVIVED", "DEADLOCKED", "CRASHED", "OOM_KILLED", "INCONCLUSIVE", "LOST")
+    words = ("SURVIVED", "DEADLOCKED", "CRASHED", "OOM_KILLED", "IO_FAILED", "INCONCLUSIVE", "LOST")
     result = run_cases(*words, workers=workers)
-    result.assert_outcomes(passed=1, failed=3, errors=2)
+    result.assert_outcomes(passed=1, failed=4, errors=2)
     assert result.ret == 1
     assert rows(only_run()) == {
         "SURVIVED": ("passed", "SURVIVED"),
+        "IO_FAILED": ("failed", "IO_FAILED"),
         "DEADLOCKED": ("failed", "DEADLOCKED"),
         "CRASHED": ("failed", "CRASHED"),
         "OOM_KILLED": ("failed", "OOM_KILLED"),

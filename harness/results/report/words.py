@@ -64,6 +64,7 @@ MEANINGS: dict[str, str] = {
     VerdictKind.LOCKED_UP: "A processor no longer schedules tasks.",
     VerdictKind.CRASHED: "The kernel reported a panic, an oops, or a sanitizer finding.",
     VerdictKind.OOM_KILLED: "The out-of-memory killer ended the workload or a daemon that the storage needs.",
+    VerdictKind.IO_FAILED: "The kernel gave requests of the storage up, and the workload ended by that.",
     VerdictKind.LOST: "The host is gone on every channel and left no evidence.",
     VerdictKind.INCONCLUSIVE: "The harness or its infrastructure failed; nothing follows about the kernel.",
     NO_VERDICT: "The run ended before the trial was judged; what was recorded until then is below.",
@@ -111,7 +112,7 @@ def tone(verdict: str) -> str:
     """The colour class of a verdict: good, bad or unknown."""
     if verdict == VerdictKind.SURVIVED:
         return "good"
-    bad = {*HANGS, VerdictKind.CRASHED, VerdictKind.OOM_KILLED}
+    bad = {*HANGS, VerdictKind.CRASHED, VerdictKind.OOM_KILLED, VerdictKind.IO_FAILED}
     return "bad" if verdict in bad else "unknown"
 
 

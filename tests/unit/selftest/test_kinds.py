@@ -24,7 +24,7 @@ WANTED = {
     Group.CRASH: {VerdictKind.CRASHED},
     Group.OOM: {VerdictKind.OOM_KILLED, VerdictKind.INCONCLUSIVE},
     Group.INSTRUMENT: {VerdictKind.SURVIVED, VerdictKind.INCONCLUSIVE, VerdictKind.LOST},
-    Group.BOUNDED: {VerdictKind.SURVIVED, VerdictKind.DEADLOCKED, VerdictKind.INCONCLUSIVE},
+    Group.BOUNDED: {VerdictKind.SURVIVED, VerdictKind.DEADLOCKED, VerdictKind.IO_FAILED},
 }
 
 

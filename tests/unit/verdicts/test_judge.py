@@ -409,6 +409,35 @@ def test_failed_workers() -> None:
     assert verdict.kind is VerdictKind.INCONCLUSIVE and "3 workers failed" in verdict.summary
 
 
+def failed_request(story: Story) -> Story:
+    return story.add(Kind.CONSOLE, kind="io_error", title="Read-error on swap-device (43:0:525312)")
+
+
+def test_workers_that_die_of_requests_that_the_kernel_gave_up() -> None:
+    story = failed_request(Story().loaded())
+    failed_s, story.rate, story.alive = story.now, 0.0, 0
+    verdict = judge(story.run(12).load_ends().events)
+    assert verdict.kind is VerdictKind.IO_FAILED and verdict.onset_s == failed_s
+    assert verdict.summary == "c1: Read-error on swap-device (43:0:525312); 16 workers died"
+
+
+def test_workers_that_are_told_that_their_storage_failed() -> None:
+    story = failed_request(Story().loaded(10))
+    story.failed = 3
+    verdict = judge(story.finish().load_ends().events)
+    assert verdict.kind is VerdictKind.IO_FAILED and "3 workers failed" in verdict.summary
+
+
+def test_a_failed_request_of_which_nobody_died_decides_nothing() -> None:
+    assert kind_of(failed_request(Story().loaded()).run(3).finish().load_ends()) is VerdictKind.SURVIVED
+
+
+def test_a_request_that_failed_before_the_load_did_not_end_it() -> None:
+    story = failed_request(Story()).loaded()
+    story.rate, story.alive = 0.0, 0
+    assert kind_of(story.run(12).load_ends()) is VerdictKind.INCONCLUSIVE
+
+
 def test_a_stop_that_ends_while_evidence_is_collected_was_a_stall() -> None:
     story = Story().loaded().stop(Rung.STORAGE).run(36).load_ends()
     story.phase("evidence").run(2).go_on().run(4).phase("evidence", "end")
