@@ -108,6 +108,7 @@ class Experiment:
             with self._phase("teardown"):
                 if state is State.RUNNING:
                     self._end_workload(progress)
+                self._let_go(probe)
                 self._schedule.undo()
 
     def _baseline(self) -> float:
@@ -269,6 +270,13 @@ class Experiment:
     def _look_back(self, probe: StorageProbe, progress: Progress) -> None:
         self._collectors[probe.host].files(["/proc/vmstat"], label="after-")
         self._collectors[progress.host].command("workload-log", f"tail -c 20000 {progress.log}")
+
+    def _let_go(self, probe: StorageProbe) -> None:
+        """The agent's probe has the storage open, which would keep its file system and its module there."""
+        try:
+            self._site.targets[probe.host].agent.ask("storage", path=None, deadline=self._agent_deadline())
+        except HarnessError as error:
+            self._recorder.emit(Kind.NOTE, text=f"the storage probe still runs: {error}")
 
     def _end_workload(self, progress: Progress) -> None:
         """Its time is over and it still runs: it must not be there when its storage goes."""

@@ -17,7 +17,10 @@ cd /proc/sys/vm && for key in *; do case $key in drop_caches|stat_refresh|compac
 [ -f $key ] && read -r value <$key && echo "setting vm.$key $value"; done
 ps -e -o ppid=,comm= | awk '$1 != 2 {print "process", $2}' | sort -u"""
 # A module that is in use stays; those that others need go once the others have gone.
-UNLOAD = "for round in 1 2 3 4; do for module in %s; do rmmod $module; done; done 2>/dev/null; true"
+UNLOAD = """\
+again=yes; while [ "$again" ]; do again=
+for module in $(awk '$3 == 0 {print $1}' /proc/modules); do
+case " NEW " in *" $module "*) rmmod $module 2>/dev/null && again=yes;; esac; done; done; true"""
 
 
 class Traces:
@@ -40,7 +43,7 @@ class Traces:
     def _compare(self, site: Site, target: Target, before: set[str]) -> None:
         after = _seen(site, target)
         if modules := [line.split()[1] for line in sorted(after - before) if line.startswith("module ")]:
-            target.shell.run(UNLOAD.replace("%s", " ".join(modules)), deadline=site.deadline(LOOK_S))
+            target.shell.run(UNLOAD.replace("NEW", " ".join(modules)), deadline=site.deadline(LOOK_S))
             after = _seen(site, target)
         for what, lines in changes(before, after).items():
             self._recorder.emit(Kind.NOTE, target.name, text=f"{what}: {', '.join(lines)}")

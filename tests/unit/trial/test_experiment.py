@@ -195,9 +195,16 @@ def test_a_survivor(trial: Trial) -> None:
 def test_everything_that_is_needed_late_is_prepared_before_the_load(trial: Trial) -> None:
     trial.finish_at = 5.0
     trial.run()
-    asked = dict(trial.agent.asked)
+    asked = dict(reversed(trial.agent.asked))  # the first of each
     assert asked["storage"] == {"path": "/dev/fake", "offset": 0, "write": False}
     assert asked["stats"] == {"files": {"fake": "/sys/fake"}} and asked["progress"] == {"path": "/dev/shm/p"}
+
+
+def test_the_storage_probe_lets_go_before_the_storage_is_taken_down(trial: Trial) -> None:
+    trial.finish_at = 5.0
+    trial.agent.on["storage"] = lambda order: trial.storage.done.append(str(order["path"]))
+    trial.run()
+    assert trial.storage.done == ["up", "/dev/fake", "None", "down"]
 
 
 def test_a_deadlock_that_killing_frees(trial: Trial) -> None:
