@@ -16,11 +16,14 @@ awk '{print "module", $1}' /proc/modules; ip -o -4 address | awk '{print "addres
 cd /proc/sys/vm && for key in *; do case $key in drop_caches|stat_refresh|compact_memory) continue;; esac
 [ -f $key ] && read -r value <$key && echo "setting vm.$key $value"; done
 ps -e -o ppid=,comm= | awk '$1 != 2 {print "process", $2}' | sort -u"""
-# A module that is in use stays; those that others need go once the others have gone.
+# A module that is in use stays; those that others need go once the others have gone. One is in use for a moment after
+# its last user is gone, and kernel threads of it end in their own time: so when nothing can go, it waits, some times.
 UNLOAD = """\
-again=yes; while [ "$again" ]; do again=
-for module in $(awk '$3 == 0 {print $1}' /proc/modules); do
-case " NEW " in *" $module "*) rmmod $module 2>/dev/null && again=yes;; esac; done; done; true"""
+patience=8; while [ $patience -gt 0 ]; do gone= left=
+for module in $(awk '$3 == 0 {print $1}' /proc/modules); do case " NEW " in *" $module "*)
+rmmod $module 2>/dev/null && gone=yes;; esac; done
+for module in $(awk '{print $1}' /proc/modules); do case " NEW " in *" $module "*) left=yes;; esac; done
+[ "$left" ] || break; [ "$gone" ] || { patience=$((patience - 1)); sleep 0.25; }; done; true"""
 
 
 class Traces:
