@@ -6,12 +6,24 @@ from dataclasses import dataclass
 
 from harness.targets.target import Site
 
-THREADS = 8  # rpc.nfsd's default in Debian
+# How to start it again: the versions that were off, and as many threads as there were.
+AGAIN = "/run/harness/nfsd-again"
+STOP = (
+    f"for v in 3 4; do grep -q -- \"-$v \" /proc/fs/nfsd/versions && printf -- '-N %s ' $v; done >{AGAIN}; "
+    f"cat /proc/fs/nfsd/threads >>{AGAIN} && rpc.nfsd 0"
+)
+# Started beside us: a server that cannot start because of what its stop has done to the host is the very thing that is
+# watched for. One that refuses to start says so at once.
+START = (
+    f"rm -f {AGAIN}.code; (setsid rpc.nfsd $(cat {AGAIN}) >{AGAIN}.log 2>&1; echo $? >{AGAIN}.code) "
+    f">/dev/null 2>&1 </dev/null & for i in $(seq 50); do test -s {AGAIN}.code && break; sleep 0.1; done; "
+    f"! test -s {AGAIN}.code || {{ cat {AGAIN}.log; exit $(cat {AGAIN}.code); }}"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NfsServerRestart:
-    """The kernel's NFS server on the host that plays `role` stops; healing starts it again, v4 only.
+    """The kernel's NFS server on the host that plays `role` stops; healing starts it again, as it was.
 
     It remembers its clients (/var/lib/nfs/nfsdcld), so it lets them reclaim what they had open and makes everybody else
     wait for the grace period.
@@ -27,11 +39,11 @@ class NfsServerRestart:
 
     def inject(self, site: Site) -> None:
         """See `Fault.inject`."""
-        site.role(self.role).shell.run("rpc.nfsd 0", deadline=site.deadline(10))
+        site.role(self.role).shell.run(STOP, deadline=site.deadline(10))
 
     def heal(self, site: Site) -> None:
-        """See `Fault.heal`."""
-        site.role(self.role).shell.run(f"rpc.nfsd -N 3 {THREADS}", deadline=site.deadline(10))
+        """See `Fault.heal`; returns after five seconds, even if the server is still on its way."""
+        site.role(self.role).shell.run(START, deadline=site.deadline(10))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,61 @@
+"""Caches dropped by a process of its own, which can be killed while the kernel is still at it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.model.errors import InfraError
+from harness.model.measure import Measure
+from harness.targets.target import Site
+
+FOLDER = "/run/harness/caches"
+ORDER_S = 10.0
+UPTIME = "read up rest </proc/uptime; echo $up"
+# The shell itself writes, so it is the one to kill; what it notes lies on a ramfs, which nothing here waits for.
+DROP = f"""\
+echo $$ >{FOLDER}/pid; {{ {UPTIME}; }} >{FOLDER}/begun
+echo $0 >/proc/sys/vm/drop_caches
+{{ {UPTIME}; }} >{FOLDER}/ended
+"""
+START = f"mkdir -p {FOLDER} && rm -f {FOLDER}/* && (setsid sh -c %s %s >/dev/null 2>&1 </dev/null &)"
+KILL = f"! test -s {FOLDER}/pid || test -s {FOLDER}/ended || kill -KILL $(cat {FOLDER}/pid)"
+TELL = f"cat {FOLDER}/begun; {{ cat {FOLDER}/ended || {{ {UPTIME}; echo waits; }}; }} 2>/dev/null"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheDropper:
+    """A process on the host that plays `role` drops caches (1 page cache, 2 slab, 3 both); healing kills it.
+
+    `DropCaches` is the same in an instant, through the agent. This one is for caches that cannot go at once: whoever
+    drops them waits, and what it holds meanwhile is what is asked.
+    """
+
+    role: str
+    value: int = 3
+    at_s: float = 0.0
+    heal_after_s: float | None = None
+
+    def describe(self) -> str:
+        """See `Fault.describe`."""
+        return f"a process on {self.role} drops caches ({self.value})"
+
+    def inject(self, site: Site) -> None:
+        """See `Fault.inject`."""
+        site.role(self.role).shell.run(START, DROP, self.value, deadline=site.deadline(ORDER_S))
+
+    def heal(self, site: Site) -> None:
+        """See `Fault.heal`; one that has come to its end needs no killing."""
+        site.role(self.role).shell.run(KILL, deadline=site.deadline(ORDER_S))
+
+    def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
+        """See `Measuring.measures`: how long it took, or has waited until now."""
+        told = site.role(self.role).shell.run(TELL, deadline=site.deadline(ORDER_S), check=False).stdout.split()
+        if len(told) < 2:
+            raise InfraError(f"{self.describe()}: it never began")
+        seconds = round(float(told[1]) - float(told[0]), 1)
+        return (
+            Measure(name="caches dropped", value="never" if "waits" in told else "yes"),
+            Measure(name="time in drop_caches", value=seconds, unit="s"),
+        )

@@ -1,0 +1,47 @@
+"""Loopback NFS, the server throttled by its own client's dirty pages: a collapse.
+
+A writer of an NFS mount has dirtied much of the memory when the limits for that go down. Whoever writes has to wait now
+until enough is clean, and who cleans is nfsd, which writes as well. Were it to wait like any other, it would wait for
+itself. It does not, because it looks at the dirty pages of its own disk alone: PF_LESS_THROTTLE (399ba0b95670,
+"mm/vmscan.c: avoid throttling reclaim for loop-back nfsd threads", v3.16), and PF_LOCAL_THROTTLE today (a37b0715ddf3,
+"mm/writeback: replace PF_LESS_THROTTLE with PF_LOCAL_THROTTLE", v5.8).
+
+Four processes write a page at a time to the mount, synchronously, as a database does. Then somebody writes a large
+file beside them, through the page cache, and in the middle of that the limits go down.
+
+What to look for in the report: progress never ends. Without the flag it is at a few pages a second from the moment in
+which the limits go down, and nothing else is wrong with the machine; with it, it is slower for a while, and comes back.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.faults.bulk import BulkWriter
+from harness.faults.tuning import Sysctl
+from harness.plugin.trials import Trial
+from harness.storage.nfs import NfsDisk
+from harness.workloads.steady import Steady
+
+MOUNT = NfsDisk(client="client", server="server", version="4.2", scratch=True, bytes_per_s=20_000_000)
+LOAD = Steady(host="client", mode="write", workers=4, path=MOUNT.path, block=4096, limit_s=60.0)
+MUCH = Sysctl(role="client", values={"vm.dirty_background_ratio": 30, "vm.dirty_ratio": 40})
+BULK = BulkWriter(role="client", path=f"{MOUNT.mount}/bulk", mib=300, at_s=5.0)
+LITTLE = Sysctl(role="client", values={"vm.dirty_background_ratio": 2, "vm.dirty_ratio": 5}, at_s=12.0)
+
+
+@pytest.mark.reproduces("livelock")
+@pytest.mark.cost(3)
+@pytest.mark.topology("loopback", modules={"client": ["nfsd-no-local-throttle"]})
+def test_throttled_like_any_other(trial: Trial) -> None:
+    """nfsd without PF_LOCAL_THROTTLE: crawls."""
+    trial.run(storage=MOUNT, workload=LOAD, tunings=[MUCH], faults=[BULK, LITTLE])
+
+
+@pytest.mark.cost(3)
+@pytest.mark.topology("loopback")
+def test_throttled_by_its_own_disk(trial: Trial) -> None:
+    """The distribution's nfsd: survives."""
+    trial.run(storage=MOUNT, workload=LOAD, tunings=[MUCH], faults=[BULK, LITTLE])
+    assert float(trial.measures["dirty pages at most, of what is allowed"].value) > 1.5, "the limits did bite"
+    assert trial.measures["bulk write ended"].value == "yes"
