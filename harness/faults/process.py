@@ -12,6 +12,7 @@ from harness.targets.target import Site
 AGENT = r"[a]gent\.py agent\.json"
 ORDER_S = 10.0
 DEAD = ("crashed", "shutoff", "gone")
+SHELL_DIED = -1  # what SSH has for an exit code when a signal ended the shell, or the connection broke
 # The newest task of that name: a daemon that serves each client with a process of its own serves with that one.
 NEWEST = "pgrep -n -x %s"
 # The agent's oldest process is the main one, and the others die with it (docs/agent.md).
@@ -64,6 +65,30 @@ class FreezeAgent:
     def heal(self, site: Site) -> None:
         """See `Fault.heal`."""
         _order(site, self.role, "pkill -CONT -f %s", AGENT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KillProcess:
+    """Every process called `comm` on the host that plays `role` is killed.
+
+    Where it is one that the host's swap depends on, the shell that killed it may die of that before it has said so.
+    """
+
+    role: str
+    comm: str
+    at_s: float = 0.0
+    heal_after_s: float | None = None
+
+    def describe(self) -> str:
+        """See `Fault.describe`."""
+        return f"{self.comm} on {self.role} killed"
+
+    def inject(self, site: Site) -> None:
+        """See `Fault.inject`."""
+        _order(site, self.role, "pkill -KILL -x %s", re.escape(self.comm), done=(0, SHELL_DIED))
+
+    def heal(self, site: Site) -> None:
+        """What was killed does not come back within its trial."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,15 +163,17 @@ class ClockJump:
         _order(site, self.role, "date -s %s >/dev/null", f"{seconds:+d} seconds")
 
 
-def _order(site: Site, role: str, command: str, *arguments: object) -> None:
-    """Run a command on a host; InfraError if the host refuses it, or gives no answer although it is alive.
+def _order(site: Site, role: str, command: str, *arguments: object, done: tuple[int, ...] = (0,)) -> None:
+    """Run a command on a host; InfraError if its exit code is none of `done`, or there is none though the host lives.
 
     A fault that may not have happened would make the trial's truth unknown. That a host which died of it did not
     answer any more is no error.
     """
     target = site.role(role)
     try:
-        target.shell.run(command, *arguments, deadline=site.deadline(ORDER_S))
+        code = target.shell.run(command, *arguments, deadline=site.deadline(ORDER_S), check=done == (0,)).exit_code
+        if code not in done:
+            raise ShellError(host=target.name, command=command, problem=f"exit code {code}")
     except ShellError:
         if target.hypervisor.state().state not in DEAD:
             raise

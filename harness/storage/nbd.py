@@ -1,32 +1,19 @@
-"""A network block device, as swap or as it is: nbd-server on one host, the device on another, or on the same one."""
+"""A network block device, as swap or as it is: a server on one host, the device on another, or on the same one."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.model.errors import InfraError, UsageError
+from harness.model.measure import Measure
 from harness.model.topology import MIB
-from harness.storage.base import PAGE, StorageProbe, pages_per_second
+from harness.storage.base import StorageProbe, pages_per_second
+from harness.storage.nbd_client import HandedOver, Kept, NbdConnection, disconnect, held_by, still_held
+from harness.storage.nbd_server import NbdServer
 from harness.targets.target import Site
 
-EXPORT = "swap"
-PORT = 10809  # IANA's, and nbd-server's default
-FOLDER = "/srv/harness-nbd"
-CONFIG = f"""\
-[generic]
-user = root
-group = root
-port = {PORT}
-[{EXPORT}]
-exportname = {FOLDER}/swap.img
-"""
 DISK = 64 * MIB
-KEEPER = Path(__file__).parent / "guest" / "nbd_keeper.py"
-KEEPER_FOLDER = "/run/harness/storage"
-TIMEOUT_S = 10  # of one request; only with a timeout does one that was under way move to a new connection
-# A fault may have left it stopped.
-STOP = f"kill $(cat /run/harness-nbd.pid); pkill -CONT -x nbd-server; umount -l {FOLDER}; rm -rf {FOLDER}; true"
 EVIDENCE = (
     "/sys/block/{device}/stat",
     "/sys/block/{device}/inflight",
@@ -50,38 +37,41 @@ class NbdSwap:
     """Swap of `ratio` × the client's memory on /dev/<device>, served by the role `server`.
 
     The server keeps it in memory (tmpfs) when it is another host with room for it, so that its disk is not what is
-    measured, and in a file of its root file system when it is the client itself.
+    measured, and in a file of its root file system when it is the client itself. `program` is the server's,
+    `connection` how the client holds on to it.
     """
 
     client: str = "client"
     server: str = "server"
     ratio: float = 5.0
     device: str = "nbd0"
+    program: NbdServer = field(default_factory=NbdServer)
+    connection: NbdConnection = field(default_factory=HandedOver)
+    _before: list[Measure] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def describe(self) -> str:
         """See `Storage.describe`."""
-        return f"swap on {self.device}, served by {self.server}"
+        served = f"served by {self.server} ({self.program.describe()})"
+        return f"swap on {self.device}, {served}, {self.connection.describe()}"
 
     @property
     def mortal(self) -> tuple[str, ...]:
         """See `Storage.mortal`."""
-        return ("nbd-server", "nbd-client", "pool")
+        return _mortal(self.program, self.connection)
 
     @property
     def bound_s(self) -> float:
         """See `Storage.bound_s`."""
-        return 0.0
+        return self.connection.bound_s
 
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`."""
         client, server = site.role(self.client), site.role(self.server)
         size = int(client.memory * self.ratio) // MIB * MIB
-        _serve(site, self.client, self.server, size)
-        address = site.address(server, seen_from=client)
-        connect = (
-            f"modprobe nbd && nbd-client {address} {PORT} /dev/{self.device} -name {EXPORT} -block-size 4096 -swap"
-        )
-        client.shell.run(f"swapoff -a; {connect}", deadline=site.deadline(10))
+        self.program.start(site, self.client, self.server, size)
+        client.shell.run("swapoff -a", deadline=site.deadline(10))
+        self.connection.connect(client, site, f"/dev/{self.device}", site.address(server, seen_from=client))
+        self._before[:] = held_by(client, site, self.connection)
         return StorageProbe(
             host=client.name,
             # The kernel refuses writes to a device that it swaps to; a read is what a page-in is.
@@ -99,13 +89,16 @@ class NbdSwap:
         client.shell.run(f"mkswap {device} >/dev/null && swapon {device}", deadline=site.deadline(10))
         return pages
 
+    def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
+        """See `Measuring.measures`: who held the connection, how it was protected, and whether it still does."""
+        return [*self._before, *still_held(site.role(self.client), site, self.connection)]
+
     def tear_down(self, site: Site) -> None:
         """See `Storage.tear_down`."""
-        device = f"/dev/{self.device}"
-        site.role(self.client).shell.run(
-            f"swapoff {device}; nbd-client -d {device}; true", deadline=site.deadline(20), check=False
-        )
-        site.role(self.server).shell.run(STOP, deadline=site.deadline(10), check=False)
+        try:
+            disconnect(site.role(self.client), site, f"/dev/{self.device}", swap=True)
+        finally:
+            self.program.stop(site, self.server)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,10 +114,15 @@ class NbdDisk:
     device: str = "nbd0"
     dead_conn_timeout_s: int = 30
     reconnect: bool = True
+    program: NbdServer = field(default_factory=NbdServer)
 
     def __post_init__(self) -> None:
-        if self.dead_conn_timeout_s < 1:
-            raise UsageError(f"NBD: dead_conn_timeout of {self.dead_conn_timeout_s} s; it is 1 or more")
+        """Raises UsageError for a time that the kernel would not wait."""
+        Kept(dead_conn_timeout_s=self.dead_conn_timeout_s)
+
+    @property
+    def _connection(self) -> Kept:
+        return Kept(dead_conn_timeout_s=self.dead_conn_timeout_s, reconnect=self.reconnect)
 
     @property
     def path(self) -> str:
@@ -138,24 +136,18 @@ class NbdDisk:
     @property
     def mortal(self) -> tuple[str, ...]:
         """See `Storage.mortal`."""
-        return ("nbd-server", "nbd-keeper", "pool")
+        return _mortal(self.program, self._connection)
 
     @property
     def bound_s(self) -> float:
         """See `Storage.bound_s`: a request that was under way waits for its own timeout first."""
-        return TIMEOUT_S + self.dead_conn_timeout_s
+        return self._connection.bound_s
 
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`."""
         client, server = site.role(self.client), site.role(self.server)
-        _serve(site, self.client, self.server, DISK)
-        script, log = f"{KEEPER_FOLDER}/{KEEPER.name}", f"{KEEPER_FOLDER}/log"
-        client.shell.run("modprobe nbd && mkdir -p %s", KEEPER_FOLDER, deadline=site.deadline(10))
-        client.shell.put(KEEPER, script, deadline=site.deadline(10))
-        address = site.address(server, seen_from=client)
-        times = (TIMEOUT_S, self.dead_conn_timeout_s)
-        arguments = (script, self.path, address, PORT, EXPORT, PAGE, *times, "keep" if self.reconnect else "leave", log)
-        client.shell.run("python3 -I -S" + " %s" * len(arguments), *arguments, deadline=site.deadline(10))
+        self.program.start(site, self.client, self.server, DISK)
+        self._connection.connect(client, site, self.path, site.address(server, seen_from=client))
         return StorageProbe(
             host=client.name,
             spec={"path": self.path, "offset": DISK - MIB, "write": True},
@@ -170,33 +162,16 @@ class NbdDisk:
 
     def tear_down(self, site: Site) -> None:
         """See `Storage.tear_down`."""
-        end = f"pkill -x nbd-keeper; nbd-client -d {self.path}; rm -rf {KEEPER_FOLDER}; true"
         try:
-            site.role(self.client).shell.run(end, deadline=site.deadline(20), check=False)
+            disconnect(site.role(self.client), site, self.path)
         finally:
-            site.role(self.server).shell.run(STOP, deadline=site.deadline(10), check=False)
+            self.program.stop(site, self.server)
 
 
 def _evidence(device: str) -> tuple[str, ...]:
     return tuple(path.format(device=device) for path in EVIDENCE)
 
 
-def _serve(site: Site, client_role: str, server_role: str, size: int) -> None:
-    """Serve `size` bytes, in memory (tmpfs) where the server is another host and has room, else in a file."""
-    client, server = site.role(client_role), site.role(server_role)
-    in_memory = server.name != client.name and server.memory > size + 128 * MIB
-    mount = f"mount -t tmpfs -o size={size + MIB} none {FOLDER} && " if in_memory else ""
-    server.shell.run(
-        f"mkdir -p {FOLDER} && {mount}truncate -s {size} {FOLDER}/swap.img && "
-        f"printf %%s %s >{FOLDER}/nbd.conf && nbd-server -C {FOLDER}/nbd.conf -p /run/harness-nbd.pid",
-        CONFIG,
-        deadline=site.deadline(10),
-    )
-    # nbd-server listens, then computes Diffie-Hellman parameters (3.24; tens of seconds under emulation), then answers.
-    greeted = f"import socket; assert socket.create_connection(('127.0.0.1', {PORT})).recv(8) == b'NBDMAGIC'"
-    script = (
-        f"for i in $(seq 50); do ss -Hltn 'sport = :{PORT}' | grep -q . && break; sleep 0.1; done; "
-        f'python3 -I -S -c "{greeted}"'
-    )
-    if server.shell.run(script, deadline=site.deadline(20), check=False).exit_code != 0:
-        raise InfraError(f"{server.name}: nbd-server does not listen on port {PORT}")
+def _mortal(program: NbdServer, connection: NbdConnection) -> tuple[str, ...]:
+    # "pool" is what nbd-server's threads are called.
+    return tuple(filter(None, (program.program, connection.process, "pool")))

@@ -1,10 +1,11 @@
-"""Swap thrash: anonymous private mappings of several times the memory, filled and then read linearly in a loop."""
+"""Swap thrash: anonymous mappings of several times the memory, filled and then read linearly in a loop."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.model.errors import UsageError
 from harness.targets.target import Site, Target
 from harness.workloads.base import Progress
 
@@ -13,6 +14,7 @@ FOLDER = "/run/harness/workload"
 PROGRESS = "/dev/shm/harness-progress"
 PAGE = 4096
 HEADER, SLOT = 64, 64
+MEMORY = ("anonymous", "shmem")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,18 +22,27 @@ class SwapThrash:
     """The load of "Swap-over-NBD without deadlocking" (2012).
 
     `processes_per_cpu` × processors map `ram_ratio` × memory in all, fill it, and read it `passes` times. One operation
-    is one page written or read and compared.
+    is one page written or read and compared. `memory` is "anonymous", which is what the series means, or "shmem": pages
+    of the same number that belong to files of tmpfs, which go to swap by another way (shmem_writepage).
     """
 
     host: str = "client"
     processes_per_cpu: int = 8
     ram_ratio: float = 4.0
     passes: int = 1
+    memory: str = "anonymous"
     limit_s: float = 900.0
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a sort of memory that is none."""
+        if self.memory not in MEMORY:
+            raise UsageError(f"SwapThrash: no memory {self.memory!r}; there are: {', '.join(MEMORY)}")
 
     def describe(self) -> str:
         """See `Workload.describe`."""
-        return f"{self.processes_per_cpu} processes a processor, {self.ram_ratio:g} × memory, {self.passes} pass(es)"
+        kind = "" if self.memory == "anonymous" else f" of {self.memory}"
+        size = f"{self.ram_ratio:g} × memory{kind}"
+        return f"{self.processes_per_cpu} processes a processor, {size}, {self.passes} pass(es)"
 
     @property
     def mortal(self) -> tuple[str, ...]:
@@ -63,12 +74,13 @@ class SwapThrash:
         workers = self.processes_per_cpu * target.cpus
         each = self._bytes_each(target, workers)
         target.shell.run(
-            "setsid python3 -I -S %s %s %s %s %s >%s 2>&1 </dev/null &",
+            "setsid python3 -I -S %s %s %s %s %s %s >%s 2>&1 </dev/null &",
             f"{FOLDER}/thrash.py",
             PROGRESS,
             workers,
             each,
             self.passes,
+            self.memory,
             f"{FOLDER}/log",
             deadline=site.deadline(10),
         )

@@ -4,13 +4,15 @@
 The kernel makes requests wait that long for a new connection (drivers/block/nbd.c, wait_for_reconnect) and tells a
 multicast group of its netlink family when one died; whoever listens there dials again and hands over the new socket.
 Runs on the host under test; standard library only. It returns once the device is connected; with "keep" it leaves a
-process behind that keeps it so.
+process behind that keeps it so, and with "guard" one that is protected from the shortage of memory that swap over the
+device means.
 
-usage: nbd_keeper.py DEVICE ADDRESS PORT EXPORT BLOCK TIMEOUT_S DEAD_CONN_TIMEOUT_S keep|leave LOG
+usage: nbd_keeper.py DEVICE ADDRESS PORT EXPORT BLOCK TIMEOUT_S DEAD_CONN_TIMEOUT_S leave|keep|guard LOG
 """
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import socket
@@ -38,6 +40,8 @@ GREETING = b"NBDMAGICIHAVEOPT"
 FIXED_NEWSTYLE, NO_ZEROES, EXPORT_NAME = 1, 2, 1
 DIAL_S, TALK_S = 5.0, 30.0  # a server that has just started may take long over its first client
 PAUSE_S = 0.5
+MCL_CURRENT, MCL_FUTURE = 1, 2
+PR_SET_IO_FLUSHER = 57  # include/uapi/linux/prctl.h, since v5.6
 
 
 def attribute(kind: int, value: bytes) -> bytes:
@@ -158,6 +162,20 @@ def keep(link: socket.socket, events: socket.socket, family: int, index: int, se
                     return
 
 
+def guard() -> None:
+    """Lock all of it in memory, exempt it from the OOM killer, and let nothing it allocates wait for I/O.
+
+    In this order: what locking has to bring in may well wait. Raises OSError if the kernel refuses one of them.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mlockall(MCL_CURRENT | MCL_FUTURE):
+        raise OSError(ctypes.get_errno(), "mlockall")
+    with open("/proc/self/oom_score_adj", "w") as score:
+        score.write("-1000")
+    if libc.prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "PR_SET_IO_FLUSHER")
+
+
 def main() -> None:
     """Connect, and leave a process behind that keeps the device connected."""
     index = int(sys.argv[1].removeprefix("/dev/nbd"))
@@ -181,6 +199,8 @@ def main() -> None:
         os.dup2(descriptor, target)
     with open("/proc/self/comm", "w") as comm:
         comm.write("nbd-keeper")  # so that the OOM killer's line names it
+    if sys.argv[8] == "guard":
+        guard()
     keep(link, events, family, index, (address, port, export))
 
 

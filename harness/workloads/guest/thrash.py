@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Swap thrash: processes that fill anonymous private mappings and then read them linearly, again and again.
+"""Swap thrash: processes that fill anonymous mappings and then read them linearly, again and again.
 
 The load of the series "Swap-over-NBD without deadlocking" (2012): 8 processes a processor, 4 x physical memory in
 all. Every page carries who wrote it and which page it is, so that what comes back from swap is checked as well.
 Runs on the host under test; standard library only. Progress goes through a shared file whose layout docs/agent.md
 gives; the agent locks it in memory.
 
-usage: thrash.py PROGRESS WORKERS BYTES_EACH PASSES
+usage: thrash.py PROGRESS WORKERS BYTES_EACH PASSES anonymous|shmem
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ STAMP = struct.Struct("=QQ")
 COUNTS = struct.Struct("=QQ")
 PAGE = mmap.PAGESIZE
 RUNNING, FINISHED, FAILED = 1, 2, 3
+SHARING = {"anonymous": mmap.MAP_PRIVATE, "shmem": mmap.MAP_SHARED}
 
 
 def fill(area: mmap.mmap, pages: int, worker: int, report: Callable[[], None]) -> None:
@@ -48,7 +49,7 @@ def check(area: mmap.mmap, pages: int, worker: int, report: Callable[[], None]) 
         report()
 
 
-def work(shared: mmap.mmap, worker: int, size: int, passes: int) -> bool:
+def work(shared: mmap.mmap, worker: int, size: int, passes: int, memory: str) -> bool:
     """One process: fill, then `passes` reads."""
     pages = size // PAGE
     offset = 64 + worker * SLOT
@@ -64,7 +65,7 @@ def work(shared: mmap.mmap, worker: int, size: int, passes: int) -> bool:
     WORKER.pack_into(shared, offset, 0, 0, RUNNING, os.getpid())
     state = FAILED
     try:
-        area = mmap.mmap(-1, pages * PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        area = mmap.mmap(-1, pages * PAGE, flags=SHARING[memory] | mmap.MAP_ANONYMOUS)
         fill(area, pages, worker, report)
         for _ in range(passes):
             check(area, pages, worker, report)
@@ -78,6 +79,7 @@ def work(shared: mmap.mmap, worker: int, size: int, passes: int) -> bool:
 def main() -> int:
     """Start the workers and wait for them; exit code 0 if every one finished its passes."""
     path, workers, size, passes = sys.argv[1], *(int(word) for word in sys.argv[2:5])
+    memory = sys.argv[5]
     with open(path, "r+b") as file:
         shared = mmap.mmap(file.fileno(), 64 + workers * SLOT)
     if os.getpgrp() != os.getpid():
@@ -87,7 +89,7 @@ def main() -> int:
     for worker in range(workers):
         pid = os.fork()
         if pid == 0:
-            os._exit(0 if work(shared, worker, size, passes) else 1)
+            os._exit(0 if work(shared, worker, size, passes, memory) else 1)
         children.append(pid)
     good = all(os.waitpid(pid, 0)[1] == 0 for pid in children)
     time.sleep(0.1)

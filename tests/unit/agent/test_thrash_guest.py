@@ -18,8 +18,10 @@ from harness.workloads.thrash import HEADER, SCRIPT, SLOT
 PAGE = mmap.PAGESIZE
 
 
-def run(progress: Path, workers: int, size: int, passes: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-I", "-S", str(SCRIPT), str(progress), str(workers), str(size), str(passes)]
+def run(
+    progress: Path, workers: int, size: int, passes: int, memory: str = "anonymous"
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-I", "-S", str(SCRIPT), str(progress), str(workers), str(size), str(passes), memory]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, start_new_session=True, check=False)
 
 
@@ -28,9 +30,10 @@ def make_progress(path: Path, workers: int) -> Path:
     return path
 
 
-def test_it_finishes_and_its_counters_are_right(tmp_path: Path) -> None:
+@pytest.mark.parametrize("memory", ["anonymous", "shmem"])
+def test_it_finishes_and_its_counters_are_right(tmp_path: Path, memory: str) -> None:
     progress = make_progress(tmp_path / "progress", 2)
-    done = run(progress, workers=2, size=64 * PAGE, passes=3)
+    done = run(progress, workers=2, size=64 * PAGE, passes=3, memory=memory)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     data = progress.read_bytes()
     magic, workers, slot, group, _ = agent.PROGRESS.unpack_from(data, 0)
@@ -85,7 +88,7 @@ def test_a_failed_worker_is_told_by_the_exit_code(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(thrash, "check", broken)
     before = Path("/proc/self/comm").read_bytes()
     try:
-        assert thrash.work(shared, 0, 4 * PAGE, 1) is False
+        assert thrash.work(shared, 0, 4 * PAGE, 1, "anonymous") is False
     finally:
         Path("/proc/self/comm").write_bytes(before)
     assert agent.WORKER.unpack_from(shared, HEADER) == (4, 4 * PAGE, 3, os.getpid())

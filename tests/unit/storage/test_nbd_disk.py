@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from fakes import make_site, shell_of
@@ -14,7 +16,8 @@ from fakes import make_site, shell_of
 from harness.model.errors import InfraError, UsageError
 from harness.model.topology import MIB
 from harness.storage.guest import nbd_keeper as keeper
-from harness.storage.nbd import KEEPER, NbdDisk
+from harness.storage.nbd import NbdDisk
+from harness.storage.nbd_client import KEEPER
 
 SIZE, FLAGS = 64 * MIB, 0x141
 
@@ -141,3 +144,42 @@ def test_something_else_that_listens_is_no_server() -> None:
     port = serve(b"SSH-2.0-OpenSSH_9.2p1\r\n", [])
     with pytest.raises(ConnectionRefusedError, match="no NBD server"):
         keeper.dial("127.0.0.1", port, "swap")
+
+
+class _Libc:
+    """Notes the calls, and refuses those in `refused`."""
+
+    def __init__(self, *refused: str) -> None:
+        self.refused, self.calls = refused, list[tuple[object, ...]]()
+
+    def __getattr__(self, name: str) -> Callable[..., int]:
+        def call(*arguments: int) -> int:
+            self.calls.append((name, *arguments))
+            return -1 if name in self.refused else 0
+
+        return call
+
+
+@pytest.fixture
+def score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that holds the OOM killer off, for the keeper."""
+    path = tmp_path / "oom_score_adj"
+    monkeypatch.setattr("builtins.open", lambda _, mode: path.open(mode))
+    return path
+
+
+def test_the_keeper_locks_itself_first_and_then_waits_for_no_io(score: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    libc = _Libc()
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: libc)
+    keeper.guard()
+    assert libc.calls == [("mlockall", 3), ("prctl", 57, 1, 0, 0, 0)]
+    assert score.read_text() == "-1000"
+
+
+@pytest.mark.parametrize("call", ["mlockall", "prctl"])
+def test_a_protection_that_the_kernel_refuses_is_an_error(
+    call: str, score: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: _Libc(call))
+    with pytest.raises(OSError):
+        keeper.guard()

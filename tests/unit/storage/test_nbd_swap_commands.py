@@ -10,7 +10,8 @@ from fakes import make_site, make_topology, shell_of
 
 from harness.model.errors import InfraError, ShellError
 from harness.model.topology import MIB, Host, Topology
-from harness.storage.nbd import CONFIG, NbdSwap
+from harness.storage.nbd import NbdSwap
+from harness.storage.nbd_server import CONFIG
 from harness.targets.target import Site
 
 DD = "16777216 bytes (17 MB, 16 MiB) copied, {} s, 33 MB/s\n"
@@ -59,8 +60,8 @@ def test_in_memory_only_where_there_is_room_for_it(site: Site) -> None:
 
 def test_the_client_connects_to_where_it_reaches_the_server(site: Site) -> None:
     probe = NbdSwap().set_up(site)
-    (connect,) = commands(site, "client")
-    assert connect.startswith("swapoff -a; ")
+    off, connect = commands(site, "client")
+    assert off == "swapoff -a" and connect.startswith("modprobe nbd && ")
     assert re.search(r"nbd-client 10\.77\.0\.2 10809 /dev/nbd0 -name swap -block-size 4096 -swap$", connect)
     assert probe.host == "c1" and probe.counters == {"nbd0": "/sys/block/nbd0/stat"}
     assert probe.spec == {"path": "/dev/nbd0", "offset": (5 * 256 - 1) * MIB, "write": False}
@@ -102,9 +103,10 @@ def test_tear_down_takes_the_client_first_and_minds_no_failure(site: Site) -> No
     for role in ("client", "server"):
         shell_of(site.role(role)).answer("true", exit_code=1)
     NbdSwap(device="nbd3").tear_down(site)
-    assert commands(site, "client") == ["swapoff /dev/nbd3; nbd-client -d /dev/nbd3; true"]
+    (end,) = commands(site, "client")
+    assert end.startswith("swapoff /dev/nbd3; ") and "nbd-client -d /dev/nbd3; " in end and end.endswith("; true")
     (stop,) = commands(site, "server")
-    assert stop.startswith("kill $(cat /run/harness-nbd.pid)") and "rm -rf /srv/harness-nbd;" in stop
+    assert stop.startswith("kill $(cat /run/harness-nbd.pid)") and "rm -rf /srv/harness-nbd " in stop
 
 
 def test_every_command_is_whole_and_has_a_deadline_for_a_slow_host() -> None:
@@ -119,4 +121,4 @@ def test_every_command_is_whole_and_has_a_deadline_for_a_slow_host() -> None:
         for command in shell.commands:
             parses(command)
         assert all(deadline.remaining > 100 for deadline in shell.deadlines)
-    assert swap.mortal == ("nbd-server", "nbd-client", "pool") and "nbd0" in swap.describe()
+    assert swap.mortal == ("nbd-server", "pool") and "nbd0" in swap.describe()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 
+import pytest
 from fakes import make_site, make_topology, shell_of
 
+from harness.model.errors import UsageError
 from harness.model.topology import MIB
 from harness.workloads.thrash import SCRIPT, SwapThrash
 
@@ -30,6 +32,7 @@ def test_the_launch_is_one_command_that_leaves_it_running() -> None:
     each = 256 * MIB * 4 // 16
     assert words[:4] == ["setsid", "python3", "-I", "-S"]
     assert words[4:9] == ["/run/harness/workload/thrash.py", "/dev/shm/harness-progress", "16", str(each), "3"]
+    assert words[9] == "anonymous"
     assert words[-1] == "&" and "</dev/null" in words and "2>&1" in words
 
 
@@ -38,6 +41,16 @@ def test_the_size_of_each_is_whole_pages_of_what_the_kernel_really_has() -> None
     SwapThrash(processes_per_cpu=3).launch(site)
     each = int(shlex.split(shell_of(site.role("client")).commands[0])[7])
     assert each % 4096 == 0 and 0 <= 4 * 233_337 * 1024 - 6 * each < 6 * 4096 + 6
+
+
+def test_shared_memory_is_a_load_of_its_own() -> None:
+    site = make_site()
+    load = SwapThrash(memory="shmem")
+    load.launch(site)
+    assert shlex.split(shell_of(site.role("client")).commands[0])[9] == "shmem"
+    assert "of shmem" in load.describe()
+    with pytest.raises(UsageError, match="no memory 'huge'; there are: anonymous, shmem"):
+        SwapThrash(memory="huge")
 
 
 def test_what_it_says_of_itself() -> None:

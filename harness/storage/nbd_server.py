@@ -1,0 +1,77 @@
+"""Servers of a network block device: nbd-server, and nbdkit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.model.errors import InfraError, UsageError
+from harness.model.topology import MIB
+from harness.targets.target import Site
+
+EXPORT = "swap"
+PORT = 10809  # IANA's, and the default of both servers
+FOLDER = "/srv/harness-nbd"
+IMAGE = f"{FOLDER}/swap.img"
+PID_FILE = "/run/harness-nbd.pid"
+CONFIG = f"""\
+[generic]
+user = root
+group = root
+port = {PORT}
+[{EXPORT}]
+exportname = {IMAGE}
+"""
+PROGRAMS = ("nbd-server", "nbdkit")
+NBD_SERVER = f"printf %%s %s >{FOLDER}/nbd.conf && nbd-server -C {FOLDER}/nbd.conf -p {PID_FILE}"
+OPTIONS = f"--port {PORT} --pidfile {PID_FILE} file {IMAGE}"
+NBDKIT = f"nbdkit {OPTIONS}"
+# It locks itself and then forks into the background, and what fork(2) makes is not locked (1.32; mlock(2)).
+NBDKIT_LOCKED = f"(setsid nbdkit --swap --foreground {OPTIONS} >/dev/null 2>&1 </dev/null &)"
+# Both listen first; nbd-server then computes Diffie-Hellman parameters (3.24; tens of seconds under emulation).
+GREETED = f"import socket; assert socket.create_connection(('127.0.0.1', {PORT})).recv(8) == b'NBDMAGIC'"
+WAIT = (
+    f"for i in $(seq 50); do ss -Hltn 'sport = :{PORT}' | grep -q . && break; sleep 0.1; done; "
+    f'python3 -I -S -c "{GREETED}"'
+)
+# A fault may have left it stopped.
+STOP = f"kill $(cat {PID_FILE}); pkill -CONT -x {{program}}; umount -l {FOLDER}; rm -rf {FOLDER} {PID_FILE}; true"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NbdServer:
+    """The program that serves; `locked`: nbdkit's `--swap`, by which it locks itself in memory."""
+
+    program: str = "nbd-server"
+    locked: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a program that is none, or that cannot lock itself."""
+        if self.program not in PROGRAMS:
+            raise UsageError(f"NBD: no server {self.program!r}; there are: {', '.join(PROGRAMS)}")
+        if self.locked and self.program != "nbdkit":
+            raise UsageError(f'NBD: {self.program} does not lock itself in memory; use program="nbdkit"')
+
+    def describe(self) -> str:
+        """The program, in a few words."""
+        return f"{self.program}, locked in memory" if self.locked else self.program
+
+    def start(self, site: Site, client_role: str, server_role: str, size: int) -> None:
+        """Serve `size` bytes, in memory (tmpfs) where the server is another host and has room, else in a file.
+
+        Raises InfraError if nobody answers then.
+        """
+        client, server = site.role(client_role), site.role(server_role)
+        in_memory = server.name != client.name and server.memory > size + 128 * MIB
+        mount = f"mount -t tmpfs -o size={size + MIB} none {FOLDER} && " if in_memory else ""
+        place = f"mkdir -p {FOLDER} && {mount}truncate -s {size} {IMAGE} && "
+        if self.program == "nbdkit":
+            server.shell.run(place + (NBDKIT_LOCKED if self.locked else NBDKIT), deadline=site.deadline(10))
+        else:
+            server.shell.run(place + NBD_SERVER, CONFIG, deadline=site.deadline(10))
+        if server.shell.run(WAIT, deadline=site.deadline(20), check=False).exit_code != 0:
+            raise InfraError(f"{server.name}: {self.program} does not listen on port {PORT}")
+
+    def stop(self, site: Site, server_role: str) -> None:
+        """End it, and remove what it served."""
+        command = STOP.format(program=self.program)
+        site.role(server_role).shell.run(command, deadline=site.deadline(10), check=False)

@@ -1,0 +1,60 @@
+"""The cable is pulled while a machine swaps over NBD, and put back: what recovers?
+
+Swap is on another machine; for 60 s, or for more than three minutes, nothing gets there. With nbd-client as it comes
+(3.24, it hands its socket to the kernel and ends) requests wait as long as TCP tries, and TCP tries ever more rarely:
+after an outage of 60 s the next retransmission comes up to a minute later (RTO doubles: 51 s, 102 s, 204 s after the
+first loss). With `-timeout` requests fail instead, and whoever needed that page is killed. A connection that is made
+anew by a process that needs no memory itself (`Kept(guarded=True)`: dead_conn_timeout, mlockall, PR_SET_IO_FLUSHER)
+goes on within seconds of the cable.
+
+What to look for in the report: the length of the stall against the length of the outage, and which rungs were blocked
+meanwhile: `alloc` and `fork` are, though the machine itself has lost nothing but its swap.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.faults.guest import LinkDown
+from harness.plugin.trials import Trial
+from harness.storage.nbd import NbdSwap
+from harness.storage.nbd_client import HandedOver, Held, Kept
+from harness.workloads.thrash import SwapThrash
+
+LOAD = SwapThrash(host="client", processes_per_cpu=8, ram_ratio=1.5, passes=1)
+AT_S = 20.0
+LONG = pytest.param(200.0, marks=[pytest.mark.profile("soak"), pytest.mark.cost(9)])
+
+
+def pulled(outage_s: float) -> LinkDown:
+    return LinkDown(role="client", link="cluster", at_s=AT_S, heal_after_s=outage_s)
+
+
+@pytest.mark.cost(5)
+@pytest.mark.reproduces("stall")
+@pytest.mark.topology("nbd-remote")
+@pytest.mark.parametrize("outage_s", [60.0, LONG])
+@pytest.mark.parametrize("connection", [HandedOver(), Held(persist=True)], ids=["plain", "persist"])
+def test_without_a_timeout(trial: Trial, connection: HandedOver | Held, outage_s: float) -> None:
+    """Nothing fails, and nothing moves until TCP tries again: a stall longer than the outage."""
+    trial.run(storage=NbdSwap(connection=connection), workload=LOAD, faults=[pulled(outage_s)])
+
+
+@pytest.mark.cost(4)
+@pytest.mark.topology("nbd-remote")
+@pytest.mark.parametrize("outage_s", [60.0, LONG])
+def test_kept(trial: Trial, outage_s: float) -> None:
+    """A connection that is made anew: goes on when the cable is back, within what dead_conn_timeout allows."""
+    kept = Kept(dead_conn_timeout_s=600, wait_s=int(outage_s) + 20, guarded=True)
+    trial.run(storage=NbdSwap(connection=kept), workload=LOAD, faults=[pulled(outage_s)])
+    assert trial.measures["connections made anew"].value
+    assert int(trial.measures["pages swapped out"].value) > 10_000
+
+
+@pytest.mark.cost(3)
+@pytest.mark.reproduces("io-failure")
+@pytest.mark.topology("nbd-remote")
+def test_persist_with_a_timeout(trial: Trial) -> None:
+    """Requests fail after 15 s, and whoever needs those pages dies: init and the agent, locked in memory, live on."""
+    connection = Held(persist=True, timeout_s=15)
+    trial.run(storage=NbdSwap(connection=connection), workload=LOAD, faults=[pulled(60.0)])

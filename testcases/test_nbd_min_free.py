@@ -1,0 +1,32 @@
+"""Does a larger reserve of free memory prevent the deadlock of swap over NBD?
+
+`vm.min_free_kbytes` is what administrators are told to raise when a machine hangs under memory pressure. The author of
+the series "Swap-over-NBD without deadlocking" (Mel Gorman, 2012) says that "it is possible to avoid the deadlock by
+raising min_free_kbytes" only in the sense that it moves: the reserve is there for everybody, so whoever allocates takes
+it, and the packet that would free memory still finds none.
+
+What to look for in the report: "time to hang" of the four rows side by side. Every row deadlocks; the reserve changes
+when.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.faults.tuning import Sysctl
+from harness.plugin.trials import Trial
+from harness.storage.nbd import NbdSwap
+from harness.storage.nbd_server import NbdServer
+from harness.workloads.thrash import SwapThrash
+
+SWAP = NbdSwap(client="client", server="server", ratio=5.0, program=NbdServer(program="nbdkit"))
+LOAD = SwapThrash(host="client", processes_per_cpu=8, ram_ratio=4.0, passes=1)
+
+
+@pytest.mark.cost(3)
+@pytest.mark.reproduces("deadlock")
+@pytest.mark.topology("nbd-remote", modules={"client": ["nbd-no-memalloc"]})
+@pytest.mark.parametrize("reserve", ["x0.5", "x1", "x4", "x16"])
+def test_patch_undone(trial: Trial, reserve: str) -> None:
+    """nbd.ko without the memalloc protections, the reserve multiplied: deadlocks, sooner or later."""
+    trial.run(storage=SWAP, workload=LOAD, tunings=[Sysctl(role="client", values={"vm.min_free_kbytes": reserve})])

@@ -1,0 +1,68 @@
+"""Swap over NBD once more, one thing at a time made different from test_nbd_swap.py: what matters, and what does not?
+
+The client: nbd-client in its old way (`-nonetlink`), where a process holds the connection. `-swap` is to lock it in
+memory and keep the OOM killer off; it locks itself and then forks into the background, and what fork(2) makes is not
+locked (mlock(2)), so only in the foreground (`-nofork`) does it stay so. It makes no difference: all it does is to sit
+in an ioctl. What must not wait for memory is the kernel's own sending and receiving.
+
+The server: nbdkit, and nbdkit locked in memory on the same machine (`--swap`, which forks after locking just the same).
+Locked or not, it must receive packets and write a file, both of which need memory: it deadlocks.
+
+The load: pages of shared memory (tmpfs) in place of anonymous ones, which go to swap by another way.
+
+What to look for in the report: "memory that it has locked" beside the verdicts, and how few pages were swapped where it
+deadlocked.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.plugin.trials import Trial
+from harness.storage.nbd import NbdSwap
+from harness.storage.nbd_client import Held
+from harness.storage.nbd_server import NbdServer
+from harness.workloads.thrash import SwapThrash
+
+LOAD = SwapThrash(host="client", processes_per_cpu=8, ram_ratio=2.0, passes=1)
+SHMEM = SwapThrash(host="client", processes_per_cpu=8, ram_ratio=2.0, passes=1, memory="shmem")
+NBDKIT, LOCKED = NbdServer(program="nbdkit"), NbdServer(program="nbdkit", locked=True)
+PRESSURE = 20_000  # pages swapped out; a survivor that had less was not tried
+
+
+def pressed(trial: Trial) -> bool:
+    return int(trial.measures["pages swapped out"].value) > PRESSURE
+
+
+@pytest.mark.cost(5)
+@pytest.mark.topology("nbd-remote")
+@pytest.mark.parametrize("connection", [Held(fork=False), Held(swap=False)], ids=["locked", "bare"])
+def test_client(trial: Trial, connection: Held) -> None:
+    """A process holds the connection, with and without every protection that nbd-client has: survives both ways."""
+    trial.run(storage=NbdSwap(connection=connection, program=NBDKIT), workload=LOAD)
+    assert (trial.measures["memory that it has locked"].value != 0) is connection.swap
+    assert pressed(trial)
+
+
+@pytest.mark.cost(5)
+@pytest.mark.topology("nbd-remote")
+def test_shmem(trial: Trial) -> None:
+    """Shared memory, nbdkit, the distribution's kernel: survives."""
+    trial.run(storage=NbdSwap(program=NBDKIT), workload=SHMEM)
+    assert pressed(trial)
+
+
+@pytest.mark.cost(3)
+@pytest.mark.reproduces("deadlock")
+@pytest.mark.topology("nbd-remote", modules={"client": ["nbd-no-memalloc"]})
+def test_shmem_patch_undone(trial: Trial) -> None:
+    """Shared memory, nbd.ko without the memalloc protections: deadlocks."""
+    trial.run(storage=NbdSwap(program=NBDKIT), workload=SHMEM)
+
+
+@pytest.mark.cost(3)
+@pytest.mark.reproduces("deadlock")
+@pytest.mark.topology("single")
+def test_loopback_locked(trial: Trial) -> None:
+    """The server on the client itself, locked in memory: deadlocks all the same."""
+    trial.run(storage=NbdSwap(program=LOCKED), workload=LOAD)
