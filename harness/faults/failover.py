@@ -1,0 +1,86 @@
+"""What happens after a node of a cluster has died: the other one takes over, by order or by its own decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.model.clock import SYSTEM_CLOCK, Deadline
+from harness.model.errors import InfraError
+from harness.targets.target import Site
+
+POLL_S = 0.3
+ASKED, DEAD = "asked", "dead"  # harness/storage/guest/fence_harness.sh
+ALIVE = ("running", "paused")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeOver:
+    """The host that plays `role` runs `command`, which has it take a service over from `fenced`, once that one is dead.
+
+    Two nodes that write to one disk destroy it: a `fenced` that still runs is a mistake of the case, and no take-over.
+    """
+
+    command: str
+    role: str = "second"
+    fenced: str = "first"
+    at_s: float = 0.0
+    heal_after_s: float | None = None
+    act_s: float = 30.0
+
+    def describe(self) -> str:
+        """See `Fault.describe`."""
+        return f"{self.role} takes over from {self.fenced}"
+
+    def inject(self, site: Site) -> None:
+        """See `Fault.inject`; raises InfraError if the other node is still there, or if the take-over fails."""
+        state = site.role(self.fenced).hypervisor.state().state
+        if state in ALIVE:
+            raise InfraError(f"{self.role} must not take over: {self.fenced} is {state}; fence it before")
+        site.role(self.role).shell.run(self.command, deadline=site.deadline(self.act_s))
+
+    def heal(self, site: Site) -> None:
+        """A service that moved stays where it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerFencing:
+    """The harness is the power switch of a cluster: when `role` asks to fence `victim`, that one is powered off.
+
+    It waits `wait_s` for the question, which comes through files in `folder` (fence_harness.sh), and answers it once
+    the hypervisor says that the victim is gone.
+    """
+
+    folder: str
+    role: str = "second"
+    victim: str = "first"
+    at_s: float = 0.0
+    heal_after_s: float | None = None
+    wait_s: float = 60.0
+
+    def describe(self) -> str:
+        """See `Fault.describe`."""
+        return f"{self.victim} fenced because {self.role} asked for it"
+
+    def expels(self, site: Site) -> str:
+        """See `faults.base.Expelling`."""
+        return site.role(self.victim).name
+
+    def inject(self, site: Site) -> None:
+        """See `Fault.inject`; raises InfraError if nobody asks, or if the victim does not go."""
+        asker, victim = site.role(self.role), site.role(self.victim)
+        deadline = Deadline.after(self.wait_s)
+        while not self._is_asked(site):
+            if deadline.passed:
+                raise InfraError(f"{self.role} did not ask to fence {self.victim} within {self.wait_s:g} s")
+            SYSTEM_CLOCK.sleep(POLL_S)
+        victim.hypervisor.destroy()
+        if (state := victim.hypervisor.state().state) in ALIVE:
+            raise InfraError(f"{self.victim} is {state} though it was fenced")
+        asker.shell.run("echo %s >>%s", victim.name, f"{self.folder}/{DEAD}", deadline=site.deadline(10))
+
+    def _is_asked(self, site: Site) -> bool:
+        look = ("grep -qxF %s %s", site.role(self.victim).name, f"{self.folder}/{ASKED}")
+        return site.role(self.role).shell.run(*look, deadline=site.deadline(10), check=False).exit_code == 0
+
+    def heal(self, site: Site) -> None:
+        """A node that was fenced does not come back within its trial."""

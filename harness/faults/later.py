@@ -1,0 +1,55 @@
+"""Something that runs beside the load, but only from some moment on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from harness.model.measure import Measure
+from harness.targets.target import Site
+
+
+class Part(Protocol):
+    """What `Later` needs of it; every instrument (harness/monitors/instrument.py) has that."""
+
+    def describe(self) -> str:
+        """What it does, in a few words."""
+
+    def prepare(self, site: Site) -> None:
+        """Put everything in place that it will need."""
+
+    def launch(self, site: Site) -> None:
+        """Set it going; returns at once."""
+
+    def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
+        """See `Measuring.measures`; ends it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Later:
+    """`part`, such as a hog, is launched `at_s` seconds after the load began."""
+
+    part: Part
+    at_s: float = 0.0
+    heal_after_s: float | None = None
+
+    def describe(self) -> str:
+        """See `Fault.describe`."""
+        return self.part.describe()
+
+    def prepare(self, site: Site) -> None:
+        """See `faults.base.Prepared`."""
+        self.part.prepare(site)
+
+    def inject(self, site: Site) -> None:
+        """See `Fault.inject`."""
+        self.part.launch(site)
+
+    def heal(self, site: Site) -> None:
+        """It ends when it is asked for its figures."""
+
+    def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
+        """See `Measuring.measures`."""
+        return self.part.measures(site, evidence)

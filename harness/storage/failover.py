@@ -1,0 +1,171 @@
+"""NFS that survives its server: two nodes, a disk that they share, and a service address that moves between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.model.errors import HarnessError
+from harness.model.measure import Measure
+from harness.storage.base import PAGE, StorageProbe, pages_per_second
+from harness.storage.cluster.scripted import Scripted
+from harness.storage.cluster.service import EXPORT, MARKS, Driver, Service
+from harness.storage.nfs_mount import EVIDENCE, MOUNT, RETRANS, TIMEO_S, check_times
+from harness.targets.target import Site, Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailoverNfs:
+    """A hard NFS 4.2 mount of the service on `client` and on the nodes; `folder` is where a load may write.
+
+    The file system (ext4) and what nfsd knows of its clients lie on the disk that the nodes share. When the first node
+    dies, `driver` has the second mount, export and take the address; from then on the second is a client of itself.
+    `sync=False` exports "async", which acknowledges what is in the server's memory only. `scope=""` has each node show
+    its own name as server scope, so that no client reclaims anything. `server_mounts` says whether the first node
+    mounts what it serves, as the second does: nfsd then knows it for a client, and later waits in vain for it.
+    """
+
+    client: str = "client"
+    nodes: tuple[str, str] = ("first", "second")
+    lease_s: int = 10
+    grace_s: int = 10
+    sync: bool = True
+    scope: str = "harness-cluster"
+    server_mounts: bool = True
+    driver: Driver = field(default_factory=Scripted)
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for times that nfsd would refuse."""
+        check_times("NFS", self.lease_s, self.grace_s)
+
+    @property
+    def folder(self) -> str:
+        """A folder on the mount, for a load."""
+        return f"{MOUNT}/load"
+
+    @property
+    def service(self) -> Service:
+        """What moves."""
+        return Service(
+            nodes=self.nodes,
+            lease_s=self.lease_s,
+            grace_s=self.grace_s,
+            sync=self.sync,
+            scope=self.scope,
+        )
+
+    def describe(self) -> str:
+        """See `Storage.describe`."""
+        how = f"{'sync' if self.sync else 'async'}, lease {self.lease_s} s, grace {self.grace_s} s"
+        return f"NFS 4.2 on {' and '.join(self.nodes)} ({how}), {self.driver.describe()}"
+
+    @property
+    def mortal(self) -> tuple[str, ...]:
+        """See `Storage.mortal`."""
+        return ("nfsd", "rpc.mountd", "nfsdcld", *self.driver.mortal)
+
+    @property
+    def bound_s(self) -> float:
+        """See `Storage.bound_s`: take-over + lease + grace + `timeo` × `retrans`, as for `NfsDisk`."""
+        return self.driver.takeover_s + self.lease_s + self.grace_s + TIMEO_S * RETRANS
+
+    def set_up(self, site: Site) -> StorageProbe:
+        """See `Storage.set_up`; raises UsageError if the nodes share no disk or no link."""
+        service = self.service
+        service.prepare(site)
+        self.driver.start(site, service)
+        for role in (self.client, *self.nodes) if self.server_mounts else (self.client, self.nodes[1]):
+            self._mount(site, site.role(role))
+        client = site.role(self.client)
+        client.shell.run(f"mkdir -p {self.folder} && truncate -s {PAGE} {MOUNT}/probe", deadline=site.deadline(20))
+        service.watch(site, site.role(self.nodes[1]))
+        return StorageProbe(
+            host=client.name,
+            spec={"path": f"{MOUNT}/probe", "offset": 0, "write": True},
+            counters={"nfs": "/proc/net/rpc/nfs"},
+            evidence=EVIDENCE,
+        )
+
+    def _mount(self, site: Site, target: Target) -> None:
+        options = f"vers=4.2,hard,timeo={TIMEO_S * 10},retrans={RETRANS}"
+        source = f"{self.service.address(site).ip}:{EXPORT}"
+        target.shell.run(f"mkdir -p {MOUNT} && mount -t nfs4 -o {options} {source} {MOUNT}", deadline=site.deadline(20))
+
+    def baseline(self, site: Site) -> float:
+        """See `Storage.baseline`."""
+        copy = f"dd if=/dev/zero of={MOUNT}/baseline oflag=direct,dsync"
+        return pages_per_second(site.role(self.client), site, copy)
+
+    def from_disk(self, site: Site) -> tuple[Target, str]:
+        """Take the service down, and mount its disk again to read it; returns where, and the folder of the load there.
+
+        What the clients still wait for then fails.
+        """
+        self._unmount(site)
+        nodes = self._living(site, self.nodes)
+        for node in nodes:
+            self.driver.stop(site, node)
+        for node in nodes:  # never on two nodes at a time
+            self.service.order(site, node, "drop", 40)
+        self.service.order(site, nodes[-1], "reread", 40)
+        return nodes[-1], f"{EXPORT}/load"
+
+    def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
+        """See `Measuring.measures`: what each step of the take-over took, and how long the grace period was."""
+        node = site.role(self.nodes[1])
+        marks = node.shell.run("cat %s", MARKS, deadline=site.deadline(10), check=False).stdout
+        kernel = node.shell.run("dmesg | grep -i 'nfsd:' | tail -n 20", deadline=site.deadline(10), check=False).stdout
+        (evidence / "takeover.txt").write_text(f"{marks}\n{kernel}")
+        if self.driver.log:
+            log = node.shell.run("tail -c 200000 %s", self.driver.log, deadline=site.deadline(10), check=False).stdout
+            (evidence / "cluster-log.txt").write_text(log)
+        return steps(marks)
+
+    def tear_down(self, site: Site) -> None:
+        """See `Storage.tear_down`; what still waits for the service is told that it failed."""
+        problems = []
+        for step in (self._unmount, *map(self._letting_go, self.nodes)):
+            try:
+                step(site)
+            except HarnessError as error:
+                problems.append(error)
+        if problems:
+            raise problems[0]
+
+    def _letting_go(self, role: str) -> Callable[[Site], None]:
+        def let_go(site: Site) -> None:
+            for node in self._living(site, (role,)):
+                self.driver.stop(site, node)
+                self.service.clear(site, node)
+
+        return let_go
+
+    def _unmount(self, site: Site) -> None:
+        client = site.role(self.client)
+        client.agent.ask("storage", path=None, deadline=site.deadline(5))  # its probe has a file open there
+        for target in self._living(site, (self.client, *self.nodes)):
+            command = f"umount -f -l {MOUNT}; rmdir {MOUNT}; true"
+            target.shell.run(command, deadline=site.deadline(20), check=False)
+
+    def _living(self, site: Site, roles: Sequence[str]) -> list[Target]:
+        targets = [site.role(role) for role in roles]
+        return [target for target in targets if target.hypervisor.state().state == "running"]
+
+
+def steps(marks: str) -> list[Measure]:
+    """Figures of the lines "<what> <uptime>" that a take-over leaves; those of what did not happen are left out."""
+    times = {what: float(when) for what, when in (line.split() for line in marks.splitlines())}
+    pairs = (
+        ("take-over: asked to fence until it was dead", "asked", "fenced"),
+        ("take-over: order to mount", "begun", "mounted"),
+        ("take-over: fenced to mount", "fenced", "mounted"),
+        ("take-over: mount to server", "mounted", "serving"),
+        ("take-over: server to address", "serving", "address"),
+        ("grace period", "serving", "grace-over"),
+    )
+    return [
+        Measure(name=name, value=round(times[end] - times[begin], 2), unit="s")
+        for name, begin, end in pairs
+        if begin in times and end in times
+    ]

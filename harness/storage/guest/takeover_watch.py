@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+"""Notes when each part of a service has arrived on this node, and when nfsd's grace period is over.
+
+Runs on a node of a cluster, beside whatever moves the service; standard library only.
+
+usage: takeover_watch.py MARKS MOUNT ADDRESS
+MARKS gets a line for each, "<what> <uptime in seconds>": mounted, serving, address, grace-over.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+POLL_S = 0.05
+
+
+def text(path: str) -> str:
+    """A file of /proc; nothing where there is none, or where it does not answer now."""
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def arrived(what: str, mount: str, address: str) -> bool:
+    """Whether this part of the service is here."""
+    if what == "mounted":
+        return f" {mount} " in text("/proc/mounts")
+    if what == "serving":
+        return text("/proc/fs/nfsd/threads").strip() not in ("", "0")
+    if what == "address":
+        return f" {address}\n" in text("/proc/net/fib_trie")
+    return text("/proc/fs/nfsd/v4_end_grace").strip() == "Y"
+
+
+def main() -> None:
+    """Look until all of it has been seen."""
+    marks, mount, address = sys.argv[1:4]
+    wanted = ["mounted", "serving", "address"]
+    while wanted:
+        for what in [what for what in wanted if arrived(what, mount, address)]:
+            note(marks, what)
+            wanted.remove(what)
+            if what == "serving":
+                wanted.append("grace-over")
+        time.sleep(POLL_S)
+
+
+def note(marks: str, what: str) -> None:
+    """One line."""
+    with open(marks, "a") as file:
+        file.write(f"{what} {time.clock_gettime(time.CLOCK_BOOTTIME):.2f}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""Writes that were acknowledged, and whether they are still there after whatever was done to the storage."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.model.errors import InfraError, UsageError
+from harness.model.measure import Measure
+from harness.targets.target import Site, Target
+from harness.workloads.base import Progress
+
+SCRIPT = Path(__file__).parent / "guest" / "acknowledged.py"
+FOLDER = "/run/harness/workload"
+GUEST = f"{FOLDER}/{SCRIPT.name}"
+PROGRESS = "/dev/shm/harness-progress"
+RECORD = "/dev/shm/harness-acknowledged"
+BASELINE = "/dev/shm/harness-baseline"
+BASELINE_S = 3.0
+HEADER, SLOT = 64, 64
+ENTRY, TIME = 128, 8  # of a record, as in the script; it has a header as well
+SETTLED_S = 3.0  # a fault comes at most so long after its time, seen from a host that began a moment later
+
+Disk = Callable[[Site], tuple[Target, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledged:
+    """`writers` and `creators` on each of `hosts`, below `folder`, for `seconds`; then each checks what it wrote.
+
+    A writer keeps one file open, with a lock on it, and appends to it; a creator makes a file for each write. Both
+    write synchronously (O_DSYNC), at most `per_second` times a second, note each write that was acknowledged, and try
+    again what was refused. In the end each reads everything back, past its page cache. `disk` gives a host and the
+    folder below which the same files lie there without the storage in between: there everything is checked as well. The
+    pause at `fault_s` (seconds of the load) is told apart from the longest. If progress stops, the recovery probe is
+    made on the first of `hosts`.
+    """
+
+    folder: str
+    seconds: float
+    hosts: tuple[str, ...] = ("client",)
+    writers: int = 1
+    creators: int = 1
+    per_second: float = 10.0
+    fault_s: float | None = None
+    disk: Disk | None = None
+    spare_s: float = 180.0
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a load that is none."""
+        if not self.hosts or self.writers + self.creators < 1 or self.per_second <= 0 or self.seconds <= 0:
+            raise UsageError("acknowledged writes: they need a host, a writer or creator, a pace and a time above 0")
+
+    def describe(self) -> str:
+        """See `Workload.describe`."""
+        return (
+            f"{self.writers} writers and {self.creators} creators on each of {', '.join(self.hosts)}, "
+            f"{self.per_second:g} acknowledged writes a second each"
+        )
+
+    @property
+    def limit_s(self) -> float:
+        """See `Workload.limit_s`: reading back takes its time, too."""
+        return self.seconds + self.spare_s
+
+    @property
+    def mortal(self) -> tuple[str, ...]:
+        """See `Workload.mortal`."""
+        return ("acknowledged",)
+
+    @property
+    def _workers(self) -> int:
+        return self.writers + self.creators
+
+    def prepare(self, site: Site) -> Progress:
+        """See `Workload.prepare`; what the other hosts do counts as well, for their agents tell it."""
+        for role in self.hosts:
+            target = site.role(role)
+            self._put_in_place(site, target, PROGRESS, RECORD, self.seconds)
+            target.agent.ask("progress", path=PROGRESS, deadline=site.deadline(5))
+        first = site.role(self.hosts[0])
+        return Progress(host=first.name, path=PROGRESS, workers=self._workers, log=f"{FOLDER}/log")
+
+    def _put_in_place(self, site: Site, target: Target, progress: str, record: str, seconds: float) -> None:
+        capacity = int(seconds * self.per_second) + 1
+        sizes = (HEADER + SLOT * self._workers, HEADER + self._workers * (ENTRY + capacity * TIME))
+        make = "mkdir -p %s && rm -f %s %s && truncate -s %s %s && truncate -s %s %s"
+        arguments = (FOLDER, progress, record, sizes[0], progress, sizes[1], record)
+        target.shell.run(make, *arguments, deadline=site.deadline(10))
+        target.shell.put(SCRIPT, GUEST, deadline=site.deadline(10))
+
+    def baseline(self, site: Site) -> float | None:
+        """See `Workload.baseline`: the load of the first host, three seconds of it; InfraError if it does nothing."""
+        target = site.role(self.hosts[0])
+        record = f"{BASELINE}-record"
+        self._put_in_place(site, target, BASELINE, record, BASELINE_S)
+        command, *arguments = self._command(BASELINE, record, f"{self.folder}/baseline", BASELINE_S)
+        text = target.shell.run(str(command), *arguments, deadline=site.deadline(BASELINE_S + 20), check=False).stdout
+        found = re.search(r"^(\d+) operations in ([0-9.]+) s$", text, re.MULTILINE)
+        if found is None or not int(found[1]):
+            raise InfraError(f"{target.name}: nothing acknowledged in {BASELINE_S:g} s: {text.strip()[-200:]}")
+        return int(found[1]) / float(found[2])
+
+    def launch(self, site: Site) -> None:
+        """See `Workload.launch`."""
+        for role in self.hosts:
+            command, *arguments = self._command(PROGRESS, RECORD, self._below(self.folder, role), self.seconds)
+            site.role(role).shell.run(
+                f"setsid {command} >%s 2>&1 </dev/null &", *arguments, f"{FOLDER}/log", deadline=site.deadline(10)
+            )
+
+    def _command(self, progress: str, record: str, folder: str, seconds: float) -> tuple[object, ...]:
+        figures = (self.writers, self.creators, self.per_second, seconds)
+        arguments = (GUEST, "write", progress, record, folder, *figures)
+        return ("python3 -I -S" + " %s" * len(arguments), *arguments)
+
+    def _below(self, folder: str, role: str) -> str:
+        return f"{folder}/{role}"
+
+    def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
+        """See `Measuring.measures`; the records themselves are left in `evidence`."""
+        told = {role: self._told(site, role) for role in self.hosts}
+        (evidence / "acknowledged.json").write_text(json.dumps(told, indent=1))
+        found = [measure for role in self.hosts for worker in told[role] for measure in self._of_worker(role, worker)]
+        everybody = [worker for workers in told.values() for worker in workers]
+        found += [
+            Measure(name="longest pause of any worker", value=max(map(longest, everybody)), unit="s"),
+            Measure(name="acknowledged writes", value=sum(worker["acknowledged"] for worker in everybody)),
+            Measure(name="refused writes", value=sum(worker["refused"] for worker in everybody)),
+            Measure(name="workers that came to their end", value=sum(worker["over"] for worker in everybody)),
+        ]
+        if all(worker["over"] for worker in everybody):  # who has not, has not read everything back
+            lost = sum(worker["lost"] for worker in everybody)
+            found.append(Measure(name="lost writes, read back by whoever wrote them", value=lost))
+        if self.disk is not None:
+            found.append(self._on_disk(site, told, evidence))
+        return found
+
+    def _told(self, site: Site, role: str) -> list[dict[str, Any]]:
+        done = site.role(role).shell.run("python3 -I -S %s tell %s", GUEST, RECORD, deadline=site.deadline(20))
+        workers: list[dict[str, Any]] = json.loads(done.stdout)
+        return workers
+
+    def _of_worker(self, role: str, worker: dict[str, Any]) -> list[Measure]:
+        who = f"{str(worker['name']).replace('-', ' ')} of {role}"
+        pauses = [(float(begin), float(length)) for begin, length in worker["pauses"]]
+        found = [
+            Measure(name=f"acknowledged writes of {who}", value=int(worker["acknowledged"])),
+            Measure(name=f"refused writes of {who}", value=int(worker["refused"])),
+            Measure(name=f"longest pause of {who}", value=longest(worker), unit="s"),
+        ]
+        if self.fault_s is not None:
+            value = pause_at(pauses, self.fault_s)
+            found.append(Measure(name=f"pause at the fault of {who}", value=value, unit="s"))
+        return found
+
+    def _on_disk(self, site: Site, told: dict[str, list[dict[str, Any]]], evidence: Path) -> Measure:
+        """Everything that was acknowledged, looked for where the storage keeps it."""
+        assert self.disk is not None
+        target, folder = self.disk(site)
+        target.shell.run("mkdir -p %s", FOLDER, deadline=site.deadline(10))
+        target.shell.put(SCRIPT, GUEST, deadline=site.deadline(10))
+        missing: dict[str, Any] = {}
+        for role, workers in told.items():
+            pairs = [word for worker in workers for word in (worker["name"], worker["acknowledged"])]
+            command = "python3 -I -S %s check %s" + " %s" * len(pairs)
+            arguments = (GUEST, self._below(folder, role), *pairs)
+            done = target.shell.run(command, *arguments, deadline=site.deadline(60))
+            missing[role] = json.loads(done.stdout)
+        (evidence / "acknowledged-lost.json").write_text(json.dumps(missing, indent=1))
+        lost = sum(len(numbers) for names in missing.values() for numbers in names.values())
+        return Measure(name="lost writes, read from the disk", value=lost)
+
+
+def longest(worker: dict[str, Any]) -> float:
+    """Seconds of the longest pause of a worker."""
+    return max((float(length) for _, length in worker["pauses"]), default=0.0)
+
+
+def pause_at(pauses: Sequence[tuple[float, float]], fault_s: float) -> float:
+    """The longest of the pauses (begin, length) that were under way at a fault's time, or in the moment after it."""
+    around = (length for begin, length in pauses if begin <= fault_s + SETTLED_S and begin + length >= fault_s)
+    return max(around, default=0.0)
