@@ -1,0 +1,73 @@
+"""A packet capture beside the load, bounded: the last packets before a transfer stopped, and the first after."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.model.errors import UsageError
+from harness.model.measure import Measure
+from harness.targets.seed import interfaces
+from harness.targets.target import Site
+
+FOLDER = "/run/harness/capture"  # a ramfs: what is written there needs no disk, and is never written back
+START_S, FETCH_S = 10.0, 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capture:
+    """tcpdump on `host`, on its card of `link`: a ring of `files` files of `megabytes` million bytes each.
+
+    The first `snap` bytes of every packet: headers, and not what is transferred. It holds that much of the host's
+    memory. What was captured goes into the evidence, one file after the other, if the host still gives it out over SSH.
+    """
+
+    host: str = "client"
+    link: str = "cluster"
+    files: int = 2
+    megabytes: int = 2
+    snap: int = 96
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a ring that is none."""
+        if self.files < 2 or self.megabytes < 1 or self.snap < 1:
+            raise UsageError("Capture: a ring has 2 files or more, of 1 million bytes or more, and packets some bytes")
+
+    def describe(self) -> str:
+        """See `Instrument.describe`."""
+        return f"packets of {self.link} on {self.host}: the last {self.files * self.megabytes} MB of headers"
+
+    def prepare(self, site: Site) -> None:
+        """See `Instrument.prepare`; raises UsageError if the host is not on the link."""
+        target = site.role(self.host)
+        if self.link not in {card.link for card in interfaces(site.topology, target.host)}:
+            raise UsageError(f"Capture: host {target.name!r} has no link {self.link!r}")
+        target.shell.run("mkdir -p %s && rm -f %s/ring*", FOLDER, FOLDER, deadline=site.deadline(START_S))
+
+    def launch(self, site: Site) -> None:
+        """See `Instrument.launch`."""
+        target = site.role(self.host)
+        card = next(card for card in interfaces(site.topology, target.host) if card.link == self.link)
+        ring = f"-C {self.megabytes} -W {self.files} -w {FOLDER}/ring"
+        # -U: what was captured is in the file at once; -Z root: or it would give up the right to write there.
+        target.shell.run(
+            f"setsid tcpdump -i {card.name} -s {self.snap} -B 1024 -n -U -Z root {ring} "
+            f">{FOLDER}/log 2>&1 </dev/null & echo $! >{FOLDER}/pid",
+            deadline=site.deadline(START_S),
+        )
+
+    def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
+        """See `Measuring.measures`; ends the capture."""
+        target = site.role(self.host)
+        end = f"kill $(cat {FOLDER}/pid); ls {FOLDER}; tail -n 3 {FOLDER}/log"
+        told = target.shell.run(end, deadline=site.deadline(START_S), check=False).stdout
+        rings = sorted(name for name in told.split() if name.startswith("ring"))
+        size = 0
+        for name in rings:
+            data = target.shell.run(f"base64 {FOLDER}/{name}", deadline=site.deadline(FETCH_S)).stdout
+            raw = base64.b64decode(data)
+            size += len(raw)
+            (evidence / f"{target.name}-{name}.pcap").write_bytes(raw)
+        return (Measure(name="packets captured", value=round(size / 1024), unit="kB"),)

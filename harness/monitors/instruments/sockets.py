@@ -1,0 +1,154 @@
+"""The sockets of a transfer: when they stopped moving, in what state TCP was then, and who used the processor."""
+
+from __future__ import annotations
+
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.model.errors import InfraError, UsageError
+from harness.model.measure import Measure
+from harness.targets.target import Site, Target
+
+SCRIPT = Path(__file__).parent / "guest" / "sockets.py"
+FOLDER = "/run/harness/sockets"
+BOARD = "/dev/shm/harness-sockets"
+BOARD_SIZE = 16 * 1024  # as in the script
+UPTIME = "/proc/uptime"
+ASK_S = 5.0
+TRIES = 3  # a board that is being rewritten reads wrong
+# idiag_timer of include/uapi/linux/inet_diag.h, as `ss` calls them
+TIMERS = ("off", "retransmission", "keepalive", "time wait", "zero window probe")
+SERVICES = {"iperf3": 5201, "nfs": 2049, "smb": 445, "nbd": 10809, "iscsi": 3260}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocketWatch:
+    """Watches on `host` its connections with `peer` that have one of `ports` at either end.
+
+    A direction stalls while a connection is open and none of its bytes moves for `stall_s` seconds or more; one in
+    which nothing but acknowledgements go is left out. Besides, a byte goes there and back on a connection of its own
+    over the same link, twice a second: what a parallel SSH would feel there.
+    """
+
+    host: str = "client"
+    peer: str = "server"
+    ports: tuple[int, ...] = tuple(SERVICES.values())
+    stall_s: float = 3.0
+
+    def __post_init__(self) -> None:
+        """Raises UsageError where there is nothing to watch."""
+        if not self.ports or self.stall_s <= 0:
+            raise UsageError("SocketWatch: it needs a port, and a stall is longer than 0 s")
+
+    def describe(self) -> str:
+        """See `Instrument.describe`."""
+        return f"sockets of {self.host} with {self.peer}: stalls from {self.stall_s:g} s"
+
+    def prepare(self, site: Site) -> None:
+        """See `Instrument.prepare`: also starts the other end of the ping-pong."""
+        target, peer = site.role(self.host), site.role(self.peer)
+        for one in (target, peer):
+            one.shell.run("mkdir -p %s", FOLDER, deadline=site.deadline(10))
+            one.shell.put(SCRIPT, f"{FOLDER}/sockets.py", deadline=site.deadline(10))
+        make = "rm -f %s && truncate -s %s %s"
+        target.shell.run(make, BOARD, BOARD_SIZE, BOARD, deadline=site.deadline(10))
+        self._start(site, peer, "answer", site.address(peer, seen_from=target))
+        self._ask(site, "open", paths=[BOARD, UPTIME])
+
+    def launch(self, site: Site) -> None:
+        """See `Instrument.launch`."""
+        target, peer = site.role(self.host), site.role(self.peer)
+        ports = ",".join(str(port) for port in self.ports)
+        self._start(site, target, "watch", BOARD, self.stall_s, site.address(peer, seen_from=target), ports)
+
+    def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
+        """See `Measuring.measures`; all that was seen goes into the evidence."""
+        board = self._read(site)
+        now = float(self._ask(site, "read", path=UPTIME).split()[0])
+        name = f"sockets-{site.role(self.host).name}.json"
+        (evidence / name).write_text(json.dumps(board, indent=1), encoding="utf-8")
+        return figures(board, now, self.stall_s)
+
+    def _start(self, site: Site, target: Target, *arguments: object) -> None:
+        command = f"setsid python3 -I -S {FOLDER}/sockets.py" + " %s" * len(arguments)
+        target.shell.run(f"{command} >{FOLDER}/log 2>&1 </dev/null &", *arguments, deadline=site.deadline(10))
+
+    def _read(self, site: Site) -> dict[str, Any]:
+        problem = ""
+        for _ in range(TRIES):
+            try:
+                return read_board(self._ask(site, "read", path=BOARD))
+            except ValueError as error:
+                problem = str(error)
+        raise InfraError(f"{site.role(self.host).name}: nothing on the board of sockets.py: {problem}")
+
+    def _ask(self, site: Site, verb: str, **arguments: object) -> str:
+        target = site.role(self.host)
+        answer: str = target.agent.ask(verb, deadline=site.deadline(ASK_S), **arguments)
+        if verb == "open" and answer.strip():
+            raise InfraError(f"{target.name}: {answer.strip().splitlines()[0]}")
+        return answer
+
+
+def read_board(text: str) -> dict[str, Any]:
+    """The record on a board; raises ValueError if it is not whole."""
+    body, star, crc = text.rstrip(" \0").rpartition("*")
+    if not star or int(crc, 16) != binascii.crc32(body.encode()):
+        raise ValueError(f"it reads {text[:40].rstrip(chr(0))!r}")
+    record: dict[str, Any] = json.loads(body)
+    return record
+
+
+def figures(board: Mapping[str, Any], now: float, stall_s: float) -> list[Measure]:
+    """What a board says at `now` of the host's clock; a stall that is under way lasts until then."""
+    found = []
+    for name, direction in board["directions"].items():
+        found += _stalls(name, direction, board["begun"], now, stall_s)
+    elapsed = max(board["now"] - board["begun"], 0.1)
+    for thread, seconds in board["cpu"].items():
+        found.append(Measure(name=f"CPU of {thread}", value=round(100 * seconds / elapsed, 1), unit="%"))
+    found += _ping(board["ping"], now)
+    worst = board["worst"]
+    if worst:
+        for sample in worst["sockets"].values():
+            found.append(Measure(name="socket in the longest stall", value=in_words(sample)))
+    return found
+
+
+def _stalls(name: str, direction: Mapping[str, Any], begun: float, now: float, stall_s: float) -> list[Measure]:
+    stalls, count = list(direction["stalls"]), direction["count"]
+    since = direction["moved_at"]
+    if since is not None and now - since >= stall_s:
+        stalls.append([since, now - since])
+        count += 1
+    if not count and since is None:
+        return []
+    found = [Measure(name=f"{name} stalls", value=count, unit="1")]
+    if stalls:
+        onset, length = max(stalls, key=lambda stall: stall[1])
+        found.append(Measure(name=f"longest {name} stall", value=round(length, 1), unit="s"))
+        found.append(Measure(name=f"onset of longest {name} stall", value=round(onset - begun, 1), unit="s"))
+    return found
+
+
+def _ping(ping: Mapping[str, Any], now: float) -> list[Measure]:
+    waiting = now - ping["waiting"] if ping["waiting"] is not None else 0.0
+    return [
+        Measure(name="pings on the link", value=ping["count"], unit="1"),
+        Measure(name="longest ping on the link", value=round(max(ping["worst"], waiting), 2), unit="s"),
+    ]
+
+
+def in_words(sample: Mapping[str, int]) -> str:
+    """One line of what TCP knew, as `ss -ti` has it."""
+    timer = TIMERS[sample["timer"]] if sample["timer"] < len(TIMERS) else str(sample["timer"])
+    until = f" in {sample['timer_ms'] / 1000:.1f} s" if sample["timer"] else ""
+    return (
+        f"last send {sample['last_send_ms'] / 1000:.1f} s ago, last receive {sample['last_receive_ms'] / 1000:.1f} s "
+        f"ago, timer {timer}{until}, {sample['unacked']} packets unacknowledged, {sample['send_queue']} bytes to send, "
+        f"{sample['retransmits']} retransmissions, backoff {sample['backoff']}"
+    )

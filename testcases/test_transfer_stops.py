@@ -1,0 +1,122 @@
+"""The transfer that stops: a network driver that allocates memory before it sends.
+
+Long transfers over IPoIB stood still, for seconds or for hours, while SSH over another network went on. mthca allocates
+with GFP_KERNEL on paths that writeback needs: reclaim may then wait for pages that can only be written over that very
+device. IPoIB got GFP_NOIO in 09b93088d750 ("IB/ipoib: use GFP_NOIO for QP creation"), today it has memalloc_noio_save()
+around it; mthca has none. On guests our module harness-net stands for such a driver: before every 64th packet its work
+item allocates a ring of 64 KiB. The rows of a transfer differ in that flag alone. Some seconds after the transfer began
+a hog takes more memory than there is.
+
+What to look for in the report: with `kernel`, "allocation to send under way" is as long as the hang, since the driver
+waits for memory, and memory for the driver; the diagnosis draws that circle. `net` and `storage` are hatched, and the
+ping on the link stops with the transfer, while `heartbeat` goes on. "socket in the longest stall" is what `ss -ti` has.
+With `noio` and `memalloc_noio` the same pressure ("allocation stalls", "pages swapped out") costs speed, and no more.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.faults.base import Fault
+from harness.faults.mitigations import CachesDroppedEvery
+from harness.faults.tuning import Sysctl
+from harness.faults.wire import AllocatingDriver, IpoibMode
+from harness.monitors.instruments.capture import Capture
+from harness.monitors.instruments.hog import Hog
+from harness.monitors.instruments.sockets import SocketWatch
+from harness.plugin.trials import Trial
+from harness.storage.nbd import NbdSwap
+from harness.storage.nfs import NfsDisk
+from harness.storage.smb import SmbDisk
+from harness.storage.swap import Swap
+from harness.workloads.transfer import Transfer
+
+SECONDS = 40.0  # of transfer, times the budget
+NFS = NfsDisk(scratch=True)
+SMB = SmbDisk()
+SWAP = NbdSwap(ratio=2.0)
+PACKETS = Capture(host="server")  # of the client nothing could be fetched once it hangs
+SWAPPING = Hog(share=1.5, after_s=8.0)  # × memory: what is too much is swapped, over the same link
+WITHOUT_SWAP = Hog(share=0.3, after_s=8.0)
+
+HANGS = pytest.param("kernel", marks=pytest.mark.reproduces("deadlock"))
+GFP = pytest.mark.parametrize("gfp", [HANGS, "noio", "memalloc_noio"])
+DIRECTION = pytest.mark.parametrize("direction", ["outgoing", "incoming"])
+PAIR = pytest.mark.topology("pair", modules={"client": ["harness-net"]}, memory={"client": "192 MiB"})
+OFTEN = CachesDroppedEvery(role="client", seconds=5.0)
+UNSWAPPY = Sysctl(role="client", values={"vm.swappiness": 0})
+
+
+def under_pressure(trial: Trial) -> None:
+    """Whoever survived without having been short of memory proves nothing."""
+    assert int(trial.measures["allocation stalls"].value) > 100
+    assert int(trial.measures["rings allocated to send"].value) > 100
+
+
+@GFP
+@DIRECTION
+@pytest.mark.cost(3)
+@PAIR
+def test_iperf3(trial: Trial, direction: str, gfp: str) -> None:
+    """iperf3 while the host swaps to an NBD over the same link."""
+    load = Transfer(direction=direction, seconds=SECONDS * trial.budget)
+    driver = AllocatingDriver(role="client", gfp=gfp)
+    trial.run(storage=SWAP, workload=load, tunings=[driver], instruments=[SocketWatch(), PACKETS, SWAPPING])
+    under_pressure(trial)
+
+
+@GFP
+@DIRECTION
+@pytest.mark.cost(4)
+@PAIR
+def test_nfs(trial: Trial, direction: str, gfp: str) -> None:
+    """A file on an NFS mount while the host swaps to another file there."""
+    path = f"{NFS.mount}/transfer"
+    load = Transfer(kind="file", path=path, direction=direction, seconds=SECONDS * trial.budget)
+    driver = AllocatingDriver(role="client", gfp=gfp)
+    storage = Swap(on=NFS, ratio=1.5)
+    trial.run(storage=storage, workload=load, tunings=[driver], instruments=[SocketWatch(), SWAPPING])
+    under_pressure(trial)
+
+
+@pytest.mark.parametrize("gfp", ["kernel", "noio", "memalloc_noio"])
+@DIRECTION
+@pytest.mark.cost(3)
+@PAIR
+def test_smb(trial: Trial, direction: str, gfp: str) -> None:
+    """A file on an SMB mount, which the kernel cannot swap to: nothing that reclaim waits for goes over the link."""
+    load = Transfer(kind="file", path=SMB.path, direction=direction, seconds=SECONDS * trial.budget)
+    driver = AllocatingDriver(role="client", gfp=gfp, every=4)
+    trial.run(storage=SMB, workload=load, tunings=[driver], instruments=[SocketWatch(), WITHOUT_SWAP])
+    under_pressure(trial)
+
+
+@pytest.mark.reproduces("deadlock")
+@pytest.mark.parametrize(
+    "mitigations",
+    [
+        pytest.param([UNSWAPPY], id="swappiness 0"),
+        pytest.param([OFTEN], id="drop caches"),
+        pytest.param([UNSWAPPY, OFTEN], id="both"),
+    ],
+)
+@pytest.mark.cost(3)
+@PAIR
+def test_mitigations(trial: Trial, mitigations: list[Fault]) -> None:
+    """What administrators did against it, on the side that hangs: compare "time to hang" with test_iperf3."""
+    load = Transfer(seconds=SECONDS * trial.budget)
+    tunings = [AllocatingDriver(role="client", gfp="kernel"), *mitigations]
+    trial.run(storage=SWAP, workload=load, tunings=tunings, instruments=[SocketWatch(), SWAPPING])
+
+
+@pytest.mark.requires("ipoib")
+@pytest.mark.parametrize("mode", ["connected", "datagram"])
+@DIRECTION
+@pytest.mark.cost(60)
+@pytest.mark.profile("soak")
+@pytest.mark.topology("pair")
+def test_ipoib(trial: Trial, direction: str, mode: str) -> None:
+    """The report's own setting, on hosts with InfiniBand; the driver of the adapter is among the figures."""
+    load = Transfer(direction=direction, seconds=3600 * trial.budget)
+    tunings = [IpoibMode(role="client", mode=mode), IpoibMode(role="server", mode=mode)]
+    trial.run(storage=SWAP, workload=load, tunings=tunings, instruments=[SocketWatch(), PACKETS, SWAPPING])
