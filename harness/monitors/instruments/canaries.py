@@ -1,0 +1,89 @@
+"""Canaries: how long what any user does takes, before the load and under it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.model.errors import InfraError
+from harness.model.measure import Measure
+from harness.monitors.instruments.board import Times, draw, read_board
+from harness.targets.target import Site, Target
+
+SCRIPT = Path(__file__).parent / "guest" / "canaries.py"
+FOLDER = "/run/harness/canaries"
+BOARDS = {"calm": "/dev/shm/harness-canaries-calm", "load": "/dev/shm/harness-canaries-load"}
+UPTIME = "/proc/uptime"
+ASK_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canaries:
+    """Starts `true`, `date` and `ls -lR tree` now and then on `host`, and writes to the file `writer` if that is given.
+
+    Each at ordinary priority and in memory like any program. First for `calm_s` seconds, once the storage is set up and
+    before the load: what they take there is what the load is compared with. `writer` appends 4 KiB every 0.1 s and
+    waits until it is on the disk; the others come every 0.5 s, `ls` every second.
+    """
+
+    host: str = "client"
+    writer: str = ""
+    tree: str = "/usr/lib/python3"
+    calm_s: float = 10.0
+
+    def describe(self) -> str:
+        """See `Instrument.describe`."""
+        wrote = f", synchronous writes to {self.writer}" if self.writer else ""
+        return f"canaries on {self.host}: true, date, ls -lR {self.tree}{wrote}"
+
+    def prepare(self, site: Site) -> None:
+        """See `Instrument.prepare`: also the calm part."""
+        target = site.role(self.host)
+        target.shell.run("mkdir -p %s && rm -f %s %s", FOLDER, *BOARDS.values(), deadline=site.deadline(10))
+        target.shell.put(SCRIPT, f"{FOLDER}/canaries.py", deadline=site.deadline(10))
+        command, *arguments = self._command("calm", self.calm_s)
+        target.shell.run(str(command), *arguments, deadline=site.deadline(self.calm_s + 10))
+        # The second board is there from now on, so that it can be opened while memory is plentiful.
+        target.shell.run("cp %s %s", *BOARDS.values(), deadline=site.deadline(10))
+        self._ask(site, "open", paths=[*BOARDS.values(), UPTIME])
+        self._ask(site, "open", paths=[BOARDS["load"]], write=True)
+
+    def launch(self, site: Site) -> None:
+        """See `Instrument.launch`."""
+        command, *arguments = self._command("load", 0)
+        site.role(self.host).shell.run(
+            f"setsid {command} >%s 2>&1 </dev/null &", *arguments, f"{FOLDER}/log", deadline=site.deadline(10)
+        )
+
+    def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
+        """See `Measuring.measures`; the distributions go into the evidence, and the canaries come to their end."""
+        now_s = float(self._ask(site, "read", path=UPTIME).split()[0])
+        boards = {phase: self._ask(site, "read", path=path) for phase, path in BOARDS.items()}
+        self._ask(site, "write", path=BOARDS["load"], text="stop")
+        calm, load = (read_board(boards[phase], now_s) for phase in ("calm", "load"))
+        (evidence / f"canaries-{site.role(self.host).name}.txt").write_text(draw(calm, load), encoding="utf-8")
+        return [measure for phase, found in (("calm", calm), ("load", load)) for measure in _figures(phase, found)]
+
+    def _command(self, phase: str, seconds: float) -> tuple[object, ...]:
+        canaries = ["fork=", "date=", f"ls={self.tree}", *([f"writer={self.writer}"] if self.writer else [])]
+        arguments = (f"{FOLDER}/canaries.py", BOARDS[phase], seconds, *canaries)
+        return ("python3 -I -S" + " %s" * len(arguments), *arguments)
+
+    def _ask(self, site: Site, verb: str, **arguments: object) -> str:
+        target: Target = site.role(self.host)
+        answer: str = target.agent.ask(verb, deadline=site.deadline(ASK_S), **arguments)
+        if verb == "open" and answer.strip():
+            raise InfraError(f"{target.name}: {answer.strip().splitlines()[0]}")
+        return answer
+
+
+def _figures(phase: str, found: Sequence[Times]) -> list[Measure]:
+    """Of each canary: half of its samples, 99 of 100 and all of them took no longer, and when the worst began."""
+    figures = []
+    for times in found:
+        name = f"{times.name} {phase}"
+        for share, word in ((0.5, "p50"), (0.99, "p99")):
+            figures.append(Measure(name=f"{name} {word}", value=round(times.percentile(share), 1), unit="ms"))
+        figures.append(Measure(name=f"{name} worst", value=round(times.worst_ms, 1), unit="ms"))
+    return figures

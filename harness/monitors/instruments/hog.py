@@ -1,0 +1,93 @@
+"""Memory that is not there for the load: a hog beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.model.errors import DeadlineExceeded, InfraError, ShellError, UsageError
+from harness.model.measure import Measure
+from harness.targets.target import Site
+
+SCRIPT = Path(__file__).parent / "guest" / "hog.py"
+FOLDER = "/run/harness/hog"
+STATE = "/dev/shm/harness-hog"
+# As in the script.
+PAGE = 4096
+RUN, SIZE = "run \n", 58
+KINDS = ("anonymous", "shmem")
+ASK_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hog:
+    """Holds `share` of the memory of `host` and touches each page of it again and again.
+
+    `kind` is "anonymous" or "shmem". Where there is no swap, that much is simply gone; where there is, it is what the
+    kernel will swap out and in. It begins to fill `after_s` seconds after its launch, which is just before the load's.
+    If the OOM killer takes it, the trial goes on, and its figures say that nothing was held.
+    """
+
+    share: float
+    host: str = "client"
+    kind: str = "anonymous"
+    after_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a kind of memory or a share that is none."""
+        if self.kind not in KINDS:
+            raise UsageError(f"hog: no memory {self.kind!r}; there are: {', '.join(KINDS)}")
+        if self.share <= 0:
+            raise UsageError(f"hog: {self.share:g} × memory; it is more than 0")
+
+    def describe(self) -> str:
+        """See `Instrument.describe`."""
+        return f"a hog on {self.host}: {self.share:g} × memory, {self.kind}"
+
+    def prepare(self, site: Site) -> None:
+        """See `Instrument.prepare`."""
+        target = site.role(self.host)
+        make = "mkdir -p %s && printf %%s %s >%s && truncate -s %s %s"
+        target.shell.run(make, FOLDER, RUN, STATE, SIZE, STATE, deadline=site.deadline(10))
+        target.shell.put(SCRIPT, f"{FOLDER}/hog.py", deadline=site.deadline(10))
+        self._ask(site, "open", paths=[STATE])
+        self._ask(site, "open", paths=[STATE], write=True)
+
+    def launch(self, site: Site) -> None:
+        """See `Instrument.launch`."""
+        target = site.role(self.host)
+        size = int(target.memory * self.share) // PAGE * PAGE
+        arguments = (f"{FOLDER}/hog.py", STATE, size, self.kind, self.after_s)
+        target.shell.run(
+            "setsid python3 -I -S" + " %s" * len(arguments) + " >%s 2>&1 </dev/null &",
+            *arguments,
+            f"{FOLDER}/log",
+            deadline=site.deadline(10),
+        )
+
+    def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
+        """See `Measuring.measures`; ends it."""
+        words = self._ask(site, "read", path=STATE).removeprefix(RUN).replace("\0", " ").split()
+        pid, filled, rounds = (int(word) for word in words or (0, 0, 0))
+        alive = bool(pid) and self._is_there(site, pid)
+        self._ask(site, "write", path=STATE, text="stop")
+        return [
+            Measure(name="held by the hog", value=filled // 1024 if alive else 0, unit="kB"),
+            Measure(name="rounds of the hog", value=rounds),
+        ]
+
+    def _is_there(self, site: Site, pid: int) -> bool:
+        try:
+            return self._ask(site, "read", path=f"/proc/{pid}/comm").strip() == "hog"
+        except DeadlineExceeded:
+            raise
+        except ShellError:  # no such file
+            return False
+
+    def _ask(self, site: Site, verb: str, **arguments: object) -> str:
+        target = site.role(self.host)
+        answer: str = target.agent.ask(verb, deadline=site.deadline(ASK_S), **arguments)
+        if verb == "open" and answer.strip():
+            raise InfraError(f"{target.name}: {answer.strip().splitlines()[0]}")
+        return answer

@@ -1,0 +1,140 @@
+"""A disk over ATA over Ethernet: vblade on one host, the kernel's aoe driver on another, or on the same one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.model.errors import InfraError, UsageError
+from harness.model.topology import MIB
+from harness.storage.base import StorageProbe, pages_per_second
+from harness.storage.footprint import Modules, Share
+from harness.targets.target import Site, Target
+
+FOLDER = "/srv/harness-aoe"
+SHELF, SLOT = 77, 0  # not the first, which somebody else's disk on the segment may have
+DISK = f"etherd!e{SHELF}.{SLOT}"
+DEVICE = "/dev/" + DISK.replace("!", "/")
+MODULES = Modules(name="aoe", modules=("aoe", "veth"))
+# A host has no Ethernet to itself but a pair of virtual ends. Its loopback interface takes vblade and the driver as
+# well, agrees on frames of 65,024 bytes, and no request that fills one is ever answered.
+NEAR, FAR, JUMBO = "harness-aoe0", "harness-aoe1", 9000
+PAIR = (
+    f"ip link add {NEAR} type veth peer name {FAR} && "
+    f"ip link set {NEAR} up mtu {JUMBO} && ip link set {FAR} up mtu {JUMBO}"
+)
+INTERFACE = "ip -o -4 address show to %s | cut -d' ' -f2"
+# It opens the segment and the file, says so, and is ready.
+SERVE = f"""\
+setsid vblade {SHELF} {SLOT} {{interface}} {{image}} >{FOLDER}/log 2>&1 </dev/null & \
+for i in $(seq 50); do grep -q sectors {FOLDER}/log && exit 0; sleep 0.1; done; cat {FOLDER}/log; exit 1"""
+CONNECT = """\
+modprobe aoe aoe_iflist={interface} aoe_deadsecs={dead} && \
+for i in $(seq 50); do [ -b {device} ] && exit 0; echo 1 >/dev/etherd/discover; sleep 0.2; done; exit 1"""
+STOP = f"pkill -CONT -x vblade; pkill -x vblade; [ ! -e /sys/class/net/{NEAR} ] || ip link del {NEAR}"
+EVIDENCE = (
+    f"/sys/block/{DISK}/stat",
+    f"/sys/block/{DISK}/inflight",
+    f"/sys/block/{DISK}/state",
+    f"/sys/kernel/debug/aoe/e{SHELF}.{SLOT}",
+    "/proc/swaps",
+    "/proc/meminfo",
+    "/proc/buddyinfo",
+    "/proc/vmstat",
+    "/proc/net/dev",
+    "/proc/pressure/memory",
+    "/proc/pressure/io",
+)
+FOR_EVER_S = 86_400  # longer than any trial; the driver has no word for it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AoeDisk:
+    """A disk of `ratio` × the client's memory that the role `server` serves; `path` is for a load.
+
+    The server keeps it as `Share` says. The driver repeats what is not answered, and gives the disk up when that has
+    gone on for `deadsecs_s`, aoe_deadsecs; every request fails from then on. None: it never does.
+    """
+
+    client: str = "client"
+    server: str = "server"
+    ratio: float = 0.5
+    deadsecs_s: int | None = 180
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a time that is none."""
+        given = self.deadsecs_s
+        if given is not None and not 1 <= given < FOR_EVER_S:
+            raise UsageError(f"AoE: deadsecs of {given} s; it is 1 to {FOR_EVER_S - 1}, or None: for ever")
+
+    @property
+    def path(self) -> str:
+        """The device, for a load."""
+        return DEVICE
+
+    def describe(self) -> str:
+        """See `Storage.describe`."""
+        return f"AoE disk of {self.client}, served by {self.server} (vblade)"
+
+    @property
+    def mortal(self) -> tuple[str, ...]:
+        """See `Storage.mortal`."""
+        return ("vblade",)
+
+    @property
+    def bound_s(self) -> float:
+        """See `Storage.bound_s`."""
+        return self.deadsecs_s or 0.0
+
+    @property
+    def _share(self) -> Share:
+        return Share(folder=FOLDER, client=self.client, server=self.server)
+
+    def set_up(self, site: Site) -> StorageProbe:
+        """See `Storage.set_up`."""
+        client, server = site.role(self.client), site.role(self.server)
+        size = int(client.memory * self.ratio) // MIB * MIB
+        client.shell.run(MODULES.note, deadline=site.deadline(10))
+        near, far = self._interfaces(site, client, server)
+        self._share.make_image(site, size)
+        serve = SERVE.format(interface=far, image=self._share.image)
+        self._must(site, server, serve, "vblade does not serve")
+        connect = CONNECT.format(interface=near, dead=self.deadsecs_s or FOR_EVER_S, device=DEVICE)
+        self._must(site, client, connect, f"no {DEVICE} after asking for it on {near}")
+        return StorageProbe(
+            host=client.name,
+            spec={"path": DEVICE, "offset": size - MIB, "write": True},
+            counters={DISK: f"/sys/block/{DISK}/stat"},
+            evidence=EVIDENCE,
+        )
+
+    def _interfaces(self, site: Site, client: Target, server: Target) -> tuple[str, str]:
+        """Names of the client's interface and of the server's on the segment between them."""
+        if client.name == server.name:
+            client.shell.run(PAIR, deadline=site.deadline(10))
+            return NEAR, FAR
+        return self._interface(site, client, server), self._interface(site, server, client)
+
+    def _interface(self, site: Site, host: Target, peer: Target) -> str:
+        address = site.address(host, seen_from=peer)
+        found: str = host.shell.run(INTERFACE, address, deadline=site.deadline(10)).stdout.strip()
+        if not found:
+            raise InfraError(f"{host.name}: no interface has the address {address}")
+        return found
+
+    def _must(self, site: Site, host: Target, command: str, problem: str) -> None:
+        done = host.shell.run(command, deadline=site.deadline(20), check=False)
+        if done.exit_code:
+            raise InfraError(f"{host.name}: {problem}: {(done.stderr or done.stdout).strip()[-200:]}")
+
+    def baseline(self, site: Site) -> float:
+        """See `Storage.baseline`."""
+        return pages_per_second(site.role(self.client), site, f"dd if=/dev/zero of={DEVICE} oflag=direct")
+
+    def tear_down(self, site: Site) -> None:
+        """See `Storage.tear_down`."""
+        client, server = site.role(self.client), site.role(self.server)
+        try:
+            client.agent.ask("storage", path=None, deadline=site.deadline(5))  # its probe has the disk open
+            client.shell.run(f"{MODULES.unload}; [ ! -e {DEVICE} ]", deadline=site.deadline(20))
+        finally:
+            server.shell.run(f"{STOP}; {self._share.remove}", deadline=site.deadline(20), check=False)

@@ -1,0 +1,145 @@
+"""An iSCSI disk: open-iscsi on one host, tgt or the kernel's target on another, or on the same one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.model.errors import InfraError, UsageError
+from harness.model.topology import MIB
+from harness.storage.base import StorageProbe, pages_per_second
+from harness.storage.footprint import CHECKSUMS, NOTES, Modules, Share
+from harness.storage.iscsi_target import FOLDER, LISTENS, PORT, TARGET, TGT, IscsiServer
+from harness.targets.target import Site, Target
+
+DEVICE = "/dev/harness-iscsi"
+OURS = f"{NOTES}/iscsid"
+NOOP_S = 5.0  # between two pings, and for the answer to one: node.conn[0].timeo.noop_out_* as open-iscsi ships them
+LONGEST_S = 86_400
+FOR_EVER = -1  # recovery_tmo: __iscsi_block_session() arms no timer for it, drivers/scsi/scsi_transport_iscsi.c
+MODULES = Modules(name="iscsi-initiator", modules=("iscsi_tcp", "sd_mod"), along=CHECKSUMS)
+RECORD = f"iscsiadm -m node -T {TARGET} -p {{portal}}"
+# Without udev and systemd: nobody makes its folder, starts the daemon or waits for the disk.
+LOGIN = """\
+mkdir -p /run/lock && modprobe iscsi_tcp && modprobe sd_mod && \
+{{ pgrep -x iscsid >/dev/null || {{ iscsid && touch {ours}; }}; }} && \
+{record} -o new && {record} -o update -n node.session.timeo.replacement_timeout -v {timeout} && {record} --login"""
+# Name of the session and of its disk, once that can be opened.
+FIND = """\
+for i in $(seq 50); do for session in /sys/class/iscsi_session/session*; do \
+[ "$(cat $session/targetname)" = {target} ] || continue; \
+for disk in $session/device/target*/*/block/*; do [ -b /dev/${{disk##*/}} ] || continue; \
+ln -sf ${{disk##*/}} {device} && echo ${{session##*/}} ${{disk##*/}}; exit 0; done; done; sleep 0.1; done"""
+# Fails if the session is still there.
+LOGOUT = """\
+{record} --logout; {record} -o delete; rm -f {device}; \
+[ ! -e {ours} ] || {{ iscsiadm -k 0; for i in $(seq 50); do pgrep -x iscsid >/dev/null || break; sleep 0.1; done; \
+pkill -KILL -x iscsid; rm -f {ours}; }}; {unload}; \
+! cat /sys/class/iscsi_session/*/targetname 2>/dev/null | grep -qx {target}"""
+EVIDENCE = (
+    "/sys/block/{disk}/stat",
+    "/sys/block/{disk}/inflight",
+    "/sys/block/{disk}/device/state",
+    "/sys/class/iscsi_session/{session}/state",
+    "/proc/swaps",
+    "/proc/meminfo",
+    "/proc/vmstat",
+    "/proc/pressure/memory",
+    "/proc/pressure/io",
+    "/proc/net/tcp",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IscsiDisk:
+    """A disk of `ratio` × the client's memory that the role `server` serves; `path` is for a load.
+
+    The server keeps it as `Share` says. When the session dies, requests wait `replacement_timeout_s` for a new one and
+    fail then; None: they wait for ever, as swap and root disks want it.
+    """
+
+    client: str = "client"
+    server: str = "server"
+    program: IscsiServer = TGT
+    ratio: float = 0.5
+    replacement_timeout_s: int | None = 120
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a time that is none; 0 and less have other meanings to the kernel."""
+        given = self.replacement_timeout_s
+        if given is not None and not 1 <= given <= LONGEST_S:
+            raise UsageError(f"iSCSI: replacement_timeout of {given} s; it is 1 to {LONGEST_S}, or None: for ever")
+
+    @property
+    def path(self) -> str:
+        """The device, for a load."""
+        return DEVICE
+
+    def describe(self) -> str:
+        """See `Storage.describe`."""
+        return f"iSCSI disk of {self.client}, served by {self.server} ({self.program})"
+
+    @property
+    def mortal(self) -> tuple[str, ...]:
+        """See `Storage.mortal`."""
+        return ("iscsid", *self.program.mortal)
+
+    @property
+    def bound_s(self) -> float:
+        """See `Storage.bound_s`: a ping, the wait for its answer, and for a new session where that has a bound."""
+        return 2 * NOOP_S + (self.replacement_timeout_s or 0)
+
+    @property
+    def _share(self) -> Share:
+        return Share(folder=FOLDER, client=self.client, server=self.server)
+
+    def set_up(self, site: Site) -> StorageProbe:
+        """See `Storage.set_up`."""
+        client = site.role(self.client)
+        size = int(client.memory * self.ratio) // MIB * MIB
+        self._serve(site, size)
+        session, disk = self._login(site, client)
+        return StorageProbe(
+            host=client.name,
+            spec={"path": DEVICE, "offset": size - MIB, "write": True},
+            counters={disk: f"/sys/block/{disk}/stat"},
+            evidence=tuple(path.format(session=session, disk=disk) for path in EVIDENCE),
+        )
+
+    def _serve(self, site: Site, size: int) -> None:
+        server = site.role(self.server)
+        self._share.make_image(site, size)
+        start = f"{self.program.modules.note} && {self.program.start(self._share, size)}"
+        server.shell.run(start, deadline=site.deadline(20))
+        if server.shell.run(LISTENS, deadline=site.deadline(10), check=False).exit_code:
+            raise InfraError(f"{server.name}: {self.program} does not listen on port {PORT}")
+
+    def _login(self, site: Site, client: Target) -> tuple[str, str]:
+        login = LOGIN.format(ours=OURS, record=self._record(site), timeout=self.replacement_timeout_s or FOR_EVER)
+        client.shell.run(f"{MODULES.note} && {login}", deadline=site.deadline(20))
+        find = FIND.format(target=TARGET, device=DEVICE)
+        found = client.shell.run(find, deadline=site.deadline(20)).stdout.split()
+        if len(found) != 2:
+            raise InfraError(f"{client.name}: logged in to {TARGET}, and no disk came")
+        return found[0], found[1]
+
+    def _record(self, site: Site) -> str:
+        client = site.role(self.client)
+        address = site.address(site.role(self.server), seen_from=client)
+        return RECORD.format(portal=f"{address}:{PORT}")
+
+    def baseline(self, site: Site) -> float:
+        """See `Storage.baseline`."""
+        return pages_per_second(site.role(self.client), site, f"dd if=/dev/zero of={DEVICE} oflag=direct")
+
+    def tear_down(self, site: Site) -> None:
+        """See `Storage.tear_down`."""
+        client, server = site.role(self.client), site.role(self.server)
+        logout = LOGOUT.format(
+            record=self._record(site), device=DEVICE, ours=OURS, unload=MODULES.unload, target=TARGET
+        )
+        try:
+            client.agent.ask("storage", path=None, deadline=site.deadline(5))  # its probe has the disk open
+            client.shell.run(logout, deadline=site.deadline(40))
+        finally:
+            stop = f"{self.program.stop}; {self._share.remove}; {self.program.modules.unload}"
+            server.shell.run(stop, deadline=site.deadline(30), check=False)

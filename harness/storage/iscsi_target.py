@@ -1,0 +1,118 @@
+"""Servers of iSCSI: tgt, a process, and LIO, the kernel's own, over configfs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from harness.storage.footprint import CHECKSUMS, NOTES, Modules, Share
+
+TARGET = "iqn.2012-06.invalid.harness:disk"
+PORT = 3260  # IANA's
+FOLDER = "/srv/harness-iscsi"
+CONFIGFS = "/sys/kernel/config"
+CORE = f"{CONFIGFS}/target/core/fileio_0"
+FABRIC = f"{CONFIGFS}/target/iscsi"
+GROUP = f"{FABRIC}/{TARGET}/tpgt_1"
+LISTENS = f"for i in $(seq 50); do ss -Hltn 'sport = :{PORT}' | grep -q . && exit 0; sleep 0.1; done; exit 1"
+# tgtd answers its own command a moment after it has gone to the background.
+TGT_START = """\
+mkdir -p /run/tgtd {notes} && tgtd && for i in $(seq 50); do tgtadm --op show --mode system >/dev/null 2>&1 && break; \
+sleep 0.1; done; ask="tgtadm --lld iscsi --op"; $ask new --mode target --tid 1 -T {target} && \
+$ask new --mode logicalunit --tid 1 --lun 1 -b {image} && $ask bind --mode target --tid 1 -I ALL"""
+TGT_STOP = (
+    "pkill -CONT -x tgtd; pkill -KILL -x tgtd; rm -rf /run/tgtd"  # it ends for nothing else while it has a target
+)
+# Nobody has to prove who they are; targetcli writes the same files.
+LIO_START = """\
+mkdir -p {notes} && modprobe configfs && \
+{{ mountpoint -q {configfs} || {{ mount -t configfs none {configfs} && touch {notes}/configfs; }}; }} && \
+modprobe iscsi_target_mod && modprobe target_core_file && \
+mkdir -p {core}/harness && echo fd_dev_name={image},fd_dev_size={size},fd_buffered_io=1 >{core}/harness/control && \
+echo 1 >{core}/harness/enable && mkdir -p {group}/lun/lun_0 {group}/np/0.0.0.0:{port} && \
+ln -s {core}/harness {group}/lun/lun_0/harness && \
+echo 0 >{group}/attrib/authentication && echo 1 >{group}/attrib/generate_node_acls && \
+echo 0 >{group}/attrib/demo_mode_write_protect && echo 1 >{group}/enable"""
+LIO_STOP = """\
+echo 0 >{group}/enable; rm -f {group}/lun/lun_0/harness; \
+rmdir {group}/np/* {group}/lun/lun_0 {group} {fabric}/{target} {fabric} {core}/harness {core}; \
+[ ! -e {notes}/configfs ] || {{ umount {configfs}; rm {notes}/configfs; }}"""
+
+
+class IscsiServer(Protocol):
+    """A program that serves a file as a disk; commands are for the shell of its host."""
+
+    @property
+    def mortal(self) -> tuple[str, ...]:
+        """Names of its tasks."""
+
+    @property
+    def modules(self) -> Modules:
+        """The kernel modules that come with it."""
+
+    def start(self, share: Share, size: int) -> str:
+        """A command that serves the image of `share`, of `size` bytes."""
+
+    @property
+    def stop(self) -> str:
+        """A command that ends it, whatever state a fault left it in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tgt:
+    """tgtd, which reads and writes the file through the page cache; it exempts itself from the OOM killer."""
+
+    def __str__(self) -> str:
+        return "tgt"
+
+    @property
+    def mortal(self) -> tuple[str, ...]:
+        """See `IscsiServer.mortal`."""
+        return ("tgtd",)
+
+    @property
+    def modules(self) -> Modules:
+        """See `IscsiServer.modules`: it looks for InfiniBand adapters."""
+        return Modules(name="iscsi-target", modules=("rdma_ucm",))
+
+    def start(self, share: Share, size: int) -> str:
+        """See `IscsiServer.start`."""
+        return TGT_START.format(notes=NOTES, target=TARGET, image=share.image)
+
+    @property
+    def stop(self) -> str:
+        """See `IscsiServer.stop`."""
+        return TGT_STOP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lio:
+    """The kernel's target, with the file behind the page cache (fd_buffered_io)."""
+
+    def __str__(self) -> str:
+        return "LIO"
+
+    @property
+    def mortal(self) -> tuple[str, ...]:
+        """See `IscsiServer.mortal`."""
+        return ()  # kernel threads
+
+    @property
+    def modules(self) -> Modules:
+        """See `IscsiServer.modules`; the core loads every backend that there is."""
+        backends = ("target_core_file", "target_core_user", "target_core_pscsi", "target_core_iblock")
+        return Modules(name="iscsi-target", modules=("iscsi_target_mod", *backends), along=CHECKSUMS)
+
+    def start(self, share: Share, size: int) -> str:
+        """See `IscsiServer.start`."""
+        places = {"configfs": CONFIGFS, "core": CORE, "group": GROUP, "notes": NOTES}
+        return LIO_START.format(image=share.image, size=size, port=PORT, **places)
+
+    @property
+    def stop(self) -> str:
+        """See `IscsiServer.stop`."""
+        places = {"configfs": CONFIGFS, "core": CORE, "group": GROUP, "fabric": FABRIC, "notes": NOTES}
+        return LIO_STOP.format(target=TARGET, **places)
+
+
+TGT, LIO = Tgt(), Lio()

@@ -1,0 +1,144 @@
+"""A loop device: a disk that is a file in a file system, so what is written to it goes into the page cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from harness.model.errors import HarnessError, InfraError, UsageError
+from harness.model.topology import MIB
+from harness.storage.base import Storage, StorageProbe, pages_per_second
+from harness.targets.target import Site, Target
+
+MOUNT = "/srv/harness-loop"
+DEVICE = "/run/harness/loop"  # a link to the device, whatever its number is
+USES = ("raw", "file")
+AT_ONCE = "lazy_itable_init=0,lazy_journal_init=0,nodiscard"  # ext4 would fill its tables in the background for minutes
+
+
+class Backing(Storage, Protocol):
+    """Storage with a file system, on which there may be a file at `path`."""
+
+    @property
+    def path(self) -> str:
+        """Where that file may be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopDisk:
+    """A loop device of `size` bytes on `client`, backed by a file on `disk`.
+
+    `use` is "raw" (workloads, or swap, have the device) or "file" (a file of an ext4 file system on it). Without
+    `direct_io` the driver writes to its file through the page cache, as it does by default: a write to the device takes
+    a page. With it, what is written goes past the page cache.
+    """
+
+    disk: Backing
+    client: str = "client"
+    use: str = "raw"
+    size: int = 512 * MIB
+    direct_io: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a use that there is not, and for a size that is no disk's."""
+        if self.use not in USES:
+            raise UsageError(f"LoopDisk: no use {self.use!r}; there are: {', '.join(USES)}")
+        if self.size < 32 * MIB or self.size % MIB:
+            raise UsageError(f"LoopDisk: a size of {self.size} bytes; give whole MiB, 32 or more")
+
+    def describe(self) -> str:
+        """See `Storage.describe`."""
+        how = "past the page cache" if self.direct_io else "through the page cache"
+        return f"loop device of {self.client}, as {self.use}, {how}, on: {self.disk.describe()}"
+
+    @property
+    def mortal(self) -> tuple[str, ...]:
+        """See `Storage.mortal`."""
+        return self.disk.mortal
+
+    @property
+    def bound_s(self) -> float:
+        """See `Storage.bound_s`."""
+        return self.disk.bound_s
+
+    @property
+    def mount(self) -> str:
+        """Where the file system of the use "file" is mounted."""
+        return MOUNT
+
+    @property
+    def path(self) -> str:
+        """Where a workload writes: the device from its beginning to 1 MiB before its end, or a file."""
+        return f"{MOUNT}/work" if self.use == "file" else DEVICE
+
+    def set_up(self, site: Site) -> StorageProbe:
+        """See `Storage.set_up`."""
+        target = site.role(self.client)
+        probe = self.disk.set_up(site)
+        # Every block written once: a hole, or a block that is only reserved, would be another experiment.
+        fill = "dd if=/dev/zero of=%s bs=1M count=%s oflag=direct 2>/dev/null && modprobe loop"
+        target.shell.run(fill, self.disk.path, self.size // MIB, deadline=site.deadline(60))
+        attach = "losetup --find --show --direct-io=%s %s"
+        how = "on" if self.direct_io else "off"
+        device = target.shell.run(attach, how, self.disk.path, deadline=site.deadline(10)).stdout.strip()
+        self._check(site, target, device.rpartition("/")[2])
+        target.shell.run("ln -sfn %s %s", device, DEVICE, deadline=site.deadline(10))
+        if self.use == "file":
+            make = f"mkfs.ext4 -q -F -E {AT_ONCE} %s && mkdir -p %s && mount %s %s"
+            target.shell.run(make, DEVICE, MOUNT, device, MOUNT, deadline=site.deadline(30))
+        return self._beside(probe, device)
+
+    def _check(self, site: Site, target: Target, name: str) -> None:
+        """Whether it does what it was told: a file system may refuse direct I/O, and then losetup says nothing."""
+        told = target.shell.run("cat /sys/block/%s/loop/dio", name, deadline=site.deadline(10)).stdout.strip()
+        if told != str(int(self.direct_io)):
+            raise InfraError(
+                f"{target.name}: /dev/{name} has direct I/O {told or 'unknown'}, not {int(self.direct_io)}"
+            )
+
+    def _beside(self, probe: StorageProbe, device: str) -> StorageProbe:
+        name = device.rpartition("/")[2]
+        return replace(
+            probe,
+            spec=self._spec(),
+            counters={**probe.counters, name: f"/sys/block/{name}/stat"},
+            evidence=(f"/sys/block/{name}/stat", f"/sys/block/{name}/inflight", *probe.evidence),
+        )
+
+    def _spec(self) -> Mapping[str, Any]:
+        if self.use == "file":
+            return {"path": f"{MOUNT}/probe", "offset": 0, "write": True, "create": True}
+        return {"path": DEVICE, "offset": self.size - MIB, "write": True}
+
+    def baseline(self, site: Site) -> float:
+        """See `Storage.baseline`; writes past the page cache of the device, not of the file behind it."""
+        return pages_per_second(site.role(self.client), site, f"dd if=/dev/zero of={self.path} oflag=direct")
+
+    def tear_down(self, site: Site) -> None:
+        """See `Storage.tear_down`; a step that fails does not keep the next from being taken."""
+        steps = (self._release, self._detach, self.disk.tear_down)
+        problems = [problem for step in steps if (problem := _attempt(step, site))]
+        if problems:
+            raise InfraError(f"{site.role(self.client).name}: {'; '.join(problems)}")
+
+    def _release(self, site: Site) -> None:
+        target = site.role(self.client)
+        target.agent.ask("storage", path=None, deadline=site.deadline(5))  # its probe has the disk open
+        if self.use == "file":
+            # The probe may take a moment to let go.
+            loose = "for i in $(seq 50); do mountpoint -q %s || break; umount %s || sleep 0.2; done; rmdir %s"
+            target.shell.run(loose, *[MOUNT] * 3, deadline=site.deadline(20))
+
+    def _detach(self, site: Site) -> None:
+        script = "for d in $(losetup -n -O NAME -j %s); do losetup -d $d; done; rm -f %s %s"
+        site.role(self.client).shell.run(script, self.disk.path, DEVICE, self.disk.path, deadline=site.deadline(20))
+
+
+def _attempt(step: Callable[[Site], None], site: Site) -> str:
+    """Take one step of the tear-down; returns what went wrong."""
+    try:
+        step(site)
+    except HarnessError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,143 @@
+"""Files on an SMB share: samba on one host, the kernel's cifs on another, or on the same one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.model.errors import InfraError, UsageError
+from harness.model.topology import MIB
+from harness.storage.base import PAGE, StorageProbe, pages_per_second
+from harness.storage.footprint import Modules, Share
+from harness.targets.target import Site
+
+FOLDER = "/srv/harness-smb"
+NAME = "harness"
+DATA, STATE = f"{FOLDER}/data", f"{FOLDER}/state"
+MOUNT = "/mnt/harness-smb"
+PORT = 445  # IANA's
+ALONG = ("cmac", "sha512_generic", "ccm", "gcm", "ctr", "ghash_generic", "cryptd", "nls_utf8")
+MODULES = Modules(name="smb", modules=("cifs",), along=ALONG)
+SHORTEST_S, LONGEST_S = 1, 600  # SMB_ECHO_INTERVAL_MIN and _MAX, fs/smb/client/cifsglob.h
+ECHOES = (
+    3  # intervals without an answer after which cifs connects again: server_unresponsive(), fs/smb/client/connect.c
+)
+ROOM = 16 * MIB  # for the server's own files
+# Everybody is root, and everything that it keeps lies in one folder.
+CONFIG = f"""\
+[global]
+server role = standalone
+map to guest = Bad User
+guest account = root
+log file = {STATE}/log
+lock directory = {STATE}
+private dir = {STATE}
+state directory = {STATE}
+cache directory = {STATE}
+pid directory = {STATE}
+ncalrpc dir = {STATE}/ncalrpc
+disable netbios = yes
+smb ports = {PORT}
+load printers = no
+printing = bsd
+printcap name = /dev/null
+disable spoolss = yes
+[{NAME}]
+path = {DATA}
+guest ok = yes
+read only = no
+"""
+SERVE = f"""\
+mkdir -p {DATA} {STATE} && printf %%s %s >{FOLDER}/smb.conf && smbd -D -s {FOLDER}/smb.conf && \
+for i in $(seq 50); do ss -Hltn 'sport = :{PORT}' | grep -q . && exit 0; sleep 0.1; done; exit 1"""
+STOP = "pkill -CONT -x smbd; pkill -x smbd; for i in $(seq 50); do pgrep -x smbd >/dev/null || break; sleep 0.1; done"
+EVIDENCE = (
+    "/proc/fs/cifs/DebugData",
+    "/proc/fs/cifs/Stats",
+    "/proc/net/tcp",
+    "/proc/meminfo",
+    "/proc/vmstat",
+    "/proc/pressure/memory",
+    "/proc/pressure/io",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmbDisk:
+    """Files on a hard mount of the role `client`, served by the role `server`; `path` is where a load may write.
+
+    There is room for `ratio` × the client's memory, kept as `Share` says. A hard mount waits for its server for ever;
+    cifs notices that it is away, and connects again, after three times `echo_interval_s`.
+    """
+
+    client: str = "client"
+    server: str = "server"
+    ratio: float = 0.5
+    echo_interval_s: int = 10
+    version: str = "3.1.1"
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for an interval that cifs would not take."""
+        if not SHORTEST_S <= self.echo_interval_s <= LONGEST_S:
+            given = self.echo_interval_s
+            raise UsageError(f"SMB: echo_interval of {given} s; cifs accepts {SHORTEST_S} to {LONGEST_S} s")
+
+    @property
+    def path(self) -> str:
+        """A file on the mount, for a load."""
+        return f"{MOUNT}/load"
+
+    def describe(self) -> str:
+        """See `Storage.describe`."""
+        return f"SMB {self.version} mount of {self.client}, served by {self.server} (samba)"
+
+    @property
+    def mortal(self) -> tuple[str, ...]:
+        """See `Storage.mortal`."""
+        return ("smbd", "cifsd")
+
+    @property
+    def bound_s(self) -> float:
+        """See `Storage.bound_s`: until cifs notices that the server is away, and dials it again."""
+        return (ECHOES + 1) * self.echo_interval_s
+
+    @property
+    def _share(self) -> Share:
+        return Share(folder=FOLDER, client=self.client, server=self.server)
+
+    def set_up(self, site: Site) -> StorageProbe:
+        """See `Storage.set_up`."""
+        client, server = site.role(self.client), site.role(self.server)
+        self._share.make(site, int(client.memory * self.ratio) + ROOM)
+        if server.shell.run(SERVE, CONFIG, deadline=site.deadline(20), check=False).exit_code:
+            raise InfraError(f"{server.name}: smbd does not listen on port {PORT}")
+        options = f"guest,vers={self.version},hard,echo_interval={self.echo_interval_s}"
+        source = f"//{site.address(server, seen_from=client)}/{NAME}"
+        client.shell.run(
+            f"{MODULES.note} && mkdir -p {MOUNT} && mount -t cifs -o {options} {source} {MOUNT} && "
+            f"truncate -s {PAGE} {MOUNT}/probe",
+            deadline=site.deadline(20),
+        )
+        return StorageProbe(
+            host=client.name,
+            spec={"path": f"{MOUNT}/probe", "offset": 0, "write": True},
+            counters={"smb": "/proc/fs/cifs/Stats"},
+            evidence=EVIDENCE,
+        )
+
+    def baseline(self, site: Site) -> float:
+        """See `Storage.baseline`."""
+        return pages_per_second(site.role(self.client), site, f"dd if=/dev/zero of={self.path} oflag=direct,dsync")
+
+    def tear_down(self, site: Site) -> None:
+        """See `Storage.tear_down`; what still waits for the server is told that it failed."""
+        client, server = site.role(self.client), site.role(self.server)
+        try:
+            client.agent.ask("storage", path=None, deadline=site.deadline(5))  # its probe has a file open there
+            client.shell.run(
+                f"for i in $(seq 25); do umount {MOUNT} && break; sleep 0.2; done; "
+                f"! mountpoint -q {MOUNT} || umount -f -l {MOUNT}; rmdir {MOUNT}; {MODULES.unload}",
+                deadline=site.deadline(30),
+                check=False,
+            )
+        finally:
+            server.shell.run(f"{STOP}; {self._share.remove}", deadline=site.deadline(20), check=False)

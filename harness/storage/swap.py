@@ -1,0 +1,77 @@
+"""Swap on any storage under test that is a block device, or a file that the kernel can swap to (NFS)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from harness.model.topology import MIB
+from harness.storage.base import Storage, StorageProbe, pages_per_second
+from harness.targets.target import Site
+
+
+class Writable(Storage, Protocol):
+    """A storage of the role `client` with a place for a load."""
+
+    @property
+    def client(self) -> str:
+        """The role that it is storage of."""
+
+    @property
+    def path(self) -> str:
+        """A block device, or where a file may be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swap:
+    """Swap on the whole of `on` where that is a block device, else on a file there of `ratio` × the client's memory.
+
+    It is on once the baseline was measured, and the client has no other.
+    """
+
+    on: Writable
+    ratio: float = 1.0
+
+    def describe(self) -> str:
+        """See `Storage.describe`."""
+        return f"swap on {self.on.describe()}"
+
+    @property
+    def mortal(self) -> tuple[str, ...]:
+        """See `Storage.mortal`."""
+        return self.on.mortal
+
+    @property
+    def bound_s(self) -> float:
+        """See `Storage.bound_s`."""
+        return self.on.bound_s
+
+    def set_up(self, site: Site) -> StorageProbe:
+        """See `Storage.set_up`; raises InfraError or ShellError if the server has no room for the file."""
+        probe = self.on.set_up(site)
+        size = int(site.role(self.on.client).memory * self.ratio) // MIB * MIB
+        # Swap has no holes; where the file system cannot allocate, it has to be written.
+        fill = f"fallocate -l {size} {self.on.path} || dd if=/dev/zero of={self.on.path} bs=1M count={size // MIB}"
+        site.role(self.on.client).shell.run(
+            f"swapoff -a; [ -b {self.on.path} ] || {{ {fill}; }}", deadline=site.deadline(60)
+        )
+        # The kernel refuses writes to a device that it swaps to; a read is what a page-in is.
+        return replace(probe, spec={**probe.spec, "write": probe.spec["path"] != self.on.path})
+
+    def baseline(self, site: Site) -> float:
+        """See `Storage.baseline`; of writes and reads past the page cache. Then makes it swap."""
+        client, path = site.role(self.on.client), self.on.path
+        copies = (f"dd if=/dev/zero of={path} oflag=direct", f"dd if={path} of=/dev/null iflag=direct")
+        pages = pages_per_second(client, site, *copies)
+        client.shell.run(f"chmod 600 {path}; mkswap {path} >/dev/null && swapon {path}", deadline=site.deadline(10))
+        return pages
+
+    def tear_down(self, site: Site) -> None:
+        """See `Storage.tear_down`."""
+        client = site.role(self.on.client)
+        try:
+            client.shell.run(
+                f"! grep -q ^/ /proc/swaps || swapoff {self.on.path}", deadline=site.deadline(30), check=False
+            )
+        finally:
+            self.on.tear_down(site)

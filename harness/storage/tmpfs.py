@@ -1,0 +1,106 @@
+"""Memory filled with a file in tmpfs, in front of other storage, on a host without swap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.model.errors import HarnessError, InfraError, UsageError
+from harness.model.measure import Measure
+from harness.model.topology import MIB
+from harness.storage.base import Storage, StorageProbe
+from harness.targets.target import Site, Target
+
+MOUNT = "/srv/harness-memory"
+BLOCK = "/run/harness/block"
+READ_S = 5.0
+MEMINFO = "/proc/meminfo"
+FIGURES = {"memory in tmpfs": "Shmem", "memory available after the load": "MemAvailable"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tmpfs:
+    """A file `source` that takes `share` of the memory of `host`, which has no swap to put it in.
+
+    `disk` is the storage under test behind it, where a load copies it to. It is what is sampled: tmpfs itself cannot be
+    written past the page cache (until v6.6), and whether it takes another page is what the rung `alloc` says.
+    """
+
+    disk: Storage
+    host: str = "client"
+    share: float = 0.7
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a share that is none."""
+        if not 0 < self.share < 1:
+            raise UsageError(f"Tmpfs: a share of {self.share} of the memory; give more than 0 and less than 1")
+
+    def describe(self) -> str:
+        """See `Storage.describe`."""
+        return f"{self.share:.0%} of the memory of {self.host} in tmpfs, without swap, before {self.disk.describe()}"
+
+    @property
+    def source(self) -> str:
+        """The file in tmpfs."""
+        return f"{MOUNT}/dump"
+
+    @property
+    def mortal(self) -> tuple[str, ...]:
+        """See `Storage.mortal`."""
+        return self.disk.mortal
+
+    @property
+    def bound_s(self) -> float:
+        """See `Storage.bound_s`."""
+        return self.disk.bound_s
+
+    def set_up(self, site: Site) -> StorageProbe:
+        """See `Storage.set_up`; raises InfraError on a host that has swap."""
+        target = site.role(self.host)
+        if target.shell.run("tail -n +2 /proc/swaps", deadline=site.deadline(10)).stdout.strip():
+            raise InfraError(
+                f"{target.name} has swap, and what lies in tmpfs would go there; switch it off (swapoff -a)"
+            )
+        probe = self.disk.set_up(site)
+        blocks = int(target.memory * self.share) // MIB
+        # Other bytes than zeros, so that nothing on the way can make them less; the same ones again, since random ones
+        # take long under emulation.
+        script = (
+            f"mkdir -p {MOUNT} && mount -t tmpfs -o size={blocks + 1}m none {MOUNT} && "
+            f"head -c {MIB} /dev/urandom >{BLOCK} && "
+            f"for i in $(seq {blocks}); do cat {BLOCK} || exit 1; done >{self.source} && rm {BLOCK}"
+        )
+        target.shell.run(script, deadline=site.deadline(30))
+        return probe
+
+    def baseline(self, site: Site) -> float:
+        """See `Storage.baseline`: that of the storage behind it."""
+        return self.disk.baseline(site)
+
+    def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
+        """See `Measuring.measures`: what of the memory is taken, and what is left."""
+        text = site.role(self.host).agent.ask("read", path=MEMINFO, deadline=site.deadline(READ_S))
+        told = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+        return [
+            Measure(name=name, value=int(told[field].split()[0]) // 1024, unit="MiB")
+            for name, field in FIGURES.items()
+            if field in told
+        ]
+
+    def tear_down(self, site: Site) -> None:
+        """See `Storage.tear_down`; the storage behind it is taken down whatever happens to the file."""
+        target = site.role(self.host)
+        problem = _attempt(target, site)
+        self.disk.tear_down(site)
+        if problem:
+            raise InfraError(problem)
+
+
+def _attempt(target: Target, site: Site) -> str:
+    """Let go of the memory; returns what went wrong."""
+    try:
+        target.shell.run("! mountpoint -q %s || umount %s && rmdir %s", *[MOUNT] * 3, deadline=site.deadline(20))
+    except HarnessError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,68 @@
+"""A file copied as a crash collector does: through the page cache, or past it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.model.errors import UsageError
+from harness.targets.target import Site
+from harness.workloads.base import Progress
+
+SCRIPT = Path(__file__).parent / "guest" / "copy.py"
+FOLDER = "/run/harness/workload"
+PROGRESS = "/dev/shm/harness-copy"
+METHODS = ("cp", "shutil", "direct")
+HEADER, SLOT = 64, 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """The file `source` of `host` is copied to the file `target`, and is done when the copy is on the disk.
+
+    `method` "cp" is the program, "shutil" Python's `shutil.copy`; "direct" maps the source into memory and writes the
+    target past the page cache. One operation is a page of 4 KiB that has arrived in the copy.
+    """
+
+    host: str = "client"
+    method: str = "cp"
+    source: str
+    target: str
+    limit_s: float = 600.0
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a method that there is not."""
+        if self.method not in METHODS:
+            raise UsageError(f"copy: no method {self.method!r}; the methods are: {', '.join(METHODS)}")
+
+    def describe(self) -> str:
+        """See `Workload.describe`."""
+        return f"{self.source} copied to {self.target} ({self.method})"
+
+    @property
+    def mortal(self) -> tuple[str, ...]:
+        """See `Workload.mortal`."""
+        return ("copy", "cp")
+
+    def prepare(self, site: Site) -> Progress:
+        """See `Workload.prepare`."""
+        target = site.role(self.host)
+        make = "mkdir -p %s && rm -f %s && truncate -s %s %s"
+        target.shell.run(make, FOLDER, PROGRESS, HEADER + SLOT, PROGRESS, deadline=site.deadline(10))
+        target.shell.put(SCRIPT, f"{FOLDER}/copy.py", deadline=site.deadline(10))
+        return Progress(host=target.name, path=PROGRESS, workers=1, log=f"{FOLDER}/log")
+
+    def baseline(self, site: Site) -> float | None:
+        """See `Workload.baseline`: its operation is a page, as the storage's is."""
+        return None
+
+    def launch(self, site: Site) -> None:
+        """See `Workload.launch`."""
+        command = "setsid" + " %s" * len(self.command) + " >%s 2>&1 </dev/null &"
+        target = site.role(self.host)
+        target.shell.run(command, *self.command, f"{FOLDER}/log", deadline=site.deadline(10))
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """What its launch starts, for a load that it runs beside of."""
+        return ("python3", "-I", "-S", f"{FOLDER}/copy.py", PROGRESS, self.method, self.source, self.target)

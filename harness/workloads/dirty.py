@@ -1,0 +1,83 @@
+"""Dirtied pages of a file or block device: by write(2), by stores into shared mappings, synchronously, or directly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.model.errors import UsageError
+from harness.targets.target import Site, Target
+from harness.workloads.base import Progress
+
+SCRIPT = Path(__file__).parent / "guest" / "dirty.py"
+FOLDER = "/run/harness/workload"
+PROGRESS = "/dev/shm/harness-progress"
+PAGE = 4096
+HEADER, SLOT = 64, 64
+MODES = ("write", "mmap", "sync", "direct")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dirty:
+    """`workers` processes that write `ratio` × memory in all to `path`, round and round, for `seconds`.
+
+    `mode` "write" goes through the page cache, with fsync at the end of each round; "mmap" stores into MAP_SHARED
+    pages, with msync; "sync" writes each block of `block` bytes with O_DSYNC, "direct" with O_DIRECT. Each block is
+    read and compared before it is written again, and everything at the end, once it is dropped from the page cache. One
+    operation is a page written, flushed or compared. When its time is over, it still has to flush and to compare.
+    """
+
+    path: str
+    host: str = "client"
+    mode: str = "write"
+    workers: int = 4
+    ratio: float = 0.5
+    block: int = 65536
+    seconds: float = 60.0
+    limit_s: float = 900.0
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a mode or a size that is none."""
+        if self.mode not in MODES:
+            raise UsageError(f"dirtier: no mode {self.mode!r}; the modes are: {', '.join(MODES)}")
+        if self.block <= 0 or self.block % PAGE:
+            raise UsageError(f"dirtier: a block of {self.block} bytes; a multiple of {PAGE} fits")
+        if self.ratio <= 0 or self.seconds <= 0 or self.workers < 1:
+            raise UsageError("dirtier: `ratio`, `seconds` and `workers` are more than 0")
+
+    def describe(self) -> str:
+        """See `Workload.describe`."""
+        return f"{self.workers} processes that dirty {self.ratio:g} × memory in {self.path} ({self.mode})"
+
+    @property
+    def mortal(self) -> tuple[str, ...]:
+        """See `Workload.mortal`."""
+        return ("dirty",)
+
+    def prepare(self, site: Site) -> Progress:
+        """See `Workload.prepare`."""
+        target = site.role(self.host)
+        make = "mkdir -p %s && rm -f %s && truncate -s %s %s"
+        size = HEADER + SLOT * self.workers
+        target.shell.run(make, FOLDER, PROGRESS, size, PROGRESS, deadline=site.deadline(10))
+        target.shell.put(SCRIPT, f"{FOLDER}/dirty.py", deadline=site.deadline(10))
+        return Progress(host=target.name, path=PROGRESS, workers=self.workers, log=f"{FOLDER}/log")
+
+    def baseline(self, site: Site) -> float | None:
+        """See `Workload.baseline`: its operation is a page, as the storage's is."""
+        return None
+
+    def launch(self, site: Site) -> None:
+        """See `Workload.launch`."""
+        target = site.role(self.host)
+        each = self._bytes_each(target)
+        arguments = (f"{FOLDER}/dirty.py", PROGRESS, self.workers, self.mode, self.path, each, self.block, self.seconds)
+        target.shell.run(
+            "setsid python3 -I -S" + " %s" * len(arguments) + " >%s 2>&1 </dev/null &",
+            *arguments,
+            f"{FOLDER}/log",
+            deadline=site.deadline(10),
+        )
+
+    def _bytes_each(self, target: Target) -> int:
+        return max(1, int(target.memory * self.ratio) // self.workers // self.block) * self.block

@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""Copies a file as a crash collector does, and counts the pages that have arrived.
+
+Runs on the host under test; standard library only. Progress goes through a shared file whose layout docs/agent.md
+gives; one operation is a page of the copy.
+
+usage: copy.py PROGRESS METHOD SOURCE TARGET
+  cp      the program cp
+  shutil  Python's shutil.copy
+  direct  the source mapped into memory, the target written past the page cache (O_DIRECT)
+Each ends when the copy is on the disk (fsync).
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import shutil
+import struct
+import sys
+import time
+
+TYPE_CHECKING = False  # what type checkers take for true; nothing is imported for it on the host
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HEADER = struct.Struct("=8sIIII")
+MAGIC = b"HRNSPRG1"
+WORKER = struct.Struct("=QQII")
+SLOT = 64
+PAGE = 4096
+RUNNING, FINISHED, FAILED = 1, 2, 3
+BLOCK = 1024 * 1024
+LOOK_S = 0.2
+
+
+def run_cp(source: str, target: str) -> None:
+    """As a user does it."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.execv("/bin/cp", ["cp", source, target])
+        finally:
+            os._exit(127)
+    status = os.waitpid(pid, 0)[1]
+    if status:
+        raise OSError(f"cp ended with status {status:#x}")
+
+
+def copy_direct(source: str, target: str) -> None:
+    """What neither reads nor writes through the page cache: pages go from the source's own memory to the disk."""
+    with open(source, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        area = mmap.mmap(file.fileno(), size, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
+    fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_DIRECT, 0o600)
+    whole = size // PAGE * PAGE
+    view = memoryview(area)
+    done = 0
+    while done < whole:
+        done += os.write(fd, view[done : min(done + BLOCK, whole)])
+    if whole < size:
+        tail = mmap.mmap(-1, PAGE)  # page-aligned, as O_DIRECT wants it
+        tail[: size - whole] = area[whole:size]
+        os.pwrite(fd, tail, whole)
+        os.ftruncate(fd, size)
+    os.close(fd)
+
+
+METHODS: dict[str, Callable[[str, str], object]] = {"cp": run_cp, "shutil": shutil.copy, "direct": copy_direct}
+
+
+def copy(method: str, source: str, target: str) -> None:
+    """The whole copy, until it is on the disk."""
+    METHODS[method](source, target)
+    fd = os.open(target, os.O_RDONLY)
+    os.fsync(fd)
+    os.close(fd)
+
+
+def size_of(path: str) -> int:
+    """Bytes of the copy so far."""
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def main() -> int:
+    """Copy in a process of its own and watch the copy grow; exit code 0 if all of it is there."""
+    progress, method, source, target = sys.argv[1:5]
+    with open(progress, "r+b") as file:
+        shared = mmap.mmap(file.fileno(), 64 + SLOT)
+    with open("/proc/self/comm", "w") as comm:
+        comm.write("copy")  # so that the OOM killer's line names the workload
+    if os.path.exists(target):
+        os.unlink(target)  # or its size would be that of an earlier copy
+    begun = time.monotonic()
+    worker = os.fork()
+    if worker == 0:
+        try:
+            copy(method, source, target)
+        except Exception as error:  # whatever it is: a worker that just vanished would look like one that hangs
+            print(f"{method}: {error!r}", flush=True)
+            os._exit(1)
+        os._exit(0)
+    WORKER.pack_into(shared, 64, 0, 0, RUNNING, worker)
+    HEADER.pack_into(shared, 0, MAGIC, 1, SLOT, os.getpgrp(), 0)
+    while True:
+        ended, status = os.waitpid(worker, os.WNOHANG)
+        done = size_of(target)
+        good = bool(ended) and not status and done == os.stat(source).st_size
+        state = RUNNING if not ended else FINISHED if good else FAILED
+        WORKER.pack_into(shared, 64, done // PAGE, done, state, worker)
+        if ended:
+            print(f"{method}: {done} bytes in {time.monotonic() - begun:.1f} s, status {status:#x}", flush=True)
+            return 0 if good else 1
+        time.sleep(LOOK_S)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

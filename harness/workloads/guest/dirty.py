@@ -1,0 +1,232 @@
+#!/usr/bin/env python3
+"""Dirties pages of a file or a block device, round and round, flushes them after every round, and checks them.
+
+Every page carries who wrote it, which page it is and in which round, over noise; whatever is overwritten is read and
+compared first, and at the end the page cache is dropped and everything is read back. Runs on the host under test;
+standard library only. Progress goes through a shared file whose layout docs/agent.md gives.
+
+usage: dirty.py PROGRESS WORKERS MODE PATH BYTES_EACH BLOCK SECONDS
+  write   each worker writes blocks through the page cache to its region of PATH, fsync after each round
+  mmap    it stores into shared mappings of PATH, msync after each round
+  sync    as write, each block synchronously (O_DSYNC)
+  direct  past the page cache (O_DIRECT), fsync after each round
+When SECONDS are over, the round is broken off, flushed and checked.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import struct
+import sys
+import time
+
+TYPE_CHECKING = False  # what type checkers take for true; nothing is imported for it on the host
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol
+
+    class Region(Protocol):
+        """A worker's part of the file."""
+
+        def put(self, offset: int, data: bytes) -> None:
+            """Write a block."""
+
+        def get(self, offset: int, size: int) -> bytes:
+            """Read a block."""
+
+        def flush(self, offset: int, size: int) -> None:
+            """Have pages written back, and wait for them."""
+
+        def settle(self) -> None:
+            """Have the storage keep all of it."""
+
+        def forget(self) -> None:
+            """Drop it from the page cache."""
+
+
+HEADER = struct.Struct("=8sIIII")
+MAGIC = b"HRNSPRG1"
+WORKER = struct.Struct("=QQII")
+SLOT = 64
+COUNTS = struct.Struct("=QQ")
+STAMP = struct.Struct("=QQQ")
+PAGE = mmap.PAGESIZE
+RUNNING, FINISHED, FAILED = 1, 2, 3
+PIECE = 1024 * 1024  # is flushed at a time: a round that is flushed as one would look like a stop
+WRITE_AND_WAIT = 7  # SYNC_FILE_RANGE_WAIT_BEFORE | _WRITE | _WAIT_AFTER, include/uapi/linux/fs.h
+FLAGS = {"write": 0, "mmap": 0, "sync": os.O_DSYNC, "direct": os.O_DIRECT}
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def write_back(fd: int, offset: int, size: int) -> None:
+    """sync_file_range(2): write back these pages of a file and wait for them."""
+    if LIBC.sync_file_range(fd, ctypes.c_int64(offset), ctypes.c_int64(size), ctypes.c_uint(WRITE_AND_WAIT)):
+        raise OSError(ctypes.get_errno(), "sync_file_range: " + os.strerror(ctypes.get_errno()))
+
+
+class Through:
+    """A region that is written with write(2)."""
+
+    def __init__(self, fd: int, base: int, size: int, block: int) -> None:
+        self.fd, self.base, self.size = fd, base, size
+        self.buffer = mmap.mmap(-1, block)  # page-aligned, as O_DIRECT wants it
+
+    def put(self, offset: int, data: bytes) -> None:
+        self.buffer[: len(data)] = data
+        with memoryview(self.buffer)[: len(data)] as view:
+            if os.pwrite(self.fd, view, self.base + offset) != len(data):
+                raise OSError("short write")
+
+    def get(self, offset: int, size: int) -> bytes:
+        with memoryview(self.buffer)[:size] as view:
+            if os.preadv(self.fd, [view], self.base + offset) != size:
+                raise OSError("short read")
+        return self.buffer[:size]
+
+    def flush(self, offset: int, size: int) -> None:
+        write_back(self.fd, self.base + offset, size)
+
+    def settle(self) -> None:
+        os.fsync(self.fd)
+
+    def forget(self) -> None:
+        os.posix_fadvise(self.fd, self.base, self.size, os.POSIX_FADV_DONTNEED)
+
+
+class Mapped:
+    """A region that is mapped, shared, and stored into a page at a time."""
+
+    def __init__(self, fd: int, base: int, size: int) -> None:
+        self.fd, self.base, self.size = fd, base, size
+        self.area = mmap.mmap(fd, size, offset=base)
+
+    def put(self, offset: int, data: bytes) -> None:
+        self.area[offset : offset + len(data)] = data
+
+    def get(self, offset: int, size: int) -> bytes:
+        return self.area[offset : offset + size]
+
+    def flush(self, offset: int, size: int) -> None:
+        self.area.flush(offset, size)
+
+    def settle(self) -> None:
+        os.fsync(self.fd)
+
+    def forget(self) -> None:
+        self.area.madvise(mmap.MADV_DONTNEED)  # pages that are mapped stay
+        os.posix_fadvise(self.fd, self.base, self.size, os.POSIX_FADV_DONTNEED)
+
+
+class Dirtier:
+    """One worker: rounds over its region; `report` is told how many pages were written, flushed or compared."""
+
+    def __init__(self, region: Region, worker: int, size: int, block: int, report: Callable[[int], None]) -> None:
+        self.region, self.worker, self.size, self.block, self.report = region, worker, size, block, report
+        self.noise = os.urandom(PAGE - STAMP.size)
+        self.rounds = [0] * (size // block)  # in which each block was written last; 0: never
+
+    def expected(self, block: int) -> bytes:
+        """What a block holds."""
+        first, pages = block * self.block // PAGE, self.block // PAGE
+        return b"".join(STAMP.pack(self.worker, first + page, self.rounds[block]) + self.noise for page in range(pages))
+
+    def work(self, end: float) -> None:
+        """Rounds until `end` of the monotonic clock, and then the last look at everything."""
+        number = 0
+        while time.monotonic() < end:
+            number += 1
+            self.round(number, end)
+        print(f"worker {self.worker}: {number} rounds", flush=True)
+        self.region.forget()
+        for block, written in enumerate(self.rounds):
+            if written:
+                self.compare(block)
+
+    def round(self, number: int, end: float) -> None:
+        """Write every block once, and flush."""
+        block = 0
+        while block < len(self.rounds) and time.monotonic() < end:
+            if self.rounds[block]:
+                self.compare(block)
+            self.rounds[block] = number
+            self.region.put(block * self.block, self.expected(block))
+            self.report(self.block // PAGE)
+            block += 1
+        for offset in range(0, block * self.block, PIECE):
+            size = min(PIECE, block * self.block - offset)
+            self.region.flush(offset, size)
+            self.report(size // PAGE)
+        self.region.settle()
+
+    def compare(self, block: int) -> None:
+        """Raises ValueError, with the first wrong page, for a block that came back wrong."""
+        wanted, got = self.expected(block), self.region.get(block * self.block, self.block)
+        if got == wanted:
+            self.report(self.block // PAGE)
+            return
+        page = next(at for at in range(0, self.block, PAGE) if got[at : at + PAGE] != wanted[at : at + PAGE])
+        stamp = STAMP.unpack_from(got, page)
+        number = block * self.block // PAGE + page // PAGE
+        raise ValueError(f"page {number}, written in round {self.rounds[block]}, came back wrong: {stamp}")
+
+
+def open_file(path: str, mode: str, size: int) -> int:
+    """The file, with room for `size` bytes; raises OSError for a device that is smaller."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | FLAGS[mode], 0o600)
+    if os.path.isfile(path):
+        os.ftruncate(fd, size)
+    elif os.lseek(fd, 0, os.SEEK_END) < size:
+        raise OSError(f"{path} is smaller than {size} bytes")
+    return fd
+
+
+def work(shared: mmap.mmap, worker: int, mode: str, path: str, workers: int, size: int, block: int, end: float) -> bool:
+    """One process, until its time is over or its work fails."""
+    offset = 64 + worker * SLOT
+    pages = 0
+
+    def report(done: int) -> None:
+        nonlocal pages
+        pages += done
+        COUNTS.pack_into(shared, offset, pages, pages * PAGE)
+
+    with open("/proc/self/comm", "w") as name:
+        name.write("dirty")  # so that the OOM killer's line names the workload
+    WORKER.pack_into(shared, offset, 0, 0, RUNNING, os.getpid())
+    state = FAILED
+    try:
+        fd = open_file(path, mode, workers * size)
+        base = worker * size
+        region = Mapped(fd, base, size) if mode == "mmap" else Through(fd, base, size, block)
+        Dirtier(region, worker, size, block, report).work(end)
+        state = FINISHED
+    except Exception as error:  # whatever it is: a worker that just vanished would look like one that hangs
+        print(f"worker {worker}: {error!r}", flush=True)
+    WORKER.pack_into(shared, offset, pages, pages * PAGE, state, os.getpid())
+    return state == FINISHED
+
+
+def main() -> int:
+    """Start the workers and wait for them; exit code 0 if all that they wrote came back."""
+    progress, mode, path = sys.argv[1], sys.argv[3], sys.argv[4]
+    workers, size, block = int(sys.argv[2]), int(sys.argv[5]), int(sys.argv[6])
+    end = time.monotonic() + float(sys.argv[7])
+    with open(progress, "r+b") as file:
+        shared = mmap.mmap(file.fileno(), 64 + workers * SLOT)
+    if os.getpgrp() != os.getpid():
+        os.setpgid(0, 0)
+    HEADER.pack_into(shared, 0, MAGIC, workers, SLOT, os.getpgrp(), 0)
+    children = []
+    for worker in range(workers):
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0 if work(shared, worker, mode, path, workers, size, block, end) else 1)
+        children.append(pid)
+    statuses = [os.waitpid(pid, 0)[1] for pid in children]
+    return 1 if any(statuses) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

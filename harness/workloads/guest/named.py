@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""Runs a load generator by name, several of it side by side, and counts what each gets done.
+
+Runs on the host under test; standard library only. Progress goes through a shared file whose layout docs/agent.md
+gives. A process of the tool has a slot of its own, so one that waits holds up no other's figures; one operation is a
+page of 4 KiB:
+  fio        read, written or trimmed, as fio itself reports it once a second (--status-interval, JSON)
+  stress-ng  faulted in, or read or written with a system call, as the kernel counts it for the processes of that
+             stress-ng (/proc/PID/stat, /proc/PID/io): its own bogus operations it tells only when it is over
+
+usage: named.py PROGRESS WORKERS TOOL ARGUMENT...
+"{}" in an argument becomes the number of the worker. At the end it prints how many operations were done in how many
+seconds, and what the tool told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import mmap
+import os
+import re
+import struct
+import subprocess
+import sys
+import time
+
+TYPE_CHECKING = False  # what type checkers take for true; nothing is imported for it on the host
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import IO
+
+    Report = Callable[[int], None]  # bytes so far
+
+HEADER = struct.Struct("=8sIIII")
+MAGIC = b"HRNSPRG1"
+WORKER = struct.Struct("=QQII")
+SLOT = 64
+COUNTS = struct.Struct("=QQ")
+PAGE = 4096
+RUNNING, FINISHED, FAILED = 1, 2, 3
+LOOK_S = 0.5
+
+
+def documents(stream: IO[str]) -> Iterator[dict[str, object]]:
+    """The JSON documents of a stream that has one after the other, each from a line "{" to a line "}"."""
+    lines: list[str] = []
+    for line in stream:
+        if line.rstrip() == "{":
+            lines = []
+        lines.append(line)
+        if line.rstrip() == "}":
+            with contextlib.suppress(ValueError):  # the tool printed something in between; the next one is whole
+                yield json.loads("".join(lines))
+            lines = []
+
+
+def moved_by_fio(document: dict[str, object]) -> int:
+    """Bytes that all jobs of one report moved."""
+    jobs = document.get("jobs")
+    return (
+        sum(job[way]["io_bytes"] for job in jobs for way in ("read", "write", "trim")) if isinstance(jobs, list) else 0
+    )
+
+
+def watch_fio(process: subprocess.Popen[str], report: Report) -> None:
+    """Count what fio reports, until it ends."""
+    assert process.stdout is not None
+    for document in documents(process.stdout):
+        report(moved_by_fio(document))
+
+
+def children_of(pid: int) -> list[int]:
+    """A process and all that descend from it."""
+    found = [pid]
+    for parent in found:
+        with contextlib.suppress(OSError), open(f"/proc/{parent}/task/{parent}/children") as children:
+            found += [int(word) for word in children.read().split()]
+    return found
+
+
+def moved_by(pid: int) -> int:
+    """Bytes that a process, and those of its children that have ended, faulted in, or read or wrote by system calls."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+        with open(f"/proc/{pid}/io") as io:
+            told = dict(line.split(": ") for line in io.read().splitlines())
+    except OSError:
+        return 0  # it has ended
+    faults = sum(int(field) for field in fields[7:11])  # minflt, cminflt, majflt, cmajflt
+    return faults * PAGE + int(told["rchar"]) + int(told["wchar"])
+
+
+def watch_stressor(process: subprocess.Popen[str], report: Report) -> None:
+    """Count what the kernel says of the processes of stress-ng, until it ends."""
+    known: dict[int, int] = {}
+    while process.poll() is None:
+        for pid in children_of(process.pid):
+            known[pid] = max(known.get(pid, 0), moved_by(pid))
+        report(sum(known.values()))
+        time.sleep(LOOK_S)
+
+
+WATCHERS = {"fio": watch_fio, "stress-ng": watch_stressor}
+
+
+def work(shared: mmap.mmap, worker: int, command: list[str]) -> bool:
+    """One process of the tool, from its start to its end; returns whether it ended well."""
+    offset = 64 + worker * SLOT
+    most = 0
+
+    def report(moved: int) -> None:
+        nonlocal most
+        most = max(most, moved)
+        COUNTS.pack_into(shared, offset, most // PAGE, most)
+
+    words = [word.replace("{}", str(worker)) for word in command]
+    tool = os.path.basename(command[0])
+    with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=2, text=True) as process:
+        WORKER.pack_into(shared, offset, 0, 0, RUNNING, process.pid)
+        WATCHERS[tool](process, report)
+    good = process.returncode == 0
+    WORKER.pack_into(shared, offset, most // PAGE, most, FINISHED if good else FAILED, os.getpid())
+    if not good:
+        print(f"worker {worker}: {' '.join(words)} ended with status {process.returncode}", flush=True)
+    return good
+
+
+def bogus_operations(command: list[str], workers: int) -> int:
+    """What the stressors counted themselves, in the files that come after --yaml."""
+    total = 0
+    for name in (new for old, new in itertools.pairwise(command) if old == "--yaml"):
+        for worker in range(workers):
+            with contextlib.suppress(OSError), open(name.replace("{}", str(worker))) as file:
+                total += sum(int(count) for count in re.findall(r"^ *bogo-ops: (\d+)$", file.read(), re.MULTILINE))
+    return total
+
+
+def main() -> int:
+    """Start the workers and wait for them; exit code 0 if every one ended well."""
+    progress, workers, command = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+    with open(progress, "r+b") as file:
+        shared = mmap.mmap(file.fileno(), 64 + workers * SLOT)
+    with open("/proc/self/comm", "w") as comm:
+        comm.write("named")  # so that the OOM killer's line names the workload
+    HEADER.pack_into(shared, 0, MAGIC, workers, SLOT, os.getpgrp(), 0)
+    begun = time.monotonic()
+    children = []
+    for worker in range(workers):
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0 if work(shared, worker, command) else 1)
+        children.append(pid)
+    statuses = [os.waitpid(pid, 0)[1] for pid in children]
+    total = sum(COUNTS.unpack_from(shared, 64 + worker * SLOT)[0] for worker in range(workers))
+    print(f"{total} operations in {time.monotonic() - begun:.3f} s", flush=True)
+    print(f"{bogus_operations(command, workers)} bogus operations", flush=True)
+    return 1 if any(statuses) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

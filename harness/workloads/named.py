@@ -1,0 +1,147 @@
+"""Load generators by name: fio and stress-ng, with whatever arguments they take."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.model.errors import InfraError, UsageError
+from harness.model.measure import Measure
+from harness.targets.target import Site
+from harness.workloads.base import Progress
+
+SCRIPT = Path(__file__).parent / "guest" / "named.py"
+FOLDER = "/run/harness/workload"
+LOG = f"{FOLDER}/log"
+PROGRESS = "/dev/shm/harness-progress"
+BASELINE_PROGRESS = "/dev/shm/harness-baseline"
+BASELINE_S = 5.0
+START_S = 30.0  # before a tool does its first work
+HEADER, SLOT = 64, 64
+Options = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Named:
+    """What both have in common: `workers` processes of the tool for `seconds`, each counted for itself."""
+
+    host: str = "client"
+    workers: int = 2
+    seconds: float = 60.0
+    options: Options = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a load that is none."""
+        if self.workers < 1 or self.seconds < 1:
+            raise UsageError(f"{self._tool}: {self.workers} workers for {self.seconds} s; give 1 or more of each")
+
+    @property
+    def _tool(self) -> str:
+        raise NotImplementedError
+
+    def _arguments(self, seconds: float) -> Sequence[str]:
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """See `Workload.describe`."""
+        return f"{self.workers} × {' '.join([self._tool, *self._arguments(self.seconds)])}"
+
+    @property
+    def mortal(self) -> tuple[str, ...]:
+        """See `Workload.mortal`."""
+        return ("named", self._tool)
+
+    @property
+    def limit_s(self) -> float:
+        """See `Workload.limit_s`: it ends by itself, a slow host gives it some time for its last operation."""
+        return 2 * self.seconds + START_S
+
+    def prepare(self, site: Site) -> Progress:
+        """See `Workload.prepare`."""
+        self._put_in_place(site, PROGRESS)
+        return Progress(host=site.role(self.host).name, path=PROGRESS, workers=self.workers, log=LOG)
+
+    def baseline(self, site: Site) -> float | None:
+        """See `Workload.baseline`: the load itself, for five seconds; raises InfraError where it gets nothing done."""
+        self._put_in_place(site, BASELINE_PROGRESS)
+        command, *arguments = self._command(BASELINE_PROGRESS, BASELINE_S)
+        target = site.role(self.host)
+        text = target.shell.run(str(command), *arguments, deadline=site.deadline(BASELINE_S + START_S)).stdout
+        found = re.search(r"^(\d+) operations in ([0-9.]+) s$", text, re.MULTILINE)
+        if found is None or not int(found[1]):
+            problem = text.strip()[-300:]
+            raise InfraError(f"{target.name}: {self.describe()}: no page moved in {BASELINE_S:g} s: {problem}")
+        return int(found[1]) / float(found[2])
+
+    def launch(self, site: Site) -> None:
+        """See `Workload.launch`."""
+        command, *arguments = self._command(PROGRESS, self.seconds)
+        launch = f"setsid {command} >%s 2>&1 </dev/null &"
+        site.role(self.host).shell.run(launch, *arguments, LOG, deadline=site.deadline(10))
+
+    def _put_in_place(self, site: Site, progress: str) -> None:
+        target = site.role(self.host)
+        size = HEADER + SLOT * self.workers
+        make = "mkdir -p %s && rm -f %s && truncate -s %s %s && command -v %s"
+        target.shell.run(make, FOLDER, progress, size, progress, self._tool, deadline=site.deadline(10))
+        target.shell.put(SCRIPT, f"{FOLDER}/named.py", deadline=site.deadline(10))
+
+    def _command(self, progress: str, seconds: float) -> tuple[object, ...]:
+        arguments = (f"{FOLDER}/named.py", progress, self.workers, self._tool, *self._arguments(seconds))
+        return ("python3 -I -S" + " %s" * len(arguments), *arguments)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fio(_Named):
+    """`fio` with the job `rw` ("randwrite", "read" …) on files of `size`, `path` with the worker's number behind it.
+
+    `options` are more of its options ({"bs": "4k", "direct": 1, "ioengine": "mmap"}). One operation is a page that fio
+    says it moved; it says so once a second. Its files are laid out for the baseline, before the load.
+    """
+
+    path: str
+    rw: str = "randwrite"
+    size: str = "64M"
+
+    @property
+    def _tool(self) -> str:
+        return "fio"
+
+    def _arguments(self, seconds: float) -> Sequence[str]:
+        job = {"name": "harness", "filename": f"{self.path}-{{}}", "rw": self.rw, "size": self.size}
+        report = {"output-format": "json", "status-interval": 1, "eta": "never"}
+        options = {**job, "time_based": 1, "runtime": f"{seconds:g}", **report, **self.options}
+        return [f"--{key}={value}" for key, value in options.items()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StressNg(_Named):
+    """`stress-ng` with the stressor `stressor` ("vm", "mmap", "hdd" …), one instance for each worker.
+
+    `options` are more of its options ({"vm-bytes": "64M"}), a value of True one without a value; sizes are those of one
+    instance. One operation is a page that was faulted in, or read or written with a system call, as the kernel counts
+    it: stress-ng tells its own "bogus operations" only when it is over, and then they are a figure of the trial. A
+    stressor that only computes has no operations, and is refused when its baseline is taken.
+    """
+
+    stressor: str
+
+    @property
+    def _tool(self) -> str:
+        return "stress-ng"
+
+    def _arguments(self, seconds: float) -> Sequence[str]:
+        words = [f"--{self.stressor}", "1", "--timeout", f"{seconds:g}", "--metrics", "--yaml", f"{FOLDER}/yaml-{{}}"]
+        # Where it writes its own files: its present folder would be / or whatever the launch left.
+        words += ["--temp-path", FOLDER] if "temp-path" not in self.options else []
+        for key, value in self.options.items():
+            words += [f"--{key}"] if value is True else [f"--{key}", str(value)]
+        return words
+
+    def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
+        """See `Measuring.measures`: what it counted itself, if it came to its end."""
+        text = site.role(self.host).agent.ask("read", path=LOG, deadline=site.deadline(5))
+        found = re.search(r"^(\d+) bogus operations$", text, re.MULTILINE)
+        return [Measure(name="bogus operations", value=int(found[1]))] if found else []

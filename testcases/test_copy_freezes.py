@@ -1,0 +1,64 @@
+"""The copy that freezes the machine.
+
+No swap, most of the memory taken by a file in tmpfs, and a crash collector copies that to a slow disk. Beside it a
+time-critical script starts `date`, appends 4 KiB to a file on another disk and waits for that, every 0.1 s: its
+progress is what is judged. Canaries do what any user does: they start `true`, `date` and `ls -lR`, and one writes as
+the script does. The same ones were timed before the copy, with the memory already taken.
+
+`cp` and Python's `shutil.copy` go through the page cache: every page of the copy needs one of the few that are left,
+and to get it others are taken, programs among them. The other side maps the source into memory and writes the target
+with `O_DIRECT`: the disk takes the pages where they are.
+
+What to look for in the report: the canaries side by side (`worst` and `p99`, calm and under load, and their whole
+distribution in the evidence), and `allocation stalls`. The copy itself takes as long on both sides: the disk decides.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.faults.storage import Throttle
+from harness.faults.tuning import Sysctl
+from harness.monitors.instruments.canaries import Canaries
+from harness.plugin.trials import Trial
+from harness.storage.mapped import MappedDisk
+from harness.storage.tmpfs import Tmpfs
+from harness.workloads.copy import Copy
+from harness.workloads.paced import Paced
+
+SHARE = 0.66  # of the memory, in tmpfs
+DISK_RATE = 3_000_000  # bytes a second of the disk that is copied to
+
+DISK = MappedDisk(use="file")
+MEMORY = Tmpfs(disk=DISK, share=SHARE)
+CANARIES = Canaries(writer="/var/tmp/canary")
+SLOW = Throttle(role="client", disk="vdc", bytes_per_s=DISK_RATE)
+# On both sides: what is dirty may be most of the few pages that are left, as on a machine that is tuned for throughput.
+MUCH = Sysctl(role="client", values={"vm.dirty_background_ratio": 60, "vm.dirty_ratio": 80})
+# Without huge pages: with them, compaction keeps both processors busy as well, and that is another experiment.
+PLAIN = {"client": "transparent_hugepage=never"}
+
+
+def _run(trial: Trial, method: str) -> None:
+    copy = Copy(method=method, source=MEMORY.source, target=DISK.path)
+    writer = Paced(path="/var/tmp/paced", job="date", beside=copy)
+    trial.run(storage=MEMORY, workload=writer, tunings=[MUCH], faults=[SLOW], instruments=[CANARIES])
+
+
+@pytest.mark.cost(5)
+@pytest.mark.reproduces("stall")
+@pytest.mark.parametrize("method", ["cp", "shutil"])
+@pytest.mark.topology("loopback", cmdline=PLAIN)
+def test_through_the_page_cache(trial: Trial, method: str) -> None:
+    """`cp`, and Python's `shutil.copy`: the script that writes to the other disk waits for seconds, again and again."""
+    _run(trial, method)
+
+
+@pytest.mark.cost(5)
+@pytest.mark.topology("loopback", cmdline=PLAIN)
+def test_past_the_page_cache(trial: Trial) -> None:
+    """An mmap source and an `O_DIRECT` target, with the same memory taken: nobody notices the copy."""
+    _run(trial, "direct")
+    taken, left = (trial.measures[f"memory {what}"].value for what in ("in tmpfs", "available after the load"))
+    assert float(left) < 0.5 * float(taken), "most of the memory was taken all the time"
+    assert float(trial.measures["writer load worst"].value) < 4000, "ms; the other side's stalls are longer"

@@ -1,0 +1,81 @@
+"""A loop device: a disk whose driver writes into the page cache.
+
+What a loop device is told to write its driver writes to a file, as any program would: through the page cache, on a task
+of its own. So that task takes pages in order to clean pages.
+
+Swap: to write a page out the driver needs a page, of which there are none, or nobody would be swapping. It may not wait
+for its own device to get one (d0a255e795ab, "loop: set PF_MEMALLOC_NOIO for the worker thread", v5.3), so it looks for
+one without an end, and there is none to be found. With direct I/O it needs no page.
+
+Write load: like any writer that task would have to wait while too many pages are dirty, and most of them are the
+device's own, which nobody else can clean. It does not wait, because it looks at the dirty pages of the disk below
+alone: PF_LOCAL_THROTTLE (a37b0715ddf3, "mm/writeback: replace PF_LESS_THROTTLE with PF_LOCAL_THROTTLE", v5.8). Eight
+processes write a page at a time to a file on the device, synchronously and past its page cache, as a database does;
+then somebody writes a large file to it, through the page cache.
+
+What to look for in the report: where it hangs, progress ends for good within seconds. Under write load all wait for a
+`kworker` that is in balance_dirty_pages() below loop_process_work(). With swap all wait for swap, the journal of the
+file system below among them, and a `kworker` of the device runs and gets nothing done.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.faults.bulk import BulkWriter
+from harness.faults.storage import Throttle
+from harness.faults.tuning import Sysctl
+from harness.model.topology import MIB
+from harness.plugin.trials import Trial
+from harness.storage.loop import LoopDisk
+from harness.storage.mapped import MappedDisk
+from harness.storage.swap import Swap
+from harness.workloads.steady import Steady
+from harness.workloads.thrash import SwapThrash
+
+BELOW = MappedDisk(use="file")
+SWAP_MEMORY = "256 MiB"
+SWAP_SIZE = 640 * MIB
+THRASH = SwapThrash(host="client", processes_per_cpu=8, ram_ratio=2.0)
+
+DISK = LoopDisk(disk=BELOW, use="file", size=512 * MIB)
+LOAD = Steady(host="client", mode="write", workers=8, path=DISK.path, block=4096, limit_s=40.0)
+LITTLE = Sysctl(role="client", values={"vm.dirty_background_ratio": 2, "vm.dirty_ratio": 5})
+SLOW = Throttle(role="client", disk="vdc", bytes_per_s=40_000_000)
+BULK = BulkWriter(role="client", path=f"{DISK.mount}/bulk", mib=200, at_s=5.0)
+
+
+def _swap(trial: Trial, *, direct_io: bool) -> None:
+    trial.run(storage=Swap(on=LoopDisk(disk=BELOW, size=SWAP_SIZE, direct_io=direct_io)), workload=THRASH)
+
+
+@pytest.mark.reproduces("deadlock")
+@pytest.mark.cost(3)
+@pytest.mark.topology("loopback", memory={"client": SWAP_MEMORY})
+def test_swap_through_the_page_cache(trial: Trial) -> None:
+    """Swap on a loop device as losetup makes it, on the distribution's kernel: deadlocks."""
+    _swap(trial, direct_io=False)
+
+
+@pytest.mark.cost(4)
+@pytest.mark.topology("loopback", memory={"client": SWAP_MEMORY})
+def test_swap_past_the_page_cache(trial: Trial) -> None:
+    """The same with `losetup --direct-io=on`: survives."""
+    _swap(trial, direct_io=True)
+    assert float(trial.measures["pages swapped out"].value) > 0.5 * 256 * MIB / 4096, "half of the memory went out"
+
+
+@pytest.mark.reproduces("deadlock")
+@pytest.mark.cost(3)
+@pytest.mark.topology("loopback", modules={"client": ["loop-no-local-throttle"]})
+def test_throttled_like_any_other(trial: Trial) -> None:
+    """loop.ko without PF_LOCAL_THROTTLE under write load: deadlocks."""
+    trial.run(storage=DISK, workload=LOAD, tunings=[LITTLE], faults=[SLOW, BULK])
+
+
+@pytest.mark.cost(2)
+@pytest.mark.topology("loopback")
+def test_throttled_by_its_own_disk(trial: Trial) -> None:
+    """The distribution's loop.ko under the same: survives."""
+    trial.run(storage=DISK, workload=LOAD, tunings=[LITTLE], faults=[SLOW, BULK])
+    assert trial.measures["bulk write ended"].value == "yes", "all of the large file went through the device"

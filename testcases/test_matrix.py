@@ -1,0 +1,74 @@
+"""The network-storage matrix: what survives memory pressure, by protocol, by way of dirtying, by who serves.
+
+{NFS, iSCSI, AoE, NBD} × {write, mmap, swap} × {remote, loopback}, on one small client. `write` and `mmap` dirty a file
+or disk that does not fit into the memory that a hog beside them leaves; `swap` maps more memory than there is. The
+server is another guest, or the client itself, where writing a page out may need memory that only writing pages out can
+free: "Swap-over-NBD without deadlocking" (Mel Gorman, 2012), and for NFS a37b0715ddf3 ("mm/writeback: replace
+PF_LESS_THROTTLE with PF_LOCAL_THROTTLE"). `lio` is iSCSI as well, with the kernel's own target in tgt's place.
+
+What to look for in the report: the table of all cells. Beside the verdict, `longest pause` says how near a survivor was
+to a hang, `allocation stalls` and `pages swapped out` how hard it was pressed.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.monitors.instruments.hog import Hog
+from harness.plugin.trials import Trial
+from harness.storage.aoe import AoeDisk
+from harness.storage.base import Storage
+from harness.storage.iscsi import IscsiDisk
+from harness.storage.iscsi_target import LIO, TGT
+from harness.storage.nbd import NbdDisk, NbdSwap
+from harness.storage.nfs import NfsDisk
+from harness.storage.swap import Swap, Writable
+from harness.workloads.dirty import Dirty
+from harness.workloads.thrash import SwapThrash
+
+MEMORY = "256 MiB"
+FILE = 0.25  # × memory, what is dirtied again and again
+HOG = 0.3  # × memory, held beside it
+SWAP = 1.25  # × memory, the size of the swap device
+THRASH = 1.0  # × memory, mapped by the load
+SECONDS = 30.0  # of dirtying
+
+DISKS: dict[str, Writable] = {
+    "nfs": NfsDisk(scratch=True),
+    "iscsi": IscsiDisk(program=TGT, ratio=SWAP, replacement_timeout_s=None),
+    "lio": IscsiDisk(program=LIO, ratio=SWAP, replacement_timeout_s=None),
+    "aoe": AoeDisk(ratio=SWAP, deadsecs_s=None),
+    "nbd": NbdDisk(),
+}
+SWAPS: dict[str, Storage] = {
+    **{name: Swap(on=disk, ratio=SWAP) for name, disk in DISKS.items() if name != "nbd"},
+    "nbd": NbdSwap(ratio=SWAP),
+}
+PLACES = {"remote": "pair", "loopback": "loopback"}
+# What is known to hang; every other cell survives.
+HANGS = dict.fromkeys([f"{protocol}-swap-loopback" for protocol in DISKS], "deadlock")
+
+
+def _cell(protocol: str, way: str, place: str) -> object:
+    name = f"{protocol}-{way}-{place}"
+    marks = [pytest.mark.topology(PLACES[place], memory={"client": MEMORY}), pytest.mark.cost(2)]
+    if name in HANGS:
+        marks.append(pytest.mark.reproduces(HANGS[name]))
+    return pytest.param(protocol, way, id=name, marks=marks)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "way"),
+    [_cell(protocol, way, place) for protocol in DISKS for way in ("write", "mmap", "swap") for place in PLACES],
+)
+def test_cell(trial: Trial, protocol: str, way: str) -> None:
+    """One cell: it survives pressure that its figures show, or it hangs as the table of known hangs says."""
+    if way == "swap":
+        trial.run(storage=SWAPS[protocol], workload=SwapThrash(processes_per_cpu=4, ram_ratio=THRASH))
+        assert trial.measures["pages swapped out"].value
+        return
+    disk = DISKS[protocol]
+    load = Dirty(path=disk.path, mode=way, ratio=FILE, seconds=SECONDS * trial.budget)
+    trial.run(storage=disk, workload=load, instruments=[Hog(share=HOG)])
+    assert trial.measures["allocation stalls"].value
+    assert trial.measures["held by the hog"].value
