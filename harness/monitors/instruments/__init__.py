@@ -1,0 +1,1 @@
+"""What runs beside a load and measures; see `harness.monitors.instrument`."""
