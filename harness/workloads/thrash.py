@@ -21,9 +21,10 @@ MEMORY = ("anonymous", "shmem")
 class SwapThrash:
     """The load of "Swap-over-NBD without deadlocking" (2012).
 
-    `processes_per_cpu` × processors map `ram_ratio` × memory in all, fill it, and read it `passes` times. One operation
-    is one page written or read and compared. `memory` is "anonymous", which is what the series means, or "shmem": pages
-    of the same number that belong to files of tmpfs, which go to swap by another way (shmem_writepage).
+    `processes_per_cpu` × processors map `ram_ratio` × memory in all, fill it, and read it `passes` times, or with 0
+    passes again and again until `limit_s` is over. One operation is one page written or read and compared. `memory` is
+    "anonymous", which is what the series means, or "shmem": pages of the same number that belong to files of tmpfs,
+    which go to swap by another way (shmem_writepage).
     """
 
     host: str = "client"
@@ -42,7 +43,13 @@ class SwapThrash:
         """See `Workload.describe`."""
         kind = "" if self.memory == "anonymous" else f" of {self.memory}"
         size = f"{self.ram_ratio:g} × memory{kind}"
-        return f"{self.processes_per_cpu} processes a processor, {size}, {self.passes} pass(es)"
+        passes = f"{self.passes} pass(es)" if self.passes else "again and again"
+        return f"{self.processes_per_cpu} processes a processor, {size}, {passes}"
+
+    @property
+    def endless(self) -> bool:
+        """See `Endless.endless`."""
+        return self.passes == 0
 
     @property
     def mortal(self) -> tuple[str, ...]:

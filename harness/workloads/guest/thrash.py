@@ -16,6 +16,7 @@ import os
 import struct
 import sys
 import time
+from itertools import repeat
 
 TYPE_CHECKING = False  # what type checkers take for true; nothing is imported for it on the host
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def check(area: mmap.mmap, pages: int, worker: int, report: Callable[[], None]) 
 
 
 def work(shared: mmap.mmap, worker: int, size: int, passes: int, memory: str) -> bool:
-    """One process: fill, then `passes` reads."""
+    """One process: fill, then `passes` reads, or reads without an end."""
     pages = size // PAGE
     offset = 64 + worker * SLOT
     count = 0
@@ -67,7 +68,7 @@ def work(shared: mmap.mmap, worker: int, size: int, passes: int, memory: str) ->
     try:
         area = mmap.mmap(-1, pages * PAGE, flags=SHARING[memory] | mmap.MAP_ANONYMOUS)
         fill(area, pages, worker, report)
-        for _ in range(passes):
+        for _ in range(passes) if passes else repeat(0):
             check(area, pages, worker, report)
         state = FINISHED
     except Exception as error:  # whatever it is: a worker that just vanished would look like one that hangs

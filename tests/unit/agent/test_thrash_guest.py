@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -92,3 +93,14 @@ def test_a_failed_worker_is_told_by_the_exit_code(tmp_path: Path, monkeypatch: p
     finally:
         Path("/proc/self/comm").write_bytes(before)
     assert agent.WORKER.unpack_from(shared, HEADER) == (4, 4 * PAGE, 3, os.getpid())
+
+
+def test_without_passes_it_reads_until_it_is_killed(tmp_path: Path) -> None:
+    progress = make_progress(tmp_path / "progress", 1)
+    command = [sys.executable, "-I", "-S", str(SCRIPT), str(progress), "1", str(8 * PAGE), "0", "anonymous"]
+    with subprocess.Popen(command, start_new_session=True) as process:
+        try:
+            while agent.WORKER.unpack_from(progress.read_bytes(), HEADER)[0] < 100:
+                assert process.poll() is None
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)

@@ -9,6 +9,7 @@ from fakes import make_site, make_topology, shell_of
 
 from harness.model.errors import UsageError
 from harness.model.topology import MIB
+from harness.workloads.base import Endless
 from harness.workloads.thrash import SCRIPT, SwapThrash
 
 
@@ -56,3 +57,9 @@ def test_shared_memory_is_a_load_of_its_own() -> None:
 def test_what_it_says_of_itself() -> None:
     load = SwapThrash(passes=2)
     assert load.mortal == ("thrash",) and "2 pass" in load.describe() and "4 × memory" in load.describe()
+
+
+def test_without_passes_it_runs_until_its_time_is_over() -> None:
+    load = SwapThrash(passes=0, limit_s=3600.0)
+    assert isinstance(load, Endless) and load.endless and "again and again" in load.describe()
+    assert not SwapThrash(passes=1).endless

@@ -1,0 +1,45 @@
+"""The long run: what survives minutes of pressure, for hours.
+
+Some hangs come rarely: the transfers of the IPoIB report stood still for seconds now and for hours then. So the load of
+the short cases goes on and on here, on sides that survive those, and every pause that is long enough to be a stall is
+counted. `--harness-budget 8` makes the hour of each row eight.
+
+What to look for in the report: "stalls", "longest stall" and "stalls in each quarter of the load". Stalls that are
+spread evenly belong to the load; stalls that come late, or ever more often, are something that builds up.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.monitors.instruments.hog import Hog
+from harness.plugin.trials import Trial
+from harness.storage.nbd import NbdSwap
+from harness.storage.nfs import NfsDisk
+from harness.workloads.dirty import Dirty
+from harness.workloads.thrash import SwapThrash
+
+HOUR_S = 3600.0
+NFS = NfsDisk(scratch=True)
+HOG = Hog(share=0.4)
+
+pytestmark = [pytest.mark.profile("soak"), pytest.mark.cost(70)]
+
+
+@pytest.mark.topology("nbd-remote")
+def test_swap_over_nbd(trial: Trial) -> None:
+    """Swap on another host, pages read again and again: survives without a stall."""
+    load = SwapThrash(ram_ratio=2.0, passes=0, limit_s=HOUR_S * trial.budget)
+    trial.run(storage=NbdSwap(ratio=3.0), workload=load)
+    assert int(trial.measures["pages swapped in"].value) > 10_000
+
+
+@pytest.mark.parametrize(
+    "place", [pytest.param(name, marks=pytest.mark.topology(name)) for name in ("pair", "loopback")]
+)
+def test_nfs(trial: Trial, place: str) -> None:
+    """A file on NFS is dirtied again and again while memory is short, with the server far and near: survives."""
+    seconds = HOUR_S * trial.budget
+    load = Dirty(path=NFS.path, mode="write", ratio=0.25, seconds=seconds, limit_s=seconds + HOUR_S / 4)
+    trial.run(storage=NFS, workload=load, instruments=[HOG])
+    assert trial.measures["allocation stalls"].value
