@@ -29,6 +29,8 @@ MUCH = Sysctl(role="client", values={"vm.dirty_background_ratio": 30, "vm.dirty_
 BULK = BulkWriter(role="client", path=f"{MOUNT.mount}/bulk", mib=300, at_s=5.0)
 LITTLE = Sysctl(role="client", values={"vm.dirty_background_ratio": 2, "vm.dirty_ratio": 5}, at_s=12.0)
 
+pytestmark = pytest.mark.profile("smoke")
+
 
 @pytest.mark.reproduces("livelock")
 @pytest.mark.cost(3)

@@ -20,13 +20,18 @@ SWAP = NbdSwap(client="client", server="server", ratio=5.0)
 LOAD = SwapThrash(host="client", processes_per_cpu=8, ram_ratio=4.0, passes=1)
 
 
+pytestmark = pytest.mark.profile("smoke")
+
+
 @pytest.mark.reproduces("deadlock")
+@pytest.mark.cost(2)
 @pytest.mark.topology("nbd-remote", modules={"client": ["nbd-no-memalloc"]})
 def test_patch_undone(trial: Trial) -> None:
     """The same with nbd.ko rebuilt without the memalloc protections: deadlocks."""
     trial.run(storage=SWAP, workload=LOAD)
 
 
+@pytest.mark.cost(4)
 @pytest.mark.topology("nbd-remote")
 def test_stock(trial: Trial) -> None:
     """The distribution's kernel, the server on another host: survives."""
@@ -34,6 +39,7 @@ def test_stock(trial: Trial) -> None:
 
 
 @pytest.mark.reproduces("deadlock")
+@pytest.mark.cost(2)
 @pytest.mark.topology("single")
 def test_loopback(trial: Trial) -> None:
     """The distribution's kernel, the server on the client itself: deadlocks."""
