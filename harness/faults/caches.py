@@ -20,7 +20,10 @@ echo $0 >/proc/sys/vm/drop_caches
 {{ {UPTIME}; }} >{FOLDER}/ended
 """
 START = f"mkdir -p {FOLDER} && rm -f {FOLDER}/* && (setsid sh -c %s %s >/dev/null 2>&1 </dev/null &)"
-KILL = f"! test -s {FOLDER}/pid || test -s {FOLDER}/ended || kill -KILL $(cat {FOLDER}/pid)"
+KILL = (
+    f"! test -s {FOLDER}/pid || test -s {FOLDER}/ended || "
+    f"{{ kill -KILL $(cat {FOLDER}/pid) && {{ {UPTIME}; echo killed; }} >{FOLDER}/ended; }}"
+)
 TELL = f"cat {FOLDER}/begun; {{ cat {FOLDER}/ended || {{ {UPTIME}; echo waits; }}; }} 2>/dev/null"
 
 
@@ -28,8 +31,7 @@ TELL = f"cat {FOLDER}/begun; {{ cat {FOLDER}/ended || {{ {UPTIME}; echo waits; }
 class CacheDropper:
     """A process on the host that plays `role` drops caches (1 page cache, 2 slab, 3 both); healing kills it.
 
-    `DropCaches` is the same in an instant, through the agent. This one is for caches that cannot go at once: whoever
-    drops them waits, and what it holds meanwhile is what is asked.
+    It is for caches that cannot go at once: whoever drops them waits, and what it holds meanwhile is what is asked.
     """
 
     role: str
@@ -50,12 +52,12 @@ class CacheDropper:
         site.role(self.role).shell.run(KILL, deadline=site.deadline(ORDER_S))
 
     def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
-        """See `Measuring.measures`: how long it took, or has waited until now."""
+        """See `Measuring.measures`: "yes", "waits" or "killed", and how long it took until then."""
         told = site.role(self.role).shell.run(TELL, deadline=site.deadline(ORDER_S), check=False).stdout.split()
         if len(told) < 2:
             raise InfraError(f"{self.describe()}: it never began")
         seconds = round(float(told[1]) - float(told[0]), 1)
         return (
-            Measure(name="caches dropped", value="never" if "waits" in told else "yes"),
+            Measure(name="caches dropped", value=told[2] if len(told) > 2 else "yes"),
             Measure(name="time in drop_caches", value=seconds, unit="s"),
         )

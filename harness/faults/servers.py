@@ -16,7 +16,7 @@ STOP = (
 # watched for. One that refuses to start says so at once.
 START = (
     f"rm -f {AGAIN}.code; (setsid rpc.nfsd $(cat {AGAIN}) >{AGAIN}.log 2>&1; echo $? >{AGAIN}.code) "
-    f">/dev/null 2>&1 </dev/null & for i in $(seq 50); do test -s {AGAIN}.code && break; sleep 0.1; done; "
+    f">/dev/null 2>&1 </dev/null & for i in $(seq 10); do test -s {AGAIN}.code && break; sleep 0.5; done; "
     f"! test -s {AGAIN}.code || {{ cat {AGAIN}.log; exit $(cat {AGAIN}.code); }}"
 )
 
@@ -42,7 +42,7 @@ class NfsServerRestart:
         site.role(self.role).shell.run(STOP, deadline=site.deadline(10))
 
     def heal(self, site: Site) -> None:
-        """See `Fault.heal`; returns after five seconds, even if the server is still on its way."""
+        """See `Fault.heal`; gives it five seconds or so, and leaves it to itself then."""
         site.role(self.role).shell.run(START, deadline=site.deadline(10))
 
 

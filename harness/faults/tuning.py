@@ -11,7 +11,6 @@ from harness.model.errors import InfraError, UsageError
 from harness.targets.target import Site, Target
 
 ORDER_S = 10.0
-CACHES = "/proc/sys/vm/drop_caches"
 # What was there before, on the host itself.
 SAVED = "/run/harness/sysctl-{number}.json"
 
@@ -67,31 +66,6 @@ class Sysctl:
     def _before(self, site: Site, target: Target) -> dict[str, str]:
         before: dict[str, str] = json.loads(_agent(site, target, "read", path=self._saved))
         return before
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DropCaches:
-    """The host that plays `role` drops clean caches: 1 page cache, 2 slab, 3 both; nothing heals that."""
-
-    role: str
-    value: int = 3
-    at_s: float = 0.0
-    heal_after_s: float | None = None
-
-    def describe(self) -> str:
-        """See `Fault.describe`."""
-        return f"{self.role} drops caches ({self.value})"
-
-    def prepare(self, site: Site) -> None:
-        """See `Prepared.prepare`."""
-        _agent(site, site.role(self.role), "open", paths=[CACHES], write=True)
-
-    def inject(self, site: Site) -> None:
-        """See `Fault.inject`."""
-        _agent(site, site.role(self.role), "write", path=CACHES, text=str(self.value))
-
-    def heal(self, site: Site) -> None:
-        """Caches fill by themselves."""
 
 
 def _path(key: str) -> str:

@@ -25,7 +25,8 @@ def figures(told: str) -> list[Measure]:
 
 def test_one_that_ended_and_one_that_waits() -> None:
     assert [measure.value for measure in figures("100.5\n113.6\n")] == ["yes", 13.1]
-    assert [measure.value for measure in figures("100.5\n190.5\nwaits\n")] == ["never", 90.0]
+    assert [measure.value for measure in figures("100.5\n190.5\nwaits\n")] == ["waits", 90.0]
+    assert [measure.value for measure in figures("100.5\n120.5\nkilled\n")] == ["killed", 20.0]
     with pytest.raises(InfraError, match="never began"):
         figures("190.5\nwaits\n"[6:])
 
@@ -53,6 +54,7 @@ def test_one_that_waits_is_killed(tmp_path: Path) -> None:
         (folder / "pid").write_text(f"{process.pid}\n")
         subprocess.run(["sh", "-c", here(KILL, folder, tmp_path / "x")], check=True)
         assert process.wait(timeout=60) == -9
+    assert (folder / "ended").read_text().split()[1:] == ["killed"]
 
 
 def test_it_is_started_and_killed_over_the_shell() -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 from fakes import agent_of, make_site, shell_of
 
-from harness.faults.tuning import DropCaches, Sysctl
+from harness.faults.tuning import Sysctl
 from harness.model.errors import InfraError, UsageError
 from harness.targets.target import Site
 
@@ -68,11 +68,3 @@ def test_two_tunings_of_one_host_keep_apart_what_was_there() -> None:
         first._saved != second._saved
         and first._saved == Sysctl(role="client", values={"vm.swappiness": 9}, at_s=1.0)._saved
     )
-
-
-def test_caches_are_dropped_through_a_file_that_was_open_before(site: Site) -> None:
-    fault = DropCaches(role="client", value=2)
-    fault.prepare(site)
-    fault.inject(site)
-    assert agent_of(site.role("client")).verbs == ["open", "write"]
-    assert written(site) == {"/proc/sys/vm/drop_caches": "2"}
