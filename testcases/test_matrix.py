@@ -45,7 +45,7 @@ SWAPS: dict[str, Storage] = {
     "nbd": NbdSwap(ratio=SWAP),
 }
 PLACES = {"remote": "pair", "loopback": "loopback"}
-# What is known to hang; every other cell survives.
+# What hung every time that it was tried; every other cell is to survive.
 HANGS = dict.fromkeys([f"{protocol}-swap-loopback" for protocol in DISKS], "deadlock")
 
 

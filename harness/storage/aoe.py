@@ -14,7 +14,8 @@ FOLDER = "/srv/harness-aoe"
 SHELF, SLOT = 77, 0  # not the first, which somebody else's disk on the segment may have
 DISK = f"etherd!e{SHELF}.{SLOT}"
 DEVICE = "/dev/" + DISK.replace("!", "/")
-MODULES = Modules(name="aoe", modules=("aoe", "veth"))
+MODULES = Modules(name="aoe", modules=("aoe",))
+PAIR_MODULES = Modules(name="aoe-pair", modules=("veth",))
 # A host has no Ethernet to itself but a pair of virtual ends. Its loopback interface takes vblade and the driver as
 # well, agrees on frames of 65,024 bytes, and no request that fills one is ever answered.
 NEAR, FAR, JUMBO = "harness-aoe0", "harness-aoe1", 9000
@@ -30,12 +31,14 @@ for i in $(seq 50); do grep -q sectors {FOLDER}/log && exit 0; sleep 0.1; done; 
 CONNECT = """\
 modprobe aoe aoe_iflist={interface} aoe_deadsecs={dead} && \
 for i in $(seq 50); do [ -b {device} ] && exit 0; echo 1 >/dev/etherd/discover; sleep 0.2; done; exit 1"""
-STOP = f"pkill -CONT -x vblade; pkill -x vblade; [ ! -e /sys/class/net/{NEAR} ] || ip link del {NEAR}"
+STOP = "pkill -CONT -x vblade; pkill -x vblade"
+# An interface that the driver still holds would keep waiting whoever deletes it.
+PART = f"[ -e /sys/module/aoe ] || [ ! -e /sys/class/net/{NEAR} ] || {{ ip link del {NEAR}; {PAIR_MODULES.unload}; }}"
+# Not the driver's file in debugfs: whoever has one open keeps the module in use.
 EVIDENCE = (
     f"/sys/block/{DISK}/stat",
     f"/sys/block/{DISK}/inflight",
     f"/sys/block/{DISK}/state",
-    f"/sys/kernel/debug/aoe/e{SHELF}.{SLOT}",
     "/proc/swaps",
     "/proc/meminfo",
     "/proc/buddyinfo",
@@ -110,7 +113,7 @@ class AoeDisk:
     def _interfaces(self, site: Site, client: Target, server: Target) -> tuple[str, str]:
         """Names of the client's interface and of the server's on the segment between them."""
         if client.name == server.name:
-            client.shell.run(PAIR, deadline=site.deadline(10))
+            client.shell.run(f"{PAIR_MODULES.note} && {PAIR}", deadline=site.deadline(10))
             return NEAR, FAR
         return self._interface(site, client, server), self._interface(site, server, client)
 
@@ -137,4 +140,4 @@ class AoeDisk:
             client.agent.ask("storage", path=None, deadline=site.deadline(5))  # its probe has the disk open
             client.shell.run(f"{MODULES.unload}; [ ! -e {DEVICE} ]", deadline=site.deadline(20))
         finally:
-            server.shell.run(f"{STOP}; {self._share.remove}", deadline=site.deadline(20), check=False)
+            server.shell.run(f"{STOP}; {PART}; {self._share.remove}", deadline=site.deadline(20), check=False)

@@ -178,7 +178,8 @@ def test_aoe_on_one_host_goes_over_a_pair_of_virtual_interfaces() -> None:
     text = said(site, "client")
     assert in_order(text, "type veth", f"vblade 77 0 {aoe.FAR}", f"aoe_iflist={aoe.NEAR}")
     AoeDisk().tear_down(site)
-    assert f"ip link del {aoe.NEAR}" in said(site, "client")
+    steps = ("for module in aoe;", "pkill -x vblade", f"ip link del {aoe.NEAR}", "for module in veth;", "umount -l")
+    assert in_order(said(site, "client"), *steps), "an interface that somebody holds does not go"
 
 
 def test_aoe_without_an_interface_or_a_disk_is_no_storage() -> None:
