@@ -18,7 +18,7 @@ setup: ## install what is missing: packages of the system, the virtual environme
 demo: ## set up, build the guests, run the three rows of swap over NBD
 	@sh scripts/demo.sh
 
-check: ## set up, then lint, types, import contracts and all tests, live ones included
+check: ## set up, then lint, types, import contracts and tests, the quick live ones included
 	@sh scripts/check.sh
 
 lint: setup ## ruff: rules and format
@@ -37,7 +37,7 @@ unit: setup ## tests without guests: our own logic, and console logs of real ker
 plugin: setup ## tests of the pytest plugin
 	@$(PYTEST) tests/plugin </dev/null
 
-live: setup ## tests that boot guests
+live: setup ## all tests that boot guests
 	@$(PYTEST) tests/live </dev/null
 
 smoke: setup ## the quick cases of testcases/ (minutes)

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Everything that has to hold before a change goes in: lint, types, import contracts, all tests. Arguments go to pytest.
+# Everything that has to hold before a change goes in: lint, types, import contracts, all tests but the
+# slow ones among those that boot guests (make live). Arguments go to pytest.
 #
 # Goes on after a failure, so that one run tells all. Exit codes, which `make check` cannot pass on: 0 all passed, 1 a
 # check failed, 2 the set-up failed.
@@ -24,7 +25,7 @@ check "import contracts" .venv/bin/lint-imports
 # What the live tests boot: built here, where its progress shows.
 check prepare .venv/bin/harness prepare
 # Last, so that what takes longest hides nothing.
-check tests .venv/bin/python -m pytest tests/unit tests/corpus tests/plugin tests/live "$@"
+check tests .venv/bin/python -m pytest tests/unit tests/corpus tests/plugin tests/live -m "not slow" "$@"
 if [ -n "$failed" ]; then
 	printf 'check: failed: %s\n' "${failed#, }" >&2
 	exit 1

@@ -26,6 +26,8 @@ from harness.workloads.copy import Copy
 from harness.workloads.named import Fio, StressNg
 from harness.workloads.paced import Paced
 
+pytestmark = pytest.mark.slow
+
 OUTAGE_S = 6.0
 SECONDS = 20.0
 

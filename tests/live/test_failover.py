@@ -19,6 +19,8 @@ from harness.storage.failover import FailoverNfs
 from harness.trial import Plan, run_trial
 from harness.workloads.acknowledged import Acknowledged
 
+pytestmark = pytest.mark.slow
+
 FENCE_S = 8.0
 TAKE_OVER = TakeOver(command=Scripted().command, at_s=FENCE_S + 2.0)
 TOPOLOGY = Topology(

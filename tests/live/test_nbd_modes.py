@@ -19,6 +19,8 @@ from harness.targets.lab import Lab
 from harness.targets.machines import machines_for
 from harness.targets.target import Site
 
+pytestmark = pytest.mark.slow
+
 PAIR = Topology(
     name="pair",
     hosts=(Host(name="client", memory=160 * MIB, cpus=2), Host(name="server", memory=GIB)),

@@ -21,6 +21,8 @@ from harness.targets.measuring import Measuring
 from harness.targets.seed import own_module_path
 from harness.targets.target import Site
 
+pytestmark = pytest.mark.slow
+
 PAIR = Topology(
     name="pair",
     hosts=(Host(name="one", memory=256 * MIB, cpus=2, modules=(VARIANT,)), Host(name="two", memory=256 * MIB, cpus=1)),

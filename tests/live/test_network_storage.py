@@ -20,6 +20,8 @@ from harness.targets.lab import Lab
 from harness.targets.machines import machines_for
 from harness.targets.target import Site
 
+pytestmark = pytest.mark.slow
+
 STORAGES: dict[str, Storage] = {
     "iscsi-tgt": IscsiDisk(ratio=0.1),
     "iscsi-lio": IscsiDisk(ratio=0.1, program=LIO),
