@@ -21,7 +21,7 @@ from harness.storage.nfs_mount import MOUNT
 from harness.workloads.nfs_writers import NfsWriters
 
 MUCH, DEFAULT = 80, 20  # percent of available memory
-LOAD = NfsWriters(host="client", mount=MOUNT, workers=4, mib=100, anonymous=0.4)
+LOAD = NfsWriters(host="client", mount=MOUNT, workers=4, mib=100, anonymous=0.3)
 
 
 def dirty_ratio(percent: int) -> Sysctl:
@@ -29,7 +29,7 @@ def dirty_ratio(percent: int) -> Sysctl:
     return Sysctl(role="client", values={"vm.dirty_background_ratio": percent // 2, "vm.dirty_ratio": percent})
 
 
-@pytest.mark.reproduces("lockup")
+@pytest.mark.reproduces("deadlock")
 @pytest.mark.cost(4)
 @pytest.mark.topology("loopback")
 def test_much_may_be_dirty(trial: Trial) -> None:

@@ -2,13 +2,16 @@
 
 Swap is on another machine; for 60 s, or for more than three minutes, nothing gets there. With nbd-client as it comes
 (3.24, it hands its socket to the kernel and ends) requests wait as long as TCP tries, and TCP tries ever more rarely:
-after an outage of 60 s the next retransmission comes up to a minute later (RTO doubles: 51 s, 102 s, 204 s after the
-first loss). With `-timeout` requests fail instead, and whoever needed that page is killed. A connection that is made
-anew by a process that needs no memory itself (`Kept(guarded=True)`: dead_conn_timeout, mlockall, PR_SET_IO_FLUSHER)
-goes on within seconds of the cable.
+its timer doubles, so that the next retransmission after an outage may come as long after it as the outage was long. A
+connection that is made anew by a process that needs nothing of the swap (`Kept(guarded=True)`: dead_conn_timeout,
+mlockall, PR_SET_IO_FLUSHER) goes on within seconds of the cable.
+
+With `-timeout` requests fail. What that does depends on who holds the connection. With a process (`-nonetlink`) whoever
+needs a page dies of it, and the machine is free again. Without one the dead device stays: reclaim writes the same pages
+to it millions of times, none is freed, and the OOM killer sees no reason while most of the swap is free.
 
 What to look for in the report: the length of the stall against the length of the outage, and which rungs were blocked
-meanwhile: `alloc` and `fork` are, though the machine itself has lost nothing but its swap.
+meanwhile: `alloc` and `fork` are, though the machine itself has lost nothing but its swap; "pages swapped out".
 """
 
 from __future__ import annotations
@@ -58,3 +61,11 @@ def test_persist_with_a_timeout(trial: Trial) -> None:
     """Requests fail after 15 s, and whoever needs those pages dies: init and the agent, locked in memory, live on."""
     connection = Held(persist=True, timeout_s=15)
     trial.run(storage=NbdSwap(connection=connection), workload=LOAD, faults=[pulled(60.0)])
+
+
+@pytest.mark.cost(6)
+@pytest.mark.reproduces("deadlock")
+@pytest.mark.topology("nbd-remote")
+def test_handed_over_with_a_timeout(trial: Trial) -> None:
+    """Requests fail after 15 s, and nobody takes the dead device away: the machine hangs on its own swap."""
+    trial.run(storage=NbdSwap(connection=HandedOver(timeout_s=15)), workload=LOAD, faults=[pulled(60.0)])

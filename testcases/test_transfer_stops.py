@@ -23,12 +23,13 @@ from harness.faults.tuning import Sysctl
 from harness.faults.wire import AllocatingDriver, IpoibMode
 from harness.monitors.instruments.capture import Capture
 from harness.monitors.instruments.hog import Hog
-from harness.monitors.instruments.sockets import SocketWatch
+from harness.monitors.instruments.sockets import SERVICES, SocketWatch
 from harness.plugin.trials import Trial
 from harness.storage.nbd import NbdSwap
 from harness.storage.nfs import NfsDisk
 from harness.storage.smb import SmbDisk
 from harness.storage.swap import Swap
+from harness.workloads.thrash import SwapThrash
 from harness.workloads.transfer import Transfer
 
 SECONDS = 40.0  # of transfer, times the budget
@@ -36,7 +37,8 @@ NFS = NfsDisk(scratch=True)
 SMB = SmbDisk()
 SWAP = NbdSwap(ratio=2.0)
 PACKETS = Capture(host="server")  # of the client nothing could be fetched once it hangs
-SWAPPING = Hog(share=1.5, after_s=8.0)  # × memory: what is too much is swapped, over the same link
+IPERF3 = SocketWatch(ports=(SERVICES["iperf3"],))
+SWAPPING = Hog(share=1.0, after_s=8.0)  # × memory: too much, so some is swapped, over the same link
 WITHOUT_SWAP = Hog(share=0.3, after_s=8.0)
 
 HANGS = pytest.param("kernel", marks=pytest.mark.reproduces("deadlock"))
@@ -54,6 +56,17 @@ def under_pressure(trial: Trial) -> None:
 
 
 @GFP
+@pytest.mark.cost(3)
+@pytest.mark.topology("nbd-remote", modules={"client": ["harness-net"]})
+def test_writeback(trial: Trial, gfp: str) -> None:
+    """Swap over NBD as in test_nbd_swap.py, with the stock driver of NBD: only what sends the packets differs."""
+    load = SwapThrash(ram_ratio=2.0)
+    driver = AllocatingDriver(role="client", gfp=gfp)
+    trial.run(storage=NbdSwap(), workload=load, tunings=[driver], instruments=[SocketWatch(ports=(SERVICES["nbd"],))])
+    under_pressure(trial)
+
+
+@GFP
 @DIRECTION
 @pytest.mark.cost(3)
 @PAIR
@@ -61,7 +74,7 @@ def test_iperf3(trial: Trial, direction: str, gfp: str) -> None:
     """iperf3 while the host swaps to an NBD over the same link."""
     load = Transfer(direction=direction, seconds=SECONDS * trial.budget)
     driver = AllocatingDriver(role="client", gfp=gfp)
-    trial.run(storage=SWAP, workload=load, tunings=[driver], instruments=[SocketWatch(), PACKETS, SWAPPING])
+    trial.run(storage=SWAP, workload=load, tunings=[driver], instruments=[IPERF3, PACKETS, SWAPPING])
     under_pressure(trial)
 
 
@@ -75,7 +88,9 @@ def test_nfs(trial: Trial, direction: str, gfp: str) -> None:
     load = Transfer(kind="file", path=path, direction=direction, seconds=SECONDS * trial.budget)
     driver = AllocatingDriver(role="client", gfp=gfp)
     storage = Swap(on=NFS, ratio=1.5)
-    trial.run(storage=storage, workload=load, tunings=[driver], instruments=[SocketWatch(), SWAPPING])
+    trial.run(
+        storage=storage, workload=load, tunings=[driver], instruments=[SocketWatch(ports=(SERVICES["nfs"],)), SWAPPING]
+    )
     under_pressure(trial)
 
 
@@ -87,7 +102,9 @@ def test_smb(trial: Trial, direction: str, gfp: str) -> None:
     """A file on an SMB mount, which the kernel cannot swap to: nothing that reclaim waits for goes over the link."""
     load = Transfer(kind="file", path=SMB.path, direction=direction, seconds=SECONDS * trial.budget)
     driver = AllocatingDriver(role="client", gfp=gfp, every=4)
-    trial.run(storage=SMB, workload=load, tunings=[driver], instruments=[SocketWatch(), WITHOUT_SWAP])
+    trial.run(
+        storage=SMB, workload=load, tunings=[driver], instruments=[SocketWatch(ports=(SERVICES["smb"],)), WITHOUT_SWAP]
+    )
     under_pressure(trial)
 
 
@@ -106,7 +123,7 @@ def test_mitigations(trial: Trial, mitigations: list[Fault]) -> None:
     """What administrators did against it, on the side that hangs: compare "time to hang" with test_iperf3."""
     load = Transfer(seconds=SECONDS * trial.budget)
     tunings = [AllocatingDriver(role="client", gfp="kernel"), *mitigations]
-    trial.run(storage=SWAP, workload=load, tunings=tunings, instruments=[SocketWatch(), SWAPPING])
+    trial.run(storage=SWAP, workload=load, tunings=tunings, instruments=[IPERF3, SWAPPING])
 
 
 @pytest.mark.requires("ipoib")
@@ -119,4 +136,4 @@ def test_ipoib(trial: Trial, direction: str, mode: str) -> None:
     """The report's own setting, on hosts with InfiniBand; the driver of the adapter is among the figures."""
     load = Transfer(direction=direction, seconds=3600 * trial.budget)
     tunings = [IpoibMode(role="client", mode=mode), IpoibMode(role="server", mode=mode)]
-    trial.run(storage=SWAP, workload=load, tunings=tunings, instruments=[SocketWatch(), PACKETS, SWAPPING])
+    trial.run(storage=SWAP, workload=load, tunings=tunings, instruments=[IPERF3, PACKETS, SWAPPING])

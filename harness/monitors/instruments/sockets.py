@@ -5,11 +5,12 @@ from __future__ import annotations
 import binascii
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.model.errors import InfraError, UsageError
+from harness.model.errors import HarnessError, InfraError, UsageError
 from harness.model.measure import Measure
 from harness.targets.target import Site, Target
 
@@ -58,6 +59,7 @@ class SocketWatch:
         target.shell.run(make, BOARD, BOARD_SIZE, BOARD, deadline=site.deadline(10))
         self._start(site, peer, "answer", site.address(peer, seen_from=target))
         self._ask(site, "open", paths=[BOARD, UPTIME])
+        self._ask(site, "open", paths=[BOARD], write=True)
 
     def launch(self, site: Site) -> None:
         """See `Instrument.launch`."""
@@ -66,8 +68,9 @@ class SocketWatch:
         self._start(site, target, "watch", BOARD, self.stall_s, site.address(peer, seen_from=target), ports)
 
     def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
-        """See `Measuring.measures`; all that was seen goes into the evidence."""
+        """See `Measuring.measures`; all that was seen goes into the evidence, and the watch comes to its end."""
         board = self._read(site)
+        self._end(site)
         now = float(self._ask(site, "read", path=UPTIME).split()[0])
         name = f"sockets-{site.role(self.host).name}.json"
         (evidence / name).write_text(json.dumps(board, indent=1), encoding="utf-8")
@@ -76,6 +79,13 @@ class SocketWatch:
     def _start(self, site: Site, target: Target, *arguments: object) -> None:
         command = f"setsid python3 -I -S {FOLDER}/sockets.py" + " %s" * len(arguments)
         target.shell.run(f"{command} >{FOLDER}/log 2>&1 </dev/null &", *arguments, deadline=site.deadline(10))
+
+    def _end(self, site: Site) -> None:
+        """As far as both still answer."""
+        with suppress(HarnessError):
+            self._ask(site, "write", path=BOARD, text="stop")
+        with suppress(HarnessError):
+            site.role(self.peer).shell.run("pkill -f '[s]ockets.py answer'", deadline=site.deadline(ASK_S), check=False)
 
     def _read(self, site: Site) -> dict[str, Any]:
         problem = ""

@@ -13,6 +13,7 @@ It ends after SECONDS, and prints how many operations it did in how many.
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 import re
@@ -34,6 +35,7 @@ SLOT = 64
 COUNTS = struct.Struct("=QQ")
 OPERATION = 4096
 RUNNING, FINISHED, FAILED = 1, 2, 3
+MCL_CURRENT, MCL_FUTURE = 1, 2
 BLOCK = 64 * 1024
 EVERY_S = 0.2  # iperf3 takes no less than 0.1
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
@@ -106,6 +108,12 @@ def transfer(shared: mmap.mmap, kind: str, direction: str, where: str, seconds: 
     return state == FINISHED
 
 
+def lock() -> None:
+    """Keep this process in memory: the transfer may be slow under pressure, counting it must not be."""
+    if ctypes.CDLL(None).mlockall(MCL_CURRENT | MCL_FUTURE):
+        print("transfer: not locked in memory", flush=True)
+
+
 def main() -> int:
     """Make the transfer; exit code 0 if it came to its end."""
     progress, kind, direction, where, seconds = *sys.argv[1:5], float(sys.argv[5])
@@ -115,6 +123,7 @@ def main() -> int:
         comm.write("transfer")  # so that the OOM killer's line names the load
     if os.getpgrp() != os.getpid():
         os.setpgid(0, 0)
+    lock()
     HEADER.pack_into(shared, 0, MAGIC, 1, SLOT, os.getpgrp(), 0)
     begun = time.monotonic()
     good = transfer(shared, kind, direction, where, seconds)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import agent_of, make_site, shell_of
+from fakes import agent_of, make_site, no_answer, shell_of
 
 from harness.model.errors import InfraError, UsageError
 from harness.monitors.instruments.guest.sockets import checked
@@ -56,7 +56,10 @@ def test_everything_is_in_place_and_open_before_it_is_launched() -> None:
     assert client.files == server.files == {"/run/harness/sockets/sockets.py": SCRIPT.read_bytes()}
     assert server.commands[-1].startswith("setsid python3 -I -S /run/harness/sockets/sockets.py answer 10.77.0.2 >")
     assert not any("watch" in command for command in client.commands)
-    assert agent_of(site.role("client")).asked == [("open", {"paths": [BOARD, "/proc/uptime"]})]
+    assert agent_of(site.role("client")).asked == [
+        ("open", {"paths": [BOARD, "/proc/uptime"]}),
+        ("open", {"paths": [BOARD], "write": True}),
+    ]
     watch.launch(site)
     assert f"sockets.py watch {BOARD} 3.0 10.77.0.2 5201 >" in client.commands[-1]
 
@@ -102,6 +105,18 @@ def test_a_board_that_is_being_rewritten_is_read_again(tmp_path: Path) -> None:
     found = {measure.name for measure in SocketWatch().measures(site, tmp_path)}
     assert "outgoing stalls" in found
     assert json.loads((tmp_path / "sockets-c1.json").read_text()) == board()
+
+
+def test_both_ends_come_to_their_end_as_far_as_they_answer(tmp_path: Path) -> None:
+    whole = checked(board()).decode()
+    site = with_board(whole)
+    SocketWatch().measures(site, tmp_path)
+    assert ("write", {"path": BOARD, "text": "stop"}) in agent_of(site.role("client")).asked
+    assert shell_of(site.role("server")).commands == ["pkill -f '[s]ockets.py answer'"]
+    hung = with_board(whole)
+    agent_of(hung.role("client")).replies["write"] = no_answer("write")
+    shell_of(hung.role("server")).replies["pkill"] = no_answer("pkill")
+    assert SocketWatch().measures(hung, tmp_path)
 
 
 def test_a_board_on_which_nothing_stands_is_an_error(tmp_path: Path) -> None:

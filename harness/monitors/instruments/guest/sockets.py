@@ -8,8 +8,9 @@ allocates for its questions never waits for writeback, which is what it looks at
 usage: sockets.py watch BOARD STALL_S PEER PORT[,PORT...]   sockets to or from these ports of PEER, and a ping-pong
        sockets.py answer ADDRESS                            the other end of the ping-pong
 
-The board is `JSON*CRC32` and blanks behind it, rewritten in place with every sample; harness/monitors/instruments/
-sockets.py reads it. All times are of the monotonic clock, in seconds.
+The board is `JSON*CRC32` and blanks behind it, rewritten in place with every sample; whoever writes "stop" at its
+beginning ends the watch. harness/monitors/instruments/sockets.py reads it. All times are of the monotonic clock, in
+seconds.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     Key = tuple[int, int]  # ports, ours and the peer's
     Sample = dict[str, int]
 
+STOP = b"stop"
+MODULE = "tcp_diag"
 BOARD_SIZE = 16 * 1024  # below what the agent reads of a file
 INTERVAL_S = 0.5
 LISTING_S = 5.0  # how often new kernel threads are looked for
@@ -358,17 +361,23 @@ def put(board: mmap.mmap, record: dict[str, Any]) -> None:
 
 
 def watch(path: str, stall_s: float, peer: str, ports: set[int]) -> None:
-    """Take samples until the board is gone."""
+    """Take samples until somebody says stop; what the kernel loaded to answer goes as well."""
+    was_loaded = os.path.exists(f"/sys/module/{MODULE}")
     with open(path, "r+b") as file:
         board = mmap.mmap(file.fileno(), BOARD_SIZE)
     seen = Watch(stall_s, peer, ports)
     protect()
     threading.stack_size(STACK)  # all of it is locked
     threading.Thread(target=seen.ping.run, daemon=True).start()
-    while os.path.exists(path):
+    while board[: len(STOP)] != STOP:
         seen.look()
-        put(board, seen.record())
-        time.sleep(INTERVAL_S)
+        if board[: len(STOP)] != STOP:
+            put(board, seen.record())
+            time.sleep(INTERVAL_S)
+    seen.diag.socket.close()
+    os.unlink(path)
+    if not was_loaded:
+        os.system(f"modprobe -q -r {MODULE}")
 
 
 def main() -> None:
