@@ -9,8 +9,9 @@ itself. It does not, because it looks at the dirty pages of its own disk alone: 
 Four processes write a page at a time to the mount, synchronously, as a database does. Then somebody writes a large
 file beside them, through the page cache, and in the middle of that the limits go down.
 
-What to look for in the report: progress never ends. Without the flag it is at a few pages a second from the moment in
-which the limits go down, and nothing else is wrong with the machine; with it, it is slower for a while, and comes back.
+What to look for in the report: progress never ends. Without the flag it is at less than a page a second from the moment
+in which the limits go down, and nothing else is wrong with the machine; with it, it is slower for a while, and comes
+back.
 """
 
 from __future__ import annotations
