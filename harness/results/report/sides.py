@@ -61,7 +61,9 @@ def spelled(value: Value) -> str:
 
 
 def _table(file: str, trials: Sequence[TrialView]) -> Table:
-    columns = list(dict.fromkeys(_column(measure) for trial in trials for measure in trial.measures))
+    # In the order of whoever told most: a survivor has no time to hang, which would come last after it.
+    fullest = sorted(trials, key=lambda trial: -len(trial.measures))
+    columns = list(dict.fromkeys(_column(measure) for trial in fullest for measure in trial.measures))
     rows = [_row(trial, columns) for trial in trials]
     functions = dict.fromkeys(row.name.partition("[")[0] for row in rows)
     grids = [_grid(name, [row for row in rows if row.name.partition("[")[0] == name]) for name in functions]

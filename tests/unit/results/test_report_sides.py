@@ -42,6 +42,15 @@ def test_the_rows_of_one_file_share_a_table_and_its_columns(run: RunStore) -> No
     assert table.rows[0].cells == ("3.8", "1\N{NARROW NO-BREAK SPACE}700") and table.rows[1].cells == ("3.8", "–")
 
 
+def test_what_only_some_have_stands_where_they_tell_it(run: RunStore) -> None:
+    hang, ran = Measure(name="time to hang", value=3.0, unit="s"), Measure(name="load ran", value=9.0, unit="s")
+    views = [
+        trial(run, "t.py::test_a", VerdictKind.SURVIVED, ran),
+        trial(run, "t.py::test_b", VerdictKind.DEADLOCKED, hang, ran),
+    ]
+    assert tables(views)[0].columns == ("time to hang, s", "load ran, s")
+
+
 def test_parameters_that_span_a_grid_make_one(run: RunStore) -> None:
     names = [
         f"t.py::test_cell[{a}-{b}-{c}]" for a in ("nfs", "nbd") for b in ("write", "swap") for c in ("far", "near")
