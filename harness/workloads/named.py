@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ Options = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Named:
+class _Named(ABC):
     """What both have in common: `workers` processes of the tool for `seconds`, each counted for itself."""
 
     host: str = "client"
@@ -38,11 +39,13 @@ class _Named:
             raise UsageError(f"{self._tool}: {self.workers} workers for {self.seconds} s; give 1 or more of each")
 
     @property
+    @abstractmethod
     def _tool(self) -> str:
-        raise NotImplementedError
+        """The program."""
 
+    @abstractmethod
     def _arguments(self, seconds: float) -> Sequence[str]:
-        raise NotImplementedError
+        """What it is told, to run for so long."""
 
     def describe(self) -> str:
         """See `Workload.describe`."""
