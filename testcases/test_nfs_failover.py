@@ -35,6 +35,8 @@ MOVED: tuple[Fault, ...] = (FENCED, TakeOver(command=SCRIPTED.command, at_s=18.0
 ANSWERED: tuple[Fault, ...] = (FENCED, AnswerFencing(folder=FOLDER, at_s=16.0))
 LOST = ("lost writes, read back by whoever wrote them", "lost writes, read from the disk")
 
+pytestmark = pytest.mark.cost(5)
+
 
 def writers(storage: FailoverNfs, trial: Trial, more_s: float = 15.0) -> Acknowledged:
     """A writer and a creator on the client and on the node that survives, until `more_s` after the grace period."""
