@@ -15,7 +15,7 @@ awk '{print "mount", $2, $3}' /proc/mounts; awk 'NR > 1 {print "swap", $1}' /pro
 awk '{print "module", $1}' /proc/modules; ip -o -4 address | awk '{print "address", $2, $4}'
 cd /proc/sys/vm && for key in *; do case $key in drop_caches|stat_refresh|compact_memory) continue;; esac
 [ -f $key ] && read -r value <$key && echo "setting vm.$key $value"; done
-ps -e -o ppid=,comm= | awk '$1 != 2 {print "process", $2}' | sort -u"""
+ps -e -o ppid=,comm= | awk '$1 != 2 && $2 != "awk" && $2 != "ps" {print "process", $2}'"""
 # A module that is in use stays; those that others need go once the others have gone. One is in use for a moment after
 # its last user is gone, and kernel threads of it end in their own time: so when nothing can go, it waits, some times.
 UNLOAD = """\

@@ -54,13 +54,14 @@ def _is_load(event: Event) -> bool:
 
 
 def _pace(progress: Sequence[Event], begin: float, end: float) -> Iterable[Measure]:
-    """How much was done, and the longest time in which nothing was, as far as the samples tell."""
-    moves = [begin] + [new.t for old, new in pairwise(progress) if _done(new) != _done(old)]
+    """How much was done, and the longest time in which no host did anything, as far as the samples tell."""
     if not progress or end <= begin:
         return
-    operations = _done(progress[-1]) - (_done(progress[0]) if _done(progress[0]) > _done(progress[-1]) else 0)
-    yield Measure(name="operations a second", value=round(max(0, operations) / (end - begin), 1), unit="1/s")
-    longest = max(new - old for old, new in pairwise([*moves, end]))
+    hosts = [[event for event in progress if event.host == host] for host in {event.host for event in progress}]
+    moves = sorted(new.t for told in hosts for old, new in pairwise(told) if _done(new) != _done(old))
+    operations = sum(max(_done(event) for event in told) for told in hosts)
+    yield Measure(name="operations a second", value=round(operations / (end - begin), 1), unit="1/s")
+    longest = max(new - old for old, new in pairwise([begin, *moves, end]))
     yield Measure(name="longest pause", value=round(longest, 1), unit="s")
 
 

@@ -38,6 +38,16 @@ def test_a_survivor_has_no_time_to_hang_but_a_pace_and_its_longest_pause() -> No
     assert isinstance(found["operations a second"], float) and 400 <= found["operations a second"] <= 500
 
 
+def test_hosts_that_work_beside_one_another_do_not_hide_a_pause() -> None:
+    story = Story().phase("load")
+    for second, done in enumerate((10, 20, 20, 20, 20, 30)):
+        story.now = float(second)
+        for host, ops in (("c1", done), ("node2", 7 * done)):
+            story.add(Kind.PROGRESS, host, ops=ops, workers=1, finished=0, alive=1)
+    found = figures(story.phase("load", "end"))
+    assert found["longest pause"] == 4.0 and found["operations a second"] == round(240 / 5, 1)
+
+
 def test_stalls_are_counted_and_told_by_when_they_came() -> None:
     story = Story().loaded(100).phase("load", "end")
     begin = story.now - 100
