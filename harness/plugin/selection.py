@@ -20,8 +20,10 @@ def select(
     if profile is None and any("::" in argument for argument in config.args):
         profile = SOAK
     wanted = INCLUDED[profile or NIGHTLY]
-    out = [item for item in items if item in cases and cases[item].profile not in wanted]
-    kept = [item for item in items if item not in set(out)]
+    kept: list[pytest.Item] = []
+    out: list[pytest.Item] = []
+    for item in items:
+        (out if item in cases and cases[item].profile not in wanted else kept).append(item)
     kept.sort(key=lambda item: -cases[item].minutes if item in cases else 0.0)
     items[:] = kept
     if out:

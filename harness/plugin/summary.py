@@ -20,22 +20,24 @@ def table(trials: Sequence[TrialStore]) -> list[str]:
 
     "certain after" is from the last progress before the hang to the harness being sure of it.
     """
-    rows = [HEADINGS, *(_row(trial) for trial in trials)]
+    records = [_record(trial) for trial in trials]
+    rows = [HEADINGS, *(_row(trial, record) for trial, record in zip(trials, records, strict=True))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS) - 1)]
-    return [*(_line(row, widths) for row in rows), _total(trials)]
+    return [*(_line(row, widths) for row in rows), _total(records)]
 
 
-def _total(trials: Sequence[TrialStore]) -> str:
+def _total(records: Sequence[dict[str, Any] | None]) -> str:
     """How long all of them took, one after the other."""
-    times = [record["wall_s"] for trial in trials if (record := _record(trial)) and record.get("wall_s")]
-    return f"{len(trials)} trials, {sum(times) / 60:.1f} minutes of trials"
+    times = [record["wall_s"] for record in records if record and record.get("wall_s")]
+    return f"{len(records)} trials, {sum(times) / 60:.1f} minutes of trials"
 
 
 def _record(trial: TrialStore) -> dict[str, Any] | None:
+    """What stands in the verdict's file: None without one, empty where it is damaged."""
     try:
         return trial.read_verdict()
     except HarnessError:
-        return None
+        return {}
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
@@ -43,13 +45,10 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join([*cells, row[-1]])
 
 
-def _row(trial: TrialStore) -> tuple[str, ...]:
-    try:
-        record = trial.read_verdict()
-    except HarnessError:
-        return ("damaged", trial.expected, "no", UNKNOWN, UNKNOWN, plain_line(trial.name))
-    if record is None:
-        return ("none", trial.expected, "no", UNKNOWN, UNKNOWN, plain_line(trial.name))
+def _row(trial: TrialStore, record: dict[str, Any] | None) -> tuple[str, ...]:
+    if not record:
+        word = "none" if record is None else "damaged"
+        return (word, trial.expected, "no", UNKNOWN, UNKNOWN, plain_line(trial.name))
     return (
         plain_line(str(record.get("verdict", UNKNOWN))),
         plain_line(str(record.get("expected", trial.expected))),
