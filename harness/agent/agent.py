@@ -432,6 +432,8 @@ def act(order: dict[str, Any]) -> str:
     if verb == "open":
         keep = keep_writable if order.get("write") else keep_open
         return "".join(f"{path}: {problem}\n" for path in order["paths"] if (problem := keep(path)))
+    if verb == "close":
+        return close_all()
     if verb == "read":
         return read_file(order["path"])
     if verb == "write":
@@ -454,6 +456,14 @@ def keep_open(path: str) -> str:
         read_whole(KEPT[path], ANSWER)
     except OSError as error:
         return str(error)
+    return ""
+
+
+def close_all() -> str:
+    """Close what was opened for later: a file of a driver in debugfs would keep its module there."""
+    for kept in (KEPT, WRITABLE):
+        while kept:
+            os.close(kept.popitem()[1])
     return ""
 
 

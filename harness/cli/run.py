@@ -20,18 +20,19 @@ PASSED, FAILED, TROUBLE, INTERRUPTED = 0, 1, 2, 130
 @click.command()
 @click.argument("paths", nargs=-1, type=click.UNPROCESSED)
 @click.option("-n", "--workers", type=click.IntRange(min=0), metavar="N", help="run N trials at the same time")
+@click.option("-k", "matching", metavar="EXPR", help="only cases whose names match, as pytest's -k")
 @harness_options("inventory", "state", "cache", "results", "run", "uri", "accel", "budget", "profile", "live", "mirror")
-def run(paths: tuple[str, ...], workers: int | None, **given: str | None) -> int:
+def run(paths: tuple[str, ...], workers: int | None, matching: str | None, **given: str | None) -> int:
     """Run test cases: files, folders or pytest node ids (default: the folder testcases).
 
-    What stands after -- goes to pytest as it is: harness run testcases/test_nbd_swap.py -- -k loopback -x
+    What stands after -- goes to pytest as it is: harness run testcases/test_nbd_swap.py -k loopback -- -x
 
     Exit codes: 0 all as expected, 1 an expectation failed, 2 a trial ended without a verdict, or usage or
     environment, 130 interrupted.
     """
     watcher = _Watcher()
     with watcher.noting_ctrl_c():
-        status = pytest.main(_arguments(paths, workers, given), plugins=[watcher])
+        status = pytest.main(_arguments(paths, workers, matching, given), plugins=[watcher])
     if watcher.interrupted:
         return INTERRUPTED
     if status == pytest.ExitCode.NO_TESTS_COLLECTED:
@@ -62,12 +63,15 @@ class _Watcher:
         self.interrupted = excinfo.errisinstance(KeyboardInterrupt)
 
 
-def _arguments(paths: tuple[str, ...], workers: int | None, given: dict[str, str | None]) -> list[str]:
+def _arguments(
+    paths: tuple[str, ...], workers: int | None, matching: str | None, given: dict[str, str | None]
+) -> list[str]:
     chosen = list(paths)
     if not any(_is_path(path) for path in paths) and CASES.is_dir():
         chosen.insert(0, str(CASES))
     parallel = [] if workers is None else ["-n", str(workers)]
-    return [*PLUGIN, *parallel, *pytest_arguments(given), *chosen]
+    selected = [] if matching is None else ["-k", matching]
+    return [*PLUGIN, *parallel, *selected, *pytest_arguments(given), *chosen]
 
 
 def _is_path(argument: str) -> bool:

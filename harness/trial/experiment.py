@@ -87,6 +87,7 @@ class Experiment:
             self._schedule.tune(self._plan.tunings)
             self._schedule.undo_later(self._plan.storage.tear_down)
             probe = self._plan.storage.set_up(self._site)
+            self._schedule.undo_later(self._let_go)
             self._check_modules()
         with self._phase("baseline"):
             self._recorder.emit(Kind.BASELINE, probe.host, ops_per_s=round(self._baseline(), 1))
@@ -108,7 +109,6 @@ class Experiment:
             with self._phase("teardown"):
                 if state is State.RUNNING:
                     self._end_workload(progress)
-                self._let_go(probe)
                 self._schedule.undo()
 
     def _baseline(self) -> float:
@@ -271,12 +271,16 @@ class Experiment:
         self._collectors[probe.host].files(["/proc/vmstat"], label="after-")
         self._collectors[progress.host].command("workload-log", f"tail -c 20000 {progress.log}")
 
-    def _let_go(self, probe: StorageProbe) -> None:
-        """The agent's probe has the storage open, which would keep its file system and its module there."""
-        try:
-            self._site.targets[probe.host].agent.ask("storage", path=None, deadline=self._agent_deadline())
-        except HarnessError as error:
-            self._recorder.emit(Kind.NOTE, text=f"the storage probe still runs: {error}")
+    def _let_go(self, site: Site) -> None:
+        """What the agents have open would keep file systems and modules there."""
+        for target in site.targets.values():
+            if target.hypervisor.state().state != "running":
+                continue
+            try:
+                target.agent.ask("storage", path=None, deadline=self._agent_deadline())
+                target.agent.ask("close", deadline=self._agent_deadline())
+            except HarnessError as error:
+                self._recorder.emit(Kind.NOTE, target.name, text=f"the agent still has files open: {error}")
 
     def _end_workload(self, progress: Progress) -> None:
         """Its time is over and it still runs: it must not be there when its storage goes."""

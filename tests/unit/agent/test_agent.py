@@ -160,7 +160,9 @@ def test_late_actions(tmp_path: Path) -> None:
     agent.act({"do": "open", "paths": [str(tmp_path / "file")]})
     (tmp_path / "file").write_bytes(b"new")
     assert [agent.act({"do": "read", "path": str(tmp_path / "file")}) for _ in range(2)] == ["new", "new"]
-    os.close(agent.KEPT.pop(str(tmp_path / "file")))
+    agent.act({"do": "open", "paths": [str(tmp_path / "file")], "write": True})
+    agent.act({"do": "close"})
+    assert agent.KEPT == agent.WRITABLE == {}
     assert "none: " in agent.act({"do": "open", "paths": [str(tmp_path / "none")]})
     with pytest.raises(FileNotFoundError):
         agent.act({"do": "read", "path": str(tmp_path / "none")})
