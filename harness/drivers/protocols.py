@@ -40,10 +40,13 @@ class DomainState:
     """What the hypervisor sees of a guest.
 
     `state` is running, paused, crashed, shutoff or gone; `cpu_ns` the CPU time that its processors have used.
+    `processors` has for each the nanoseconds that it ran, and those that it was ready to run and this machine's own
+    scheduler let it wait (its run delay, /proc/<pid>/schedstat); empty where the hypervisor does not say.
     """
 
     state: str
     cpu_ns: int = 0
+    processors: tuple[tuple[int, int], ...] = ()
 
 
 class Hypervisor(Protocol):

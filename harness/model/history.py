@@ -24,8 +24,9 @@ seconds since the trial began, on the harness's monotonic clock. The first event
 | lag | – | seconds: the harness itself did not run for so long, so silence in it says nothing |
 | note | maybe | text |
 
-The shell rung also has `agent`, the state letter of the agent's process ("" if there is none), and `age_s`: seconds
-since that sample began.
+The vcpu rung also has `cpu_ns` and `processors`, as `drivers.protocols.DomainState`: what the guest's processors got of
+this machine. The shell rung also has `agent`, the state letter of the agent's process ("" if there is none), and
+`age_s`: seconds since that sample began.
 """
 
 from __future__ import annotations

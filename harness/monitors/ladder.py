@@ -225,6 +225,7 @@ class HostMonitor:
             blocked_s=None,
             detail=state.state,
             cpu_ns=state.cpu_ns,
+            processors=state.processors,
         )
         self._agent.heartbeat()
         for rung, probe in self._probes.items():

@@ -8,6 +8,7 @@ from itertools import pairwise
 from harness.model.history import Event, Kind
 from harness.model.measure import Measure
 from harness.model.verdict import HANGS, Verdict
+from harness.verdicts.starvation import starvation
 from harness.verdicts.watch import LOAD
 
 QUARTERS = 4
@@ -38,7 +39,7 @@ def measures_of(events: Sequence[Event], verdict: Verdict) -> list[Measure]:
     found += _stalls(verdict, begin, end)
     counted = [event for event in events if event.kind is Kind.VMSTAT and event.t <= end]
     found += _pressure(counted, {event.host for event in progress}, begin)
-    return found + _own(events)
+    return [*found, *starvation(during), *_own(events)]
 
 
 def _load(events: Sequence[Event]) -> tuple[float | None, float]:
