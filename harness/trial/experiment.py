@@ -31,6 +31,7 @@ from harness.workloads.base import Progress
 TICK_S = 0.25
 LAG_S = 2.0  # a ticker that comes later than this says that this machine starves
 AGENT_S = 5.0
+BEGIN_S = 10.0  # for a load to say how many workers it has, on a host as fast as this machine
 AFTER = ("/proc/vmstat", "/proc/meminfo")  # read again after the recovery probe, through what was opened early
 CRASH_QUIET_S = 4.0  # time for the rest of a panic to be printed
 ENDED = (State.FINISHED, State.CRASHED, State.KILLED, State.GONE)
@@ -130,7 +131,7 @@ class Experiment:
         self._plan.workload.launch(self._site)
         while True:
             with self._phase("load"):
-                self._supervise(begun, steps)
+                self._supervise(begun, steps, progress)
             state = self._watch.opinion.state
             if state in EVIDENT:
                 with self._phase("evidence"):
@@ -207,7 +208,7 @@ class Experiment:
     def _agent_deadline(self) -> Deadline:
         return Deadline.after(self._site.deadline(AGENT_S).remaining, self._clock)
 
-    def _supervise(self, begun: float, steps: list[Step]) -> None:
+    def _supervise(self, begun: float, steps: list[Step], progress: Progress) -> None:
         """Wait for the end of the load: done, its time over, or a hang that is sure and does not go by itself."""
         limit = self._plan.workload.limit_s
         crash_seen: float | None = None
@@ -216,6 +217,7 @@ class Experiment:
             now = self._recorder.now
             if (failure := self._lab_failure()) is not None:
                 raise InfraError(f"a reader of a serial port failed: {failure!r}") from failure
+            self._check_begun(progress, now - begun)
             while steps and steps[0][0] <= now:
                 steps.pop(0)[1]()
                 limit = max(limit, self._recorder.now - begun + self._sight_s)
@@ -232,6 +234,16 @@ class Experiment:
             if now - begun > limit and self._watch.opinion.state not in (*WAITING, State.SUSPECT):
                 self._recorder.emit(Kind.LIMIT, seconds=limit)
                 return
+
+    def _check_begun(self, progress: Progress, seconds: float) -> None:
+        """Raises InfraError if the host is well and the load has never said a word: that is no hang of a kernel."""
+        target, seen = self._site.targets[progress.host], self._watch.hosts.get(progress.host)
+        if seen is None or seen.workers or seconds < BEGIN_S * target.slowdown:
+            return
+        if seen.silence(self._recorder.now) > LAG_S:
+            return
+        log = target.shell.run("tail -n 1 %s", progress.log, deadline=self._site.deadline(BEGIN_S), check=False)
+        raise InfraError(f"{progress.host}: the workload did not begin: {log.stdout.strip() or 'its log is empty'}")
 
     @property
     def _sight_s(self) -> float:

@@ -120,6 +120,7 @@ class Trial:
         self.back_at = self.crawl_at = self.stuck_at = float("inf")
         self.at: dict[float, Callable[[], object]] = {}
         self.ops, self.alive, self._beaten, self._ticked = 0, WORKERS, -1.0, -1.0
+        self.begins = True
         self.plan = Plan(
             name="fake",
             topology=self.site.topology,
@@ -151,7 +152,7 @@ class Trial:
         self.ops += 0 if stopped else 3 if now >= self.crawl_at else 100
         finished = WORKERS if now >= self.finish_at else 0
         storage = [0.1, now - self.stop_at if stopped else None, 0, ""]
-        work = [self.ops, self.ops * 4096, WORKERS, finished, 0, self.alive]
+        work = [self.ops, self.ops * 4096, WORKERS, finished, 0, self.alive] if self.begins else None
         for host, done in (("c1", work), ("s1", None)):
             beat = {"b": 1, "u": now, "c": [0.2, max(0.2, now - self.stuck_at)]}
             self.listening.on_record(host, {**beat, "p": {"storage": storage} if done else {}, "w": done})
@@ -347,6 +348,13 @@ def test_storage_that_cannot_be_set_up_ends_it(trial: Trial) -> None:
     with pytest.raises(InfraError, match="no storage here"):
         trial.run()
     assert trial.phases == ["storage"]
+
+
+def test_a_load_that_never_begins_is_no_hang(trial: Trial) -> None:
+    trial.begins = False
+    with pytest.raises(InfraError, match="c1: the workload did not begin: its log is empty"):
+        trial.run()
+    assert trial.storage.done == ["up", "down"]
 
 
 def test_a_listener_that_fails_ends_it(trial: Trial) -> None:
