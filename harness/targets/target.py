@@ -41,10 +41,11 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """The live hosts of one topology, by role."""
+    """The live hosts of one topology, by role; `patience` scales every deadline."""
 
     topology: Topology
     targets: Mapping[str, Target]
+    patience: float = 1.0
 
     def role(self, role: str) -> Target:
         """The host that plays a role; raises UsageError that lists the roles."""
@@ -68,4 +69,4 @@ class Site:
     def deadline(self, seconds: float) -> Deadline:
         """A deadline `seconds` from now on a host as fast as this machine, and later on slower ones."""
         slowest = max((target.slowdown for target in self.targets.values()), default=1.0)
-        return Deadline.after(seconds * max(1.0, slowest))
+        return Deadline.after(seconds * max(1.0, slowest) * self.patience)

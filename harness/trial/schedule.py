@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from harness.faults.base import Expelling, Fault, Prepared
-from harness.model.errors import HarnessError
+from harness.model.errors import DeadlineExceeded, HarnessError
 from harness.model.history import Kind
 from harness.monitors.recorder import Recorder
 from harness.targets.target import Site
 
 # TCP waits up to 120 s between two retransmissions (TCP_RTO_MAX), and never longer than the outage has lasted already.
 RETRANSMISSION_S = 120.0
+HURRY = 0.1  # of the time that is given otherwise, after a host has not answered
 Step = tuple[float, Callable[[], None]]
 
 
@@ -46,12 +48,18 @@ class Schedule:
         self._undos.append(undo)
 
     def undo(self) -> None:
-        """Undo what was noted, the newest first, as far as the hosts still answer."""
+        """Undo what was noted, the newest first, as far as the hosts still answer.
+
+        Once one did not, none is waited for as long any more: what is left goes when the hosts are reset.
+        """
+        site = self._site
         while self._undos:
             try:
-                self._undos.pop()(self._site)
+                self._undos.pop()(site)
             except HarnessError as error:
                 self._recorder.emit(Kind.NOTE, text=f"tear-down: {error}")
+                if isinstance(error, DeadlineExceeded):
+                    site = replace(self._site, patience=HURRY)
 
     def _step(self, fault: Fault, action: str, outage_s: float) -> Callable[[], None]:
         def act() -> None:

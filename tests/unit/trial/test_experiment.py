@@ -21,7 +21,7 @@ from fakes import (
 
 from harness.faults.base import Fault
 from harness.faults.guest import Fence, LinkDown, Pause, PowerOff
-from harness.model.errors import InfraError
+from harness.model.errors import DeadlineExceeded, InfraError
 from harness.model.history import Kind
 from harness.model.measure import Measure
 from harness.model.verdict import VerdictKind
@@ -448,6 +448,22 @@ def test_what_was_tuned_is_undone_after_a_failure_as_well(trial: Trial) -> None:
     with pytest.raises(InfraError, match="no storage here"):
         trial.run()
     assert trial.storage.done == ["prepare", "inject", "down", "heal"]
+
+
+def test_once_a_host_did_not_answer_the_rest_of_the_tear_down_is_not_waited_for_as_long(trial: Trial) -> None:
+    given: list[float] = []
+
+    def tear_down(site: Site) -> None:
+        given.append(site.deadline(10).remaining)
+        raise DeadlineExceeded(host="c1", command="swapoff", problem="no answer in time")
+
+    tuning = Noting(trial.storage.done)
+    tuning.heal = lambda site: given.append(site.deadline(10).remaining)  # type: ignore[method-assign]
+    trial.plan = replace(trial.plan, tunings=(tuning,))
+    trial.storage.tear_down = tear_down  # type: ignore[method-assign]
+    trial.finish_at = 5.0
+    trial.run()
+    assert given == [pytest.approx(10, abs=0.5), pytest.approx(1, abs=0.5)]
 
 
 def test_a_host_that_hangs_is_not_tidied_up(trial: Trial) -> None:
