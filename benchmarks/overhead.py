@@ -40,6 +40,7 @@ from benchmarks.common.command import MEASURED, guarded, make_parser, positive, 
 from benchmarks.common.figures import Figure, figure_of, ratios, show
 from benchmarks.common.guests import booted, leased, read_topology
 from harness.cli.progress import Bars
+from harness.guest.progress import FIRST, SLOT_SIZE
 from harness.model.clock import SYSTEM_CLOCK
 from harness.model.errors import InfraError
 from harness.model.observe import Progress
@@ -54,7 +55,7 @@ from harness.targets.target import Site, Target
 from harness.trial.listening import Listening
 from harness.verdicts.policy import Policy
 from harness.verdicts.watch import Watch
-from harness.workloads.thrash import HEADER, PROGRESS, SLOT, SwapThrash
+from harness.workloads.thrash import PROGRESS, SwapThrash
 
 LOAD = SwapThrash(processes_per_cpu=1, ram_ratio=0.2, passes=1_000_000)
 SETTLE_S = 2.0
@@ -79,8 +80,8 @@ def parse_reading(text: str) -> Reading:
     """
     try:
         line, _, shared = base64.b64decode(text, validate=True).partition(b"\n")
-        slots = range(HEADER, len(shared), SLOT)
-        if not slots or (len(shared) - HEADER) % SLOT:
+        slots = range(FIRST, len(shared), SLOT_SIZE)
+        if not slots or (len(shared) - FIRST) % SLOT_SIZE:
             raise ValueError(f"{len(shared)} bytes are no progress file")
         return Reading(uptime_s=float(line.split()[0]), ops=sum(COUNT.unpack_from(shared, at)[0] for at in slots))
     except (binascii.Error, IndexError) as error:

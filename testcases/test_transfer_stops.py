@@ -26,20 +26,14 @@ from harness.monitors.instruments.hog import Hog
 from harness.monitors.instruments.sockets import SERVICES, SocketWatch
 from harness.plugin.trials import Trial
 from harness.storage.nbd import NbdSwap
-from harness.storage.nfs import NfsDisk
-from harness.storage.smb import SmbDisk
-from harness.storage.swap import Swap
 from harness.workloads.thrash import SwapThrash
 from harness.workloads.transfer import Transfer
 
 SECONDS = 40.0  # of transfer, times the budget
-NFS = NfsDisk(scratch=True)
-SMB = SmbDisk()
 SWAP = NbdSwap(ratio=2.0)
 PACKETS = Capture(host="server")  # of the client nothing could be fetched once it hangs
 IPERF3 = SocketWatch(ports=(SERVICES["iperf3"],))
 SWAPPING = Hog(share=1.0, after_s=8.0)  # × memory: too much, so some is swapped, over the same link
-WITHOUT_SWAP = Hog(share=0.3, after_s=8.0)
 
 HANGS = pytest.param("kernel", marks=pytest.mark.reproduces("deadlock"))
 GFP = pytest.mark.parametrize("gfp", [HANGS, "noio", "memalloc_noio"])
@@ -47,12 +41,6 @@ DIRECTION = pytest.mark.parametrize("direction", ["outgoing", "incoming"])
 PAIR = pytest.mark.topology("pair", modules={"client": ["harness-net"]}, memory={"client": "192 MiB"})
 OFTEN = CachesDroppedEvery(role="client", seconds=5.0)
 UNSWAPPY = Sysctl(role="client", values={"vm.swappiness": 0})
-
-
-def under_pressure(trial: Trial) -> None:
-    """Whoever survived without having been short of memory proves nothing."""
-    assert int(trial.measures["allocation stalls"].value) > 100
-    assert int(trial.measures["rings allocated to send"].value) > 100
 
 
 @GFP
@@ -63,7 +51,7 @@ def test_writeback(trial: Trial, gfp: str) -> None:
     load = SwapThrash(ram_ratio=2.0)
     driver = AllocatingDriver(role="client", gfp=gfp)
     trial.run(storage=NbdSwap(), workload=load, tunings=[driver], instruments=[SocketWatch(ports=(SERVICES["nbd"],))])
-    under_pressure(trial)
+    assert not driver.unproven(trial.measures)
 
 
 @GFP
@@ -75,37 +63,7 @@ def test_iperf3(trial: Trial, direction: str, gfp: str) -> None:
     load = Transfer(direction=direction, seconds=SECONDS * trial.budget)
     driver = AllocatingDriver(role="client", gfp=gfp)
     trial.run(storage=SWAP, workload=load, tunings=[driver], instruments=[IPERF3, PACKETS, SWAPPING])
-    under_pressure(trial)
-
-
-@GFP
-@DIRECTION
-@pytest.mark.cost(4)
-@PAIR
-def test_nfs(trial: Trial, direction: str, gfp: str) -> None:
-    """A file on an NFS mount while the host swaps to another file there."""
-    path = f"{NFS.mount}/transfer"
-    load = Transfer(kind="file", path=path, direction=direction, seconds=SECONDS * trial.budget)
-    driver = AllocatingDriver(role="client", gfp=gfp)
-    storage = Swap(on=NFS, ratio=1.5)
-    trial.run(
-        storage=storage, workload=load, tunings=[driver], instruments=[SocketWatch(ports=(SERVICES["nfs"],)), SWAPPING]
-    )
-    under_pressure(trial)
-
-
-@pytest.mark.parametrize("gfp", ["kernel", "noio", "memalloc_noio"])
-@DIRECTION
-@pytest.mark.cost(3)
-@PAIR
-def test_smb(trial: Trial, direction: str, gfp: str) -> None:
-    """A file on an SMB mount, which the kernel cannot swap to: nothing that reclaim waits for goes over the link."""
-    load = Transfer(kind="file", path=SMB.path, direction=direction, seconds=SECONDS * trial.budget)
-    driver = AllocatingDriver(role="client", gfp=gfp, every=4)
-    trial.run(
-        storage=SMB, workload=load, tunings=[driver], instruments=[SocketWatch(ports=(SERVICES["smb"],)), WITHOUT_SWAP]
-    )
-    under_pressure(trial)
+    assert not driver.unproven(trial.measures)
 
 
 @pytest.mark.reproduces("deadlock")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ COUNTERS = ("rings", "failures", "longest_ms", "allocating_ms")
 GFP = ("kernel", "noio", "memalloc_noio")
 MODES = ("connected", "datagram")
 ORDER_S = 15.0
+PRESSURE = {"allocation stalls": 100, "rings allocated to send": 100}  # measures, and what they exceed under pressure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +93,11 @@ class AllocatingDriver:
             Measure(name="longest allocation to send", value=max(longest, now) / 1000, unit="s"),
             Measure(name="allocation to send under way", value=now / 1000, unit="s"),
         )
+
+    def unproven(self, measures: Mapping[str, Measure]) -> list[str]:
+        """What is too little in a trial for a survivor to prove anything: memory was not short, or nothing was sent."""
+        figures = {name: int(measures[name].value) for name in PRESSURE}
+        return [f"{name}: {value}" for name, value in figures.items() if value <= PRESSURE[name]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

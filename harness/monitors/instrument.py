@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from harness.model.errors import InfraError
 from harness.model.measure import Measure
 from harness.targets.target import Site
+
+ASK_S = 5.0
 
 
 class Instrument(Protocol):
@@ -24,3 +27,15 @@ class Instrument(Protocol):
 
     def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
         """See `Measuring.measures`."""
+
+    def end(self, site: Site) -> None:
+        """End what `prepare` and `launch` set going, and wait until it is gone: after the load, or a failure."""
+
+
+def ask(site: Site, role: str, verb: str, **arguments: object) -> str:
+    """What the agent of the host that plays `role` answers; raises InfraError for a file that it cannot open."""
+    target = site.role(role)
+    answer: str = target.agent.ask(verb, deadline=site.deadline(ASK_S), **arguments)
+    if verb == "open" and answer.strip():
+        raise InfraError(f"{target.name}: {answer.strip().splitlines()[0]}")
+    return answer

@@ -201,6 +201,7 @@ class Experiment:
             if isinstance(fault, Prepared):
                 fault.prepare(self._site)
         for instrument in self._plan.instruments:
+            self._schedule.undo_later(instrument.end)
             instrument.prepare(self._site)
         self._collectors[probe.host].files(["/proc/vmstat", "/proc/meminfo"], label="before-")
         return progress

@@ -9,20 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.guest.progress import size_of
 from harness.model.errors import InfraError, UsageError
 from harness.model.measure import Measure
+from harness.targets.scripts import pack
 from harness.targets.target import Site, Target
 from harness.workloads.base import Progress
+from harness.workloads.guest.acknowledged_record import size_of as record_size
 
 SCRIPT = Path(__file__).parent / "guest" / "acknowledged.py"
 FOLDER = "/run/harness/workload"
-GUEST = f"{FOLDER}/{SCRIPT.name}"
+GUEST = f"{FOLDER}/acknowledged.pyz"
 PROGRESS = "/dev/shm/harness-progress"
 RECORD = "/dev/shm/harness-acknowledged"
 BASELINE = "/dev/shm/harness-baseline"
 BASELINE_S = 3.0
-HEADER, SLOT = 64, 64
-ENTRY, TIME = 128, 8  # of a record, as in the script; it has a header as well
 SETTLED_S = 3.0  # a fault comes at most so long after its time, seen from a host that began a moment later
 
 Disk = Callable[[Site], tuple[Target, str]]
@@ -87,11 +88,11 @@ class Acknowledged:
 
     def _put_in_place(self, site: Site, target: Target, progress: str, record: str, seconds: float) -> None:
         capacity = int(seconds * self.per_second) + 1
-        sizes = (HEADER + SLOT * self._workers, HEADER + self._workers * (ENTRY + capacity * TIME))
+        sizes = (size_of(self._workers), record_size(self._workers, capacity))
         make = "mkdir -p %s && rm -f %s %s && truncate -s %s %s && truncate -s %s %s"
         arguments = (FOLDER, progress, record, sizes[0], progress, sizes[1], record)
         target.shell.run(make, *arguments, deadline=site.deadline(10))
-        target.shell.put(SCRIPT, GUEST, deadline=site.deadline(10))
+        target.shell.put(pack(SCRIPT), GUEST, deadline=site.deadline(10))
 
     def baseline(self, site: Site) -> float | None:
         """See `Workload.baseline`: the load of the first host, three seconds of it; InfraError if it does nothing."""
@@ -163,7 +164,7 @@ class Acknowledged:
         assert self.disk is not None
         target, folder = self.disk(site)
         target.shell.run("mkdir -p %s", FOLDER, deadline=site.deadline(10))
-        target.shell.put(SCRIPT, GUEST, deadline=site.deadline(10))
+        target.shell.put(pack(SCRIPT), GUEST, deadline=site.deadline(10))
         missing: dict[str, Any] = {}
         for role, workers in told.items():
             pairs = [word for worker in workers for word in (worker["name"], worker["acknowledged"])]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.guest.progress import size_of
 from harness.model.errors import UsageError
+from harness.targets.scripts import pack
 from harness.targets.target import Site
 from harness.workloads.base import Progress
 
@@ -13,7 +15,6 @@ SCRIPT = Path(__file__).parent / "guest" / "copy.py"
 FOLDER = "/run/harness/workload"
 PROGRESS = "/dev/shm/harness-copy"
 METHODS = ("cp", "shutil", "direct")
-HEADER, SLOT = 64, 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +49,8 @@ class Copy:
         """See `Workload.prepare`."""
         target = site.role(self.host)
         make = "mkdir -p %s && rm -f %s && truncate -s %s %s"
-        target.shell.run(make, FOLDER, PROGRESS, HEADER + SLOT, PROGRESS, deadline=site.deadline(10))
-        target.shell.put(SCRIPT, f"{FOLDER}/copy.py", deadline=site.deadline(10))
+        target.shell.run(make, FOLDER, PROGRESS, size_of(1), PROGRESS, deadline=site.deadline(10))
+        target.shell.put(pack(SCRIPT), f"{FOLDER}/copy.pyz", deadline=site.deadline(10))
         return Progress(host=target.name, path=PROGRESS, workers=1, log=f"{FOLDER}/log")
 
     def baseline(self, site: Site) -> float | None:
@@ -65,4 +66,4 @@ class Copy:
     @property
     def command(self) -> tuple[str, ...]:
         """What its launch starts, for a load that it runs beside of."""
-        return ("python3", "-I", "-S", f"{FOLDER}/copy.py", PROGRESS, self.method, self.source, self.target)
+        return ("python3", "-I", "-S", f"{FOLDER}/copy.pyz", PROGRESS, self.method, self.source, self.target)

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.guest.progress import size_of
 from harness.model.errors import InfraError
 from harness.model.measure import Measure
+from harness.targets.scripts import pack
 from harness.targets.target import Site
 from harness.workloads.base import Progress
 
 SCRIPT = Path(__file__).parent / "guest" / "delegations.py"
 RUN = "/run/harness/workload"
 PROGRESS = "/dev/shm/harness-progress"
-HEADER, SLOT = 64, 64
 SUBFOLDER = "delegations"
 WARM_ROUNDS, BASELINE_ROUNDS = 2, 2  # a delegation comes with an open, of a file that the server has seen before
 ROUND_S = 0.2  # a file, and more than it takes
@@ -94,10 +95,10 @@ class DelegatedReaders:
         folder = f"{self.folder}/{SUBFOLDER}"
         site.role(self.server).shell.run(make, folder, folder, self.files, deadline=site.deadline(20))
         self._clear(site)
-        site.role(self.host).shell.put(SCRIPT, f"{RUN}/delegations.py", deadline=site.deadline(10))
+        site.role(self.host).shell.put(pack(SCRIPT), f"{RUN}/delegations.pyz", deadline=site.deadline(10))
 
     def _clear(self, site: Site) -> None:
-        size = HEADER + SLOT * self.workers
+        size = size_of(self.workers)
         make = "mkdir -p %s && rm -f %s && truncate -s %s %s"
         site.role(self.host).shell.run(make, RUN, PROGRESS, size, PROGRESS, deadline=site.deadline(10))
 
@@ -117,5 +118,5 @@ class DelegatedReaders:
         return held
 
     def _command(self, rounds: int) -> tuple[str, ...]:
-        arguments = (f"{RUN}/delegations.py", PROGRESS, self.workers, f"{self.mount}/{SUBFOLDER}", rounds)
+        arguments = (f"{RUN}/delegations.pyz", PROGRESS, self.workers, f"{self.mount}/{SUBFOLDER}", rounds)
         return ("python3 -I -S" + " %s" * len(arguments), *(str(argument) for argument in arguments))

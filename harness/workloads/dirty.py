@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.guest.progress import size_of
 from harness.model.errors import UsageError
+from harness.targets.scripts import pack
 from harness.targets.target import Site, Target
 from harness.workloads.base import Progress
 
@@ -13,7 +15,6 @@ SCRIPT = Path(__file__).parent / "guest" / "dirty.py"
 FOLDER = "/run/harness/workload"
 PROGRESS = "/dev/shm/harness-progress"
 PAGE = 4096
-HEADER, SLOT = 64, 64
 MODES = ("write", "mmap", "sync", "direct")
 
 
@@ -58,9 +59,9 @@ class Dirty:
         """See `Workload.prepare`."""
         target = site.role(self.host)
         make = "mkdir -p %s && rm -f %s && truncate -s %s %s"
-        size = HEADER + SLOT * self.workers
+        size = size_of(self.workers)
         target.shell.run(make, FOLDER, PROGRESS, size, PROGRESS, deadline=site.deadline(10))
-        target.shell.put(SCRIPT, f"{FOLDER}/dirty.py", deadline=site.deadline(10))
+        target.shell.put(pack(SCRIPT), f"{FOLDER}/dirty.pyz", deadline=site.deadline(10))
         return Progress(host=target.name, path=PROGRESS, workers=self.workers, log=f"{FOLDER}/log")
 
     def baseline(self, site: Site) -> float | None:
@@ -71,7 +72,8 @@ class Dirty:
         """See `Workload.launch`."""
         target = site.role(self.host)
         each = self._bytes_each(target)
-        arguments = (f"{FOLDER}/dirty.py", PROGRESS, self.workers, self.mode, self.path, each, self.block, self.seconds)
+        figures = (self.workers, self.mode, self.path, each, self.block, self.seconds)
+        arguments = (f"{FOLDER}/dirty.pyz", PROGRESS, *figures)
         target.shell.run(
             "setsid python3 -I -S" + " %s" * len(arguments) + " >%s 2>&1 </dev/null &",
             *arguments,

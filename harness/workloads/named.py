@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.guest.progress import size_of
 from harness.model.errors import InfraError, UsageError
 from harness.model.measure import Measure
+from harness.targets.scripts import pack
 from harness.targets.target import Site
 from harness.workloads.base import Progress
 
@@ -20,7 +22,6 @@ PROGRESS = "/dev/shm/harness-progress"
 BASELINE_PROGRESS = "/dev/shm/harness-baseline"
 BASELINE_S = 5.0
 START_S = 30.0  # before a tool does its first work
-HEADER, SLOT = 64, 64
 Options = Mapping[str, object]
 
 
@@ -86,13 +87,13 @@ class _Named(ABC):
 
     def _put_in_place(self, site: Site, progress: str) -> None:
         target = site.role(self.host)
-        size = HEADER + SLOT * self.workers
+        size = size_of(self.workers)
         make = "mkdir -p %s && rm -f %s && truncate -s %s %s && command -v %s"
         target.shell.run(make, FOLDER, progress, size, progress, self._tool, deadline=site.deadline(10))
-        target.shell.put(SCRIPT, f"{FOLDER}/named.py", deadline=site.deadline(10))
+        target.shell.put(pack(SCRIPT), f"{FOLDER}/named.pyz", deadline=site.deadline(10))
 
     def _command(self, progress: str, seconds: float) -> tuple[object, ...]:
-        arguments = (f"{FOLDER}/named.py", progress, self.workers, self._tool, *self._arguments(seconds))
+        arguments = (f"{FOLDER}/named.pyz", progress, self.workers, self._tool, *self._arguments(seconds))
         return ("python3 -I -S" + " %s" * len(arguments), *arguments)
 
 

@@ -7,18 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.guest.progress import size_of
 from harness.model.errors import InfraError, UsageError
 from harness.model.measure import Measure
 from harness.model.topology import MIB
+from harness.targets.scripts import pack
 from harness.targets.target import Site
 from harness.workloads.base import Progress
+from harness.workloads.guest.nfs_writers import LINE
 
 SCRIPT = Path(__file__).parent / "guest" / "nfs_writers.py"
 RUN = "/run/harness/workload"
 PROGRESS = "/dev/shm/harness-progress"
 RATES = "/dev/shm/harness-rates"
-FILE_SIZE = 128  # header and one slot
-LINE = 80  # of RATES, as in the script
 BASELINE_BYTES = 16 * MIB
 
 
@@ -96,10 +97,10 @@ class NfsWriters:
     def _put_in_place(self, site: Site) -> None:
         target = site.role(self.host)
         make = "mkdir -p %s && rm -f %s %s && truncate -s %s %s && truncate -s %s %s"
-        arguments = (RUN, PROGRESS, RATES, FILE_SIZE, PROGRESS, LINE, RATES)
+        arguments = (RUN, PROGRESS, RATES, size_of(1), PROGRESS, LINE, RATES)
         target.shell.run(make, *arguments, deadline=site.deadline(10))
-        target.shell.put(SCRIPT, f"{RUN}/nfs_writers.py", deadline=site.deadline(10))
+        target.shell.put(pack(SCRIPT), f"{RUN}/nfs_writers.pyz", deadline=site.deadline(10))
 
     def _command(self, size: int, anonymous: int = 0) -> tuple[str, ...]:
-        arguments = (f"{RUN}/nfs_writers.py", PROGRESS, RATES, self.workers, self.mount, size, anonymous)
+        arguments = (f"{RUN}/nfs_writers.pyz", PROGRESS, RATES, self.workers, self.mount, size, anonymous)
         return ("python3 -I -S" + " %s" * len(arguments), *(str(argument) for argument in arguments))

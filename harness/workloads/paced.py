@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from harness.guest.progress import size_of
 from harness.model.errors import InfraError, UsageError
+from harness.targets.scripts import pack
 from harness.targets.target import Site
 from harness.workloads.base import Progress
 
@@ -16,7 +18,6 @@ FOLDER = "/run/harness/workload"
 PROGRESS = "/dev/shm/harness-progress"
 BASELINE_PROGRESS = "/dev/shm/harness-baseline"
 BASELINE_S = 3.0
-HEADER, SLOT = 64, 64
 
 
 class Companion(Protocol):
@@ -107,9 +108,9 @@ class Paced:
     def _put_in_place(self, site: Site, progress: str) -> None:
         target = site.role(self.host)
         make = "mkdir -p %s && rm -f %s && truncate -s %s %s"
-        target.shell.run(make, FOLDER, progress, HEADER + SLOT, progress, deadline=site.deadline(10))
-        target.shell.put(SCRIPT, f"{FOLDER}/paced.py", deadline=site.deadline(10))
+        target.shell.run(make, FOLDER, progress, size_of(1), progress, deadline=site.deadline(10))
+        target.shell.put(pack(SCRIPT), f"{FOLDER}/paced.pyz", deadline=site.deadline(10))
 
     def _command(self, progress: str, seconds: float, *beside: str) -> tuple[object, ...]:
-        arguments = (f"{FOLDER}/paced.py", progress, self.path, self.job, self.every_s, seconds, *beside)
+        arguments = (f"{FOLDER}/paced.pyz", progress, self.path, self.job, self.every_s, seconds, *beside)
         return ("python3 -I -S" + " %s" * len(arguments), *arguments)

@@ -6,9 +6,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.guest.progress import size_of
 from harness.model.errors import InfraError, UsageError
+from harness.targets.scripts import pack
 from harness.targets.target import Site, Target
 from harness.workloads.base import Progress
+from harness.workloads.guest.steady import REGION
 
 SCRIPT = Path(__file__).parent / "guest" / "steady.py"
 FOLDER = "/run/harness/workload"
@@ -16,8 +19,6 @@ PROGRESS = "/dev/shm/harness-progress"
 BASELINE_PROGRESS = "/dev/shm/harness-baseline"
 BASELINE_S = 3.0
 PAGE = 4096
-HEADER, SLOT = 64, 64
-REGION = 8 * 1024 * 1024  # as in the script
 WRITES = ("write", "fsync")
 MODES = (*WRITES, "fork", "spin")
 
@@ -90,14 +91,14 @@ class Steady:
 
     def _put_in_place(self, site: Site, progress: str) -> None:
         target = site.role(self.host)
-        size = HEADER + SLOT * self._count(target)
+        size = size_of(self._count(target))
         make = "mkdir -p %s && rm -f %s && truncate -s %s %s"
         target.shell.run(make, FOLDER, progress, size, progress, deadline=site.deadline(10))
-        target.shell.put(SCRIPT, f"{FOLDER}/steady.py", deadline=site.deadline(10))
+        target.shell.put(pack(SCRIPT), f"{FOLDER}/steady.pyz", deadline=site.deadline(10))
 
     def _command(self, site: Site, progress: str, seconds: float) -> tuple[object, ...]:
         workers = self._count(site.role(self.host))
-        script = f"{FOLDER}/steady.py"
+        script = f"{FOLDER}/steady.pyz"
         arguments = (script, progress, workers, self.mode, self.path, self.block, seconds)
         return ("python3 -I -S" + " %s" * len(arguments), *arguments)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.guest.progress import size_of
 from harness.model.errors import UsageError
+from harness.targets.scripts import pack
 from harness.targets.target import Site, Target
 from harness.workloads.base import Progress
 
@@ -13,7 +15,6 @@ SCRIPT = Path(__file__).parent / "guest" / "thrash.py"
 FOLDER = "/run/harness/workload"
 PROGRESS = "/dev/shm/harness-progress"
 PAGE = 4096
-HEADER, SLOT = 64, 64
 MEMORY = ("anonymous", "shmem")
 
 
@@ -64,11 +65,11 @@ class SwapThrash:
             "mkdir -p %s && rm -f %s && truncate -s %s %s",
             FOLDER,
             PROGRESS,
-            HEADER + SLOT * workers,
+            size_of(workers),
             PROGRESS,
             deadline=site.deadline(10),
         )
-        target.shell.put(SCRIPT, f"{FOLDER}/thrash.py", deadline=site.deadline(10))
+        target.shell.put(pack(SCRIPT), f"{FOLDER}/thrash.pyz", deadline=site.deadline(10))
         return Progress(host=target.name, path=PROGRESS, workers=workers, log=f"{FOLDER}/log")
 
     def baseline(self, site: Site) -> float | None:
@@ -82,7 +83,7 @@ class SwapThrash:
         each = self._bytes_each(target, workers)
         target.shell.run(
             "setsid python3 -I -S %s %s %s %s %s %s >%s 2>&1 </dev/null &",
-            f"{FOLDER}/thrash.py",
+            f"{FOLDER}/thrash.pyz",
             PROGRESS,
             workers,
             each,

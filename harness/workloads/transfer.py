@@ -6,8 +6,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.guest.progress import size_of
 from harness.model.errors import InfraError, UsageError
 from harness.model.topology import MIB
+from harness.targets.scripts import pack
 from harness.targets.target import Site, Target
 from harness.workloads.base import Progress
 
@@ -16,7 +18,6 @@ FOLDER = "/run/harness/workload"
 PROGRESS = "/dev/shm/harness-progress"
 BASELINE_PROGRESS = "/dev/shm/harness-baseline"
 BASELINE_S = 4.0
-HEADER, SLOT = 64, 64
 KINDS = ("iperf3", "file")
 DIRECTIONS = ("outgoing", "incoming")
 PORT, BASELINE_PORT = 5201, 5202  # iperf3's own, and the next
@@ -96,8 +97,8 @@ class Transfer:
     def _put_in_place(self, site: Site, progress: str, port: int) -> None:
         target = site.role(self.host)
         make = "mkdir -p %s && rm -f %s && truncate -s %s %s"
-        target.shell.run(make, FOLDER, progress, HEADER + SLOT, progress, deadline=site.deadline(10))
-        target.shell.put(SCRIPT, f"{FOLDER}/transfer.py", deadline=site.deadline(10))
+        target.shell.run(make, FOLDER, progress, size_of(1), progress, deadline=site.deadline(10))
+        target.shell.put(pack(SCRIPT), f"{FOLDER}/transfer.pyz", deadline=site.deadline(10))
         if self.kind == "iperf3":
             # -1: it serves one client, and is gone with it.
             site.role(self.peer).shell.run(f"iperf3 -s -1 -D -p {port}", deadline=site.deadline(10))
@@ -113,5 +114,5 @@ class Transfer:
         where = self.path
         if self.kind == "iperf3":
             where = f"{site.address(site.role(self.peer), seen_from=site.role(self.host))}:{port}"
-        arguments = (f"{FOLDER}/transfer.py", progress, self.kind, self.direction, where, seconds)
+        arguments = (f"{FOLDER}/transfer.pyz", progress, self.kind, self.direction, where, seconds)
         return ("python3 -I -S" + " %s" * len(arguments), *arguments)

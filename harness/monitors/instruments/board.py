@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.guest.board import RUN, STOP
 from harness.model.errors import InfraError
+from harness.monitors.instruments.guest.canaries import BUCKETS, FIELDS, PER_DOUBLING
 
-# As in the script.
-FIELDS, BUCKETS, PER_DOUBLING = 5, 82, 4
+WORDS = [word.decode().strip() for word in (RUN, STOP)]
 BAR = 50  # characters of the longest bar of a drawing
 
 
@@ -49,7 +50,7 @@ def end_ms(bucket: int) -> float:
 def read_board(text: str, now_s: float) -> list[Times]:
     """What a board says at `now_s` of the host's clock; raises InfraError if it is none."""
     first, *lines = text.splitlines() or [""]
-    if first.strip() not in ("run", "stop"):
+    if first.strip() not in WORDS:
         raise InfraError(f"no board of canaries: it begins with {first[:20]!r}")
     return [_times(line.split(), now_s) for line in lines]
 

@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.model.errors import InfraError
+from harness.guest.board import STOP
 from harness.model.measure import Measure
+from harness.monitors.instrument import ask
 from harness.monitors.instruments.board import Times, draw, read_board
-from harness.targets.target import Site, Target
+from harness.targets.scripts import pack
+from harness.targets.target import Site
 
 SCRIPT = Path(__file__).parent / "guest" / "canaries.py"
 FOLDER = "/run/harness/canaries"
 BOARDS = {"calm": "/dev/shm/harness-canaries-calm", "load": "/dev/shm/harness-canaries-load"}
 UPTIME = "/proc/uptime"
-ASK_S = 5.0
+END_S = 15.0
+GONE = f"for i in $(seq 100); do pgrep -f {FOLDER}/canaries.pyz >/dev/null || break; sleep 0.1; done"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +44,13 @@ class Canaries:
         """See `Instrument.prepare`: also the calm part."""
         target = site.role(self.host)
         target.shell.run("mkdir -p %s && rm -f %s %s", FOLDER, *BOARDS.values(), deadline=site.deadline(10))
-        target.shell.put(SCRIPT, f"{FOLDER}/canaries.py", deadline=site.deadline(10))
+        target.shell.put(pack(SCRIPT), f"{FOLDER}/canaries.pyz", deadline=site.deadline(10))
         command, *arguments = self._command("calm", self.calm_s)
         target.shell.run(str(command), *arguments, deadline=site.deadline(self.calm_s + 10))
         # The second board is there from now on, so that it can be opened while memory is plentiful.
         target.shell.run("cp %s %s", *BOARDS.values(), deadline=site.deadline(10))
-        self._ask(site, "open", paths=[*BOARDS.values(), UPTIME])
-        self._ask(site, "open", paths=[BOARDS["load"]], write=True)
+        ask(site, self.host, "open", paths=[*BOARDS.values(), UPTIME])
+        ask(site, self.host, "open", paths=[BOARDS["load"]], write=True)
 
     def launch(self, site: Site) -> None:
         """See `Instrument.launch`."""
@@ -57,25 +60,22 @@ class Canaries:
         )
 
     def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
-        """See `Measuring.measures`; the distributions go into the evidence, and the canaries come to their end."""
-        now_s = float(self._ask(site, "read", path=UPTIME).split()[0])
-        boards = {phase: self._ask(site, "read", path=path) for phase, path in BOARDS.items()}
-        self._ask(site, "write", path=BOARDS["load"], text="stop")
+        """See `Measuring.measures`; the distributions go into the evidence."""
+        now_s = float(ask(site, self.host, "read", path=UPTIME).split()[0])
+        boards = {phase: ask(site, self.host, "read", path=path) for phase, path in BOARDS.items()}
         calm, load = (read_board(boards[phase], now_s) for phase in ("calm", "load"))
         (evidence / f"canaries-{site.role(self.host).name}.txt").write_text(draw(calm, load), encoding="utf-8")
         return [measure for phase, found in (("calm", calm), ("load", load)) for measure in _figures(phase, found)]
 
+    def end(self, site: Site) -> None:
+        """See `Instrument.end`."""
+        ask(site, self.host, "write", path=BOARDS["load"], text=STOP.decode())
+        site.role(self.host).shell.run(GONE, deadline=site.deadline(END_S), check=False)
+
     def _command(self, phase: str, seconds: float) -> tuple[object, ...]:
         canaries = ["fork=", "date=", f"ls={self.tree}", *([f"writer={self.writer}"] if self.writer else [])]
-        arguments = (f"{FOLDER}/canaries.py", BOARDS[phase], seconds, *canaries)
+        arguments = (f"{FOLDER}/canaries.pyz", BOARDS[phase], seconds, *canaries)
         return ("python3 -I -S" + " %s" * len(arguments), *arguments)
-
-    def _ask(self, site: Site, verb: str, **arguments: object) -> str:
-        target: Target = site.role(self.host)
-        answer: str = target.agent.ask(verb, deadline=site.deadline(ASK_S), **arguments)
-        if verb == "open" and answer.strip():
-            raise InfraError(f"{target.name}: {answer.strip().splitlines()[0]}")
-        return answer
 
 
 def _figures(phase: str, found: Sequence[Times]) -> list[Measure]:

@@ -13,6 +13,8 @@ from harness.targets.seed import interfaces
 from harness.targets.target import Site
 
 FOLDER = "/run/harness/capture"  # a ramfs: what is written there needs no disk, and is never written back
+# A second time there is nothing left to end.
+END = f"[ ! -e {FOLDER}/pid ] || {{ kill $(cat {FOLDER}/pid); rm {FOLDER}/pid; }}"
 START_S, FETCH_S = 10.0, 60.0
 
 
@@ -61,7 +63,7 @@ class Capture:
     def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
         """See `Measuring.measures`; ends the capture."""
         target = site.role(self.host)
-        end = f"kill $(cat {FOLDER}/pid); ls {FOLDER}; tail -n 3 {FOLDER}/log"
+        end = f"{END}; ls {FOLDER}; tail -n 3 {FOLDER}/log"
         told = target.shell.run(end, deadline=site.deadline(START_S), check=False).stdout
         rings = sorted(name for name in told.split() if name.startswith("ring"))
         size = 0
@@ -71,3 +73,7 @@ class Capture:
             size += len(raw)
             (evidence / f"{target.name}-{name}.pcap").write_bytes(raw)
         return (Measure(name="packets captured", value=round(size / 1024), unit="kB"),)
+
+    def end(self, site: Site) -> None:
+        """See `Instrument.end`."""
+        site.role(self.host).shell.run(END, deadline=site.deadline(START_S), check=False)

@@ -6,18 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.model.errors import DeadlineExceeded, InfraError, ShellError, UsageError
+from harness.guest.board import RUN, STOP
+from harness.guest.progress import PAGE
+from harness.model.errors import DeadlineExceeded, ShellError, UsageError
 from harness.model.measure import Measure
+from harness.monitors.instrument import ask
+from harness.monitors.instruments.guest.hog import SIZE
+from harness.targets.scripts import pack
 from harness.targets.target import Site
 
 SCRIPT = Path(__file__).parent / "guest" / "hog.py"
 FOLDER = "/run/harness/hog"
 STATE = "/dev/shm/harness-hog"
-# As in the script.
-PAGE = 4096
-RUN, SIZE = "run \n", 58
+END_S = 15.0
+GONE = "for i in $(seq 100); do pgrep -x hog >/dev/null || break; sleep 0.1; done"
 KINDS = ("anonymous", "shmem")
-ASK_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,16 +52,16 @@ class Hog:
         """See `Instrument.prepare`."""
         target = site.role(self.host)
         make = "mkdir -p %s && printf %%s %s >%s && truncate -s %s %s"
-        target.shell.run(make, FOLDER, RUN, STATE, SIZE, STATE, deadline=site.deadline(10))
-        target.shell.put(SCRIPT, f"{FOLDER}/hog.py", deadline=site.deadline(10))
-        self._ask(site, "open", paths=[STATE])
-        self._ask(site, "open", paths=[STATE], write=True)
+        target.shell.run(make, FOLDER, RUN.decode(), STATE, len(RUN) + SIZE, STATE, deadline=site.deadline(10))
+        target.shell.put(pack(SCRIPT), f"{FOLDER}/hog.pyz", deadline=site.deadline(10))
+        ask(site, self.host, "open", paths=[STATE])
+        ask(site, self.host, "open", paths=[STATE], write=True)
 
     def launch(self, site: Site) -> None:
         """See `Instrument.launch`."""
         target = site.role(self.host)
         size = int(target.memory * self.share) // PAGE * PAGE
-        arguments = (f"{FOLDER}/hog.py", STATE, size, self.kind, self.after_s)
+        arguments = (f"{FOLDER}/hog.pyz", STATE, size, self.kind, self.after_s)
         target.shell.run(
             "setsid python3 -I -S" + " %s" * len(arguments) + " >%s 2>&1 </dev/null &",
             *arguments,
@@ -67,27 +70,24 @@ class Hog:
         )
 
     def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
-        """See `Measuring.measures`; ends it."""
-        words = self._ask(site, "read", path=STATE).removeprefix(RUN).replace("\0", " ").split()
+        """See `Measuring.measures`."""
+        words = ask(site, self.host, "read", path=STATE).removeprefix(RUN.decode()).replace("\0", " ").split()
         pid, filled, rounds = (int(word) for word in words or (0, 0, 0))
         alive = bool(pid) and self._is_there(site, pid)
-        self._ask(site, "write", path=STATE, text="stop")
         return [
             Measure(name="held by the hog", value=filled // 1024 if alive else 0, unit="kB"),
             Measure(name="rounds of the hog", value=rounds),
         ]
 
+    def end(self, site: Site) -> None:
+        """See `Instrument.end`: what it holds may be on swap, which cannot be switched off while it is there."""
+        ask(site, self.host, "write", path=STATE, text=STOP.decode())
+        site.role(self.host).shell.run(GONE, deadline=site.deadline(END_S), check=False)
+
     def _is_there(self, site: Site, pid: int) -> bool:
         try:
-            return self._ask(site, "read", path=f"/proc/{pid}/comm").strip() == "hog"
+            return ask(site, self.host, "read", path=f"/proc/{pid}/comm").strip() == "hog"
         except DeadlineExceeded:
             raise
         except ShellError:  # no such file
             return False
-
-    def _ask(self, site: Site, verb: str, **arguments: object) -> str:
-        target = site.role(self.host)
-        answer: str = target.agent.ask(verb, deadline=site.deadline(ASK_S), **arguments)
-        if verb == "open" and answer.strip():
-            raise InfraError(f"{target.name}: {answer.strip().splitlines()[0]}")
-        return answer

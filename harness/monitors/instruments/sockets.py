@@ -10,19 +10,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.guest.board import RUN, STOP, WAIT
 from harness.model.errors import HarnessError, InfraError, UsageError
 from harness.model.measure import Measure
+from harness.monitors.instrument import ASK_S, ask
+from harness.targets.scripts import pack
 from harness.targets.target import Site, Target
 
 SCRIPT = Path(__file__).parent / "guest" / "sockets.py"
 FOLDER = "/run/harness/sockets"
 BOARD = "/dev/shm/harness-sockets"
-BOARD_SIZE = 16 * 1024  # as in the script
 UPTIME = "/proc/uptime"
-ASK_S = 5.0
+START_S = 30.0  # Python, and the kernel's modules for its questions
 TRIES = 3  # a board that is being rewritten reads wrong
 # idiag_timer of include/uapi/linux/inet_diag.h, as `ss` calls them
 TIMERS = ("off", "retransmission", "keepalive", "time wait", "zero window probe")
+# As long as the script lives, until its first sample is on the board.
+READY = f"""\
+for i in $(seq 300); do kill -0 $(cat {FOLDER}/watch.pid) || break
+case $(head -c 4 {BOARD} 2>/dev/null) in {WAIT.decode().strip()}) exit 0;; esac; sleep 0.1; done
+tail -n 3 {FOLDER}/watch.log; exit 1"""
+GONE = f"for i in $(seq 50); do kill -0 $(cat {FOLDER}/watch.pid) 2>/dev/null || break; sleep 0.1; done"
 SERVICES = {"iperf3": 5201, "nfs": 2049, "smb": 445, "nbd": 10809, "iscsi": 3260}
 
 
@@ -50,63 +58,58 @@ class SocketWatch:
         return f"sockets of {self.host} with {self.peer}: stalls from {self.stall_s:g} s"
 
     def prepare(self, site: Site) -> None:
-        """See `Instrument.prepare`: also starts the other end of the ping-pong."""
+        """See `Instrument.prepare`: both ends run already, for under the load they might not come up."""
         target, peer = site.role(self.host), site.role(self.peer)
         for one in (target, peer):
             one.shell.run("mkdir -p %s", FOLDER, deadline=site.deadline(10))
-            one.shell.put(SCRIPT, f"{FOLDER}/sockets.py", deadline=site.deadline(10))
-        make = "rm -f %s && truncate -s %s %s"
-        target.shell.run(make, BOARD, BOARD_SIZE, BOARD, deadline=site.deadline(10))
-        self._start(site, peer, "answer", site.address(peer, seen_from=target))
-        self._ask(site, "open", paths=[BOARD, UPTIME])
-        self._ask(site, "open", paths=[BOARD], write=True)
+            one.shell.put(pack(SCRIPT), f"{FOLDER}/sockets.pyz", deadline=site.deadline(10))
+        address = site.address(peer, seen_from=target)
+        self._start(site, peer, "answer", address)
+        target.shell.run("rm -f %s", BOARD, deadline=site.deadline(10))
+        self._start(site, target, "watch", BOARD, self.stall_s, address, ",".join(map(str, self.ports)))
+        target.shell.run(READY, deadline=site.deadline(START_S))
+        ask(site, self.host, "open", paths=[BOARD, UPTIME])
+        ask(site, self.host, "open", paths=[BOARD], write=True)
 
     def launch(self, site: Site) -> None:
         """See `Instrument.launch`."""
-        target, peer = site.role(self.host), site.role(self.peer)
-        ports = ",".join(str(port) for port in self.ports)
-        self._start(site, target, "watch", BOARD, self.stall_s, site.address(peer, seen_from=target), ports)
+        ask(site, self.host, "write", path=BOARD, text=RUN.decode())
 
     def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
-        """See `Measuring.measures`; all that was seen goes into the evidence, and the watch comes to its end."""
+        """See `Measuring.measures`; all that was seen goes into the evidence."""
         board = self._read(site)
-        self._end(site)
-        now = float(self._ask(site, "read", path=UPTIME).split()[0])
+        now = float(ask(site, self.host, "read", path=UPTIME).split()[0])
         name = f"sockets-{site.role(self.host).name}.json"
         (evidence / name).write_text(json.dumps(board, indent=1), encoding="utf-8")
         return figures(board, now, self.stall_s)
 
-    def _start(self, site: Site, target: Target, *arguments: object) -> None:
-        command = f"setsid python3 -I -S {FOLDER}/sockets.py" + " %s" * len(arguments)
-        target.shell.run(f"{command} >{FOLDER}/log 2>&1 </dev/null &", *arguments, deadline=site.deadline(10))
+    def _start(self, site: Site, target: Target, verb: str, *arguments: object) -> None:
+        command = f"setsid python3 -I -S {FOLDER}/sockets.pyz {verb}" + " %s" * len(arguments)
+        kept = f">{FOLDER}/{verb}.log 2>&1 </dev/null & echo $! >{FOLDER}/{verb}.pid"
+        target.shell.run(f"{command} {kept}", *arguments, deadline=site.deadline(10))
 
-    def _end(self, site: Site) -> None:
-        """As far as both still answer."""
+    def end(self, site: Site) -> None:
+        """See `Instrument.end`, as far as both answer; while the watch is there, the modules for its questions stay."""
         with suppress(HarnessError):
-            self._ask(site, "write", path=BOARD, text="stop")
+            ask(site, self.host, "write", path=BOARD, text=STOP.decode())
+            site.role(self.host).shell.run(GONE, deadline=site.deadline(ASK_S), check=False)
         with suppress(HarnessError):
-            site.role(self.peer).shell.run("pkill -f '[s]ockets.py answer'", deadline=site.deadline(ASK_S), check=False)
+            end = f"kill $(cat {FOLDER}/answer.pid)"
+            site.role(self.peer).shell.run(end, deadline=site.deadline(ASK_S), check=False)
 
     def _read(self, site: Site) -> dict[str, Any]:
         problem = ""
         for _ in range(TRIES):
             try:
-                return read_board(self._ask(site, "read", path=BOARD))
+                return read_board(ask(site, self.host, "read", path=BOARD))
             except ValueError as error:
                 problem = str(error)
-        raise InfraError(f"{site.role(self.host).name}: nothing on the board of sockets.py: {problem}")
-
-    def _ask(self, site: Site, verb: str, **arguments: object) -> str:
-        target = site.role(self.host)
-        answer: str = target.agent.ask(verb, deadline=site.deadline(ASK_S), **arguments)
-        if verb == "open" and answer.strip():
-            raise InfraError(f"{target.name}: {answer.strip().splitlines()[0]}")
-        return answer
+        raise InfraError(f"{site.role(self.host).name}: nothing whole on the board of sockets.py: {problem}")
 
 
 def read_board(text: str) -> dict[str, Any]:
     """The record on a board; raises ValueError if it is not whole."""
-    body, star, crc = text.rstrip(" \0").rpartition("*")
+    body, star, crc = text[len(RUN) :].rstrip(" \0").rpartition("*")
     if not star or int(crc, 16) != binascii.crc32(body.encode()):
         raise ValueError(f"it reads {text[:40].rstrip(chr(0))!r}")
     record: dict[str, Any] = json.loads(body)

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Writers that remember what they were promised: every write is synchronous, and noted once it is acknowledged.
 
 Runs on the host under test; standard library only. Progress goes through a shared file whose layout docs/agent.md
@@ -27,21 +26,16 @@ import sys
 import time
 import zlib
 
+from harness.guest.processes import fork_all, lead, rename
+from harness.guest.progress import PAGE, ProgressFile, Slot, sum_up
+from harness.workloads.guest.acknowledged_record import Entry, Record
+
 TYPE_CHECKING = False  # what type checkers take for true; nothing is imported for it on the host
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-HEADER = struct.Struct("=8sIIII")
-MAGIC = b"HRNSPRG1"
-WORKER = struct.Struct("=QQII")
-HEADER_SIZE = 64
-SLOT = 64
-RUNNING, FINISHED, FAILED = 1, 2, 3
-BLOCK = 4096
+BLOCK = PAGE
 HEAD = struct.Struct("=QI")  # number, checksum of the rest
-RECORD = struct.Struct("=32sQQQIIddI")  # name, acknowledged, checked, lost, refused, errno, launch, end, over
-RECORD_SIZE = 128
-TIME = struct.Struct("=d")  # of each acknowledgement; after the entries of all workers
 PATIENCE = 20  # refusals in a row after which a worker gives up
 RETRY_S = 0.5
 PAUSE_S = 0.5  # shorter ones are not told
@@ -53,74 +47,6 @@ def block(name: str, number: int) -> bytes:
     body = hashlib.sha256(b"%s %d" % (name.encode(), number)).digest() * (BLOCK // 32)
     body = body[: BLOCK - HEAD.size]
     return HEAD.pack(number, zlib.crc32(body)) + body
-
-
-class Record:
-    """What was acknowledged, and when, in shared memory."""
-
-    def __init__(self, path: str, workers: int) -> None:
-        fd = os.open(path, os.O_RDWR)
-        try:
-            self.memory = mmap.mmap(fd, os.fstat(fd).st_size)
-        finally:
-            os.close(fd)
-        self.capacity = (len(self.memory) - HEADER_SIZE - workers * RECORD_SIZE) // workers // TIME.size
-        for offset in range(0, len(self.memory), mmap.PAGESIZE):
-            self.memory[offset] = 0  # there is memory for it now
-        struct.pack_into("=II", self.memory, 0, workers, self.capacity)
-
-    @classmethod
-    def read(cls, path: str) -> Record:
-        """The record in a file."""
-        found = cls.__new__(cls)
-        with open(path, "rb") as file:
-            found.memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        found.capacity = struct.unpack_from("=II", found.memory, 0)[1]
-        return found
-
-    @property
-    def workers(self) -> int:
-        """How many there are."""
-        return int(struct.unpack_from("=I", self.memory, 0)[0])
-
-    def put(self, worker: int, entry: Entry) -> None:
-        """Write down how it stands."""
-        values = (entry.acknowledged, entry.checked, entry.lost, entry.refused, entry.errno)
-        times = (entry.launch, entry.end, entry.over)
-        RECORD.pack_into(self.memory, self._at(worker), entry.name.encode(), *values, *times)
-
-    def get(self, worker: int) -> Entry:
-        """How it stands."""
-        name, *values = RECORD.unpack_from(self.memory, self._at(worker))
-        entry = Entry(name.rstrip(b"\0").decode())
-        entry.acknowledged, entry.checked, entry.lost, entry.refused, entry.errno = values[:5]
-        entry.launch, entry.end, entry.over = values[5:]
-        return entry
-
-    def acknowledge(self, worker: int, number: int, now: float) -> None:
-        """Note when a write was acknowledged."""
-        TIME.pack_into(self.memory, self._times_at(worker) + number * TIME.size, now)
-
-    def times(self, worker: int) -> list[float]:
-        """When each acknowledged write was."""
-        begin = self._times_at(worker)
-        count = self.get(worker).acknowledged
-        return [time for (time,) in TIME.iter_unpack(self.memory[begin : begin + count * TIME.size])]
-
-    def _at(self, worker: int) -> int:
-        return HEADER_SIZE + worker * RECORD_SIZE
-
-    def _times_at(self, worker: int) -> int:
-        return self._at(self.workers) + worker * self.capacity * TIME.size
-
-
-class Entry:
-    """How one worker stands; `refused` counts writes that failed and were tried again, `errno` is the last reason."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.acknowledged = self.checked = self.lost = self.refused = self.errno = self.over = 0
-        self.launch = self.end = 0.0
 
 
 class Writer:
@@ -208,28 +134,25 @@ class Reader:
 class Worker:
     """One process that writes until its time is over, and then reads back what was acknowledged."""
 
-    def __init__(self, shared: mmap.mmap, record: Record, number: int, folder: str, name: str) -> None:
-        self.shared, self.record, self.number, self.folder = shared, record, number, folder
+    def __init__(self, slot: Slot, record: Record, number: int, folder: str, name: str) -> None:
+        self.slot, self.record, self.number, self.folder = slot, record, number, folder
         self.entry = Entry(name)
         self.target = Writer(folder, name) if name.startswith("writer") else Creator(folder, name)
-        self.operations = 0
 
     def run(self, per_second: float, seconds: float) -> bool:
         """All of it; returns whether the worker came to its end."""
-        state = FAILED
+        return self.slot.work(self.entry.name, lambda: self.work(per_second, seconds))
+
+    def work(self, per_second: float, seconds: float) -> None:
+        """Write, and read back; the record says in any case how far it came."""
         try:
-            self.show(RUNNING)
             self.entry.launch = time.monotonic()
             self.write_all(1 / per_second, self.entry.launch + seconds)
             self.entry.end = time.monotonic()
             self.check()
             self.entry.over = 1
-            state = FINISHED
-        except Exception as error:  # whatever it is: a worker that just vanished would look like one that hangs
-            print(f"{self.entry.name}: {error!r}", flush=True)
-        self.record.put(self.number, self.entry)
-        self.show(state)
-        return state == FINISHED
+        finally:
+            self.record.put(self.number, self.entry)
 
     def write_all(self, interval: float, end: float) -> None:
         """A write each `interval`, until `end` or until the record is full."""
@@ -258,7 +181,7 @@ class Worker:
         self.record.acknowledge(self.number, number, time.monotonic())
         self.entry.acknowledged += 1
         self.record.put(self.number, self.entry)
-        self.advance()
+        self.slot.add(1, BLOCK)
 
     def again(self) -> None:
         """Begin anew after a refusal; closing the file may well fail as well."""
@@ -274,46 +197,29 @@ class Worker:
         def report() -> None:
             self.entry.checked += 1
             self.record.put(self.number, self.entry)
-            self.advance()
+            self.slot.add(1, BLOCK)
 
         self.entry.lost = len(Reader(self.folder).missing(self.entry.name, self.entry.acknowledged, report))
 
-    def advance(self) -> None:
-        """One operation more."""
-        self.operations += 1
-        self.show(RUNNING)
 
-    def show(self, state: int) -> None:
-        """Report to the agent."""
-        offset = HEADER_SIZE + self.number * SLOT
-        WORKER.pack_into(self.shared, offset, self.operations, self.operations * BLOCK, state, os.getpid())
-
-
-def write(progress: str, path: str, folder: str, *figures: str) -> int:
+def write(path: str, kept: str, folder: str, *figures: str) -> int:
     """Start the workers and wait for them; 0 if all of them came to their end."""
     writers, creators = int(figures[0]), int(figures[1])
     per_second, seconds = float(figures[2]), float(figures[3])
     names = [f"writer-{number}" for number in range(writers)] + [f"creator-{number}" for number in range(creators)]
-    record = Record(path, len(names))
-    with open(progress, "r+b") as file:
-        shared = mmap.mmap(file.fileno(), HEADER_SIZE + len(names) * SLOT)
-    with open("/proc/self/comm", "w") as comm:
-        comm.write("acknowledged")  # so that the OOM killer's line names the workload
-    if os.getpgrp() != os.getpid():
-        os.setpgid(0, 0)
+    record, progress = Record(kept, len(names)), ProgressFile(path, len(names))
+    rename("acknowledged")
+    lead()
     os.makedirs(folder, exist_ok=True)
-    HEADER.pack_into(shared, 0, MAGIC, len(names), SLOT, os.getpgrp(), 0)
+    progress.announce()
     begun = time.monotonic()
-    children = []
-    for number, name in enumerate(names):
-        pid = os.fork()
-        if pid == 0:
-            os._exit(0 if Worker(shared, record, number, folder, name).run(per_second, seconds) else 1)
-        children.append(pid)
-    statuses = [os.waitpid(pid, 0)[1] for pid in children]
-    done = sum(record.get(number).acknowledged for number in range(len(names)))
-    print(f"{done} operations in {time.monotonic() - begun:.3f} s", flush=True)
-    return 1 if any(statuses) else 0
+
+    def one(number: int) -> bool:
+        return Worker(progress.slot(number), record, number, folder, names[number]).run(per_second, seconds)
+
+    good = fork_all(len(names), one)
+    sum_up(sum(record.get(number).acknowledged for number in range(len(names))), begun)
+    return 0 if good else 1
 
 
 def pauses(entry: Entry, times: list[float], now: float) -> list[tuple[float, float]]:
@@ -354,7 +260,3 @@ def main() -> int:
     if verb == "write":
         return write(*arguments)
     return tell(*arguments) if verb == "tell" else check(*arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

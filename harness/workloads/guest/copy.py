@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Copies a file as a crash collector does, and counts the pages that have arrived.
 
 Runs on the host under test; standard library only. Progress goes through a shared file whose layout docs/agent.md
@@ -16,35 +15,23 @@ from __future__ import annotations
 import mmap
 import os
 import shutil
-import struct
 import sys
 import time
+
+from harness.guest.processes import fork, rename, run, told
+from harness.guest.progress import FAILED, FINISHED, PAGE, RUNNING, ProgressFile
 
 TYPE_CHECKING = False  # what type checkers take for true; nothing is imported for it on the host
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-HEADER = struct.Struct("=8sIIII")
-MAGIC = b"HRNSPRG1"
-WORKER = struct.Struct("=QQII")
-SLOT = 64
-PAGE = 4096
-RUNNING, FINISHED, FAILED = 1, 2, 3
 BLOCK = 1024 * 1024
 LOOK_S = 0.2
 
 
 def run_cp(source: str, target: str) -> None:
     """As a user does it."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.execv("/bin/cp", ["cp", source, target])
-        finally:
-            os._exit(127)
-    status = os.waitpid(pid, 0)[1]
-    if status:
-        raise OSError(f"cp ended with status {status:#x}")
+    run(["/bin/cp", source, target])
 
 
 def copy_direct(source: str, target: str) -> None:
@@ -87,35 +74,23 @@ def size_of(path: str) -> int:
 
 def main() -> int:
     """Copy in a process of its own and watch the copy grow; exit code 0 if all of it is there."""
-    progress, method, source, target = sys.argv[1:5]
-    with open(progress, "r+b") as file:
-        shared = mmap.mmap(file.fileno(), 64 + SLOT)
-    with open("/proc/self/comm", "w") as comm:
-        comm.write("copy")  # so that the OOM killer's line names the workload
+    method, source, target = sys.argv[2:5]
+    progress = ProgressFile(sys.argv[1], 1)
+    slot = progress.slot(0)
+    rename("copy")
     if os.path.exists(target):
         os.unlink(target)  # or its size would be that of an earlier copy
     begun = time.monotonic()
-    worker = os.fork()
-    if worker == 0:
-        try:
-            copy(method, source, target)
-        except Exception as error:  # whatever it is: a worker that just vanished would look like one that hangs
-            print(f"{method}: {error!r}", flush=True)
-            os._exit(1)
-        os._exit(0)
-    WORKER.pack_into(shared, 64, 0, 0, RUNNING, worker)
-    HEADER.pack_into(shared, 0, MAGIC, 1, SLOT, os.getpgrp(), 0)
+    worker = fork(lambda: told(method, lambda: copy(method, source, target)))
+    slot.show(RUNNING, worker)
+    progress.announce()
     while True:
         ended, status = os.waitpid(worker, os.WNOHANG)
         done = size_of(target)
-        good = bool(ended) and not status and done == os.stat(source).st_size
-        state = RUNNING if not ended else FINISHED if good else FAILED
-        WORKER.pack_into(shared, 64, done // PAGE, done, state, worker)
+        slot.count(done // PAGE, done)
         if ended:
+            good = not status and done == os.stat(source).st_size
+            slot.show(FINISHED if good else FAILED, worker)
             print(f"{method}: {done} bytes in {time.monotonic() - begun:.1f} s, status {status:#x}", flush=True)
             return 0 if good else 1
         time.sleep(LOOK_S)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Readers that go round the files of a folder for ever: on an NFSv4 mount the client comes to hold delegations of them.
 
 Whoever holds one need not ask the server at an open, and has to return it before the inode can go. Runs on the host
@@ -11,26 +10,14 @@ files so often, and it prints how many operations it did in how many seconds.
 
 from __future__ import annotations
 
-import mmap
 import os
-import struct
 import sys
 import time
 
-HEADER = struct.Struct("=8sIIII")
-MAGIC = b"HRNSPRG1"
-WORKER = struct.Struct("=QQII")
-COUNTS = struct.Struct("=QQ")
-FIRST, SLOT = 64, 64
-PAGE = 4096
-RUNNING, FINISHED, FAILED = 1, 2, 3
+from harness.guest.processes import fork_all, lead, rename
+from harness.guest.progress import PAGE, ProgressFile, Slot, sum_up
+
 PAUSE_S = 0.01  # after each file: what is asked is whether reads go on, not how many there can be
-
-
-def rename(name: str) -> None:
-    """Name this process, so that the OOM killer's line names the workload."""
-    with open("/proc/self/comm", "w") as comm:
-        comm.write(name)
 
 
 def read(path: str) -> int:
@@ -42,50 +29,30 @@ def read(path: str) -> int:
         os.close(fd)
 
 
-def work(shared: mmap.mmap, worker: int, folder: str, rounds: int) -> bool:
+def work(slot: Slot, folder: str, rounds: int) -> None:
     """One process: round the files until it is killed, or has gone round often enough, or a read fails."""
-    offset = FIRST + worker * SLOT
-    operations = moved = 0
-    WORKER.pack_into(shared, offset, 0, 0, RUNNING, os.getpid())
-    state = FAILED
-    try:
-        paths = [f"{folder}/{name}" for name in sorted(os.listdir(folder))]
-        if not paths:
-            raise OSError(f"no file in {folder}")
-        while not rounds or operations < rounds * len(paths):
-            moved += read(paths[operations % len(paths)])
-            operations += 1
-            COUNTS.pack_into(shared, offset, operations, moved)
-            time.sleep(PAUSE_S)
-        state = FINISHED
-    except Exception as error:  # whatever it is: a worker that just vanished would look like one that hangs
-        print(f"worker {worker}: {error!r}", flush=True)
-    WORKER.pack_into(shared, offset, operations, moved, state, os.getpid())
-    return state == FINISHED
+    paths = [f"{folder}/{name}" for name in sorted(os.listdir(folder))]
+    if not paths:
+        raise OSError(f"no file in {folder}")
+    while not rounds or slot.operations < rounds * len(paths):
+        slot.add(1, read(paths[slot.operations % len(paths)]))
+        time.sleep(PAUSE_S)
 
 
 def main() -> int:
     """Start the workers and wait for them; exit code 0 if none of them failed."""
-    progress, workers, folder, rounds = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
-    with open(progress, "r+b") as file:
-        shared = mmap.mmap(file.fileno(), FIRST + workers * SLOT)
+    workers, folder, rounds = int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+    progress = ProgressFile(sys.argv[1], workers)
     rename("delegations")
-    if os.getpgrp() != os.getpid():
-        os.setpgid(0, 0)
-    HEADER.pack_into(shared, 0, MAGIC, workers, SLOT, os.getpgrp(), 0)
+    lead()
+    progress.announce()
     begun = time.monotonic()
-    children = []
-    for worker in range(workers):
-        pid = os.fork()
-        if pid == 0:
-            os._exit(0 if work(shared, worker, folder, rounds) else 1)
-        children.append(pid)
-    statuses = [os.waitpid(pid, 0)[1] for pid in children]
+
+    def one(worker: int) -> bool:
+        slot = progress.slot(worker)
+        return slot.work(f"worker {worker}", lambda: work(slot, folder, rounds))
+
+    good = fork_all(workers, one)
     if rounds:
-        total = sum(COUNTS.unpack_from(shared, FIRST + worker * SLOT)[0] for worker in range(workers))
-        print(f"{total} operations in {time.monotonic() - begun:.3f} s", flush=True)
-    return 1 if any(statuses) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        sum_up(progress.total(), begun)
+    return 0 if good else 1

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Dirties pages of a file or a block device, round and round, flushes them after every round, and checks them.
 
 Every page carries who wrote it, which page it is and in which round, over noise; whatever is overwritten is read and
@@ -21,6 +20,10 @@ import os
 import struct
 import sys
 import time
+
+from harness.guest.memory import LIBC
+from harness.guest.processes import fork_all, lead, rename
+from harness.guest.progress import ProgressFile, Slot
 
 TYPE_CHECKING = False  # what type checkers take for true; nothing is imported for it on the host
 if TYPE_CHECKING:
@@ -46,18 +49,11 @@ if TYPE_CHECKING:
             """Drop it from the page cache."""
 
 
-HEADER = struct.Struct("=8sIIII")
-MAGIC = b"HRNSPRG1"
-WORKER = struct.Struct("=QQII")
-SLOT = 64
-COUNTS = struct.Struct("=QQ")
 STAMP = struct.Struct("=QQQ")
 PAGE = mmap.PAGESIZE
-RUNNING, FINISHED, FAILED = 1, 2, 3
 PIECE = 1024 * 1024  # is flushed at a time: a round that is flushed as one would look like a stop
 WRITE_AND_WAIT = 7  # SYNC_FILE_RANGE_WAIT_BEFORE | _WRITE | _WAIT_AFTER, include/uapi/linux/fs.h
 FLAGS = {"write": 0, "mmap": 0, "sync": os.O_DSYNC, "direct": os.O_DIRECT}
-LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def write_back(fd: int, offset: int, size: int) -> None:
@@ -182,51 +178,26 @@ def open_file(path: str, mode: str, size: int) -> int:
     return fd
 
 
-def work(shared: mmap.mmap, worker: int, mode: str, path: str, workers: int, size: int, block: int, end: float) -> bool:
+def work(slot: Slot, worker: int, mode: str, path: str, workers: int, size: int, block: int, end: float) -> None:
     """One process, until its time is over or its work fails."""
-    offset = 64 + worker * SLOT
-    pages = 0
-
-    def report(done: int) -> None:
-        nonlocal pages
-        pages += done
-        COUNTS.pack_into(shared, offset, pages, pages * PAGE)
-
-    with open("/proc/self/comm", "w") as name:
-        name.write("dirty")  # so that the OOM killer's line names the workload
-    WORKER.pack_into(shared, offset, 0, 0, RUNNING, os.getpid())
-    state = FAILED
-    try:
-        fd = open_file(path, mode, workers * size)
-        base = worker * size
-        region = Mapped(fd, base, size) if mode == "mmap" else Through(fd, base, size, block)
-        Dirtier(region, worker, size, block, report).work(end)
-        state = FINISHED
-    except Exception as error:  # whatever it is: a worker that just vanished would look like one that hangs
-        print(f"worker {worker}: {error!r}", flush=True)
-    WORKER.pack_into(shared, offset, pages, pages * PAGE, state, os.getpid())
-    return state == FINISHED
+    fd = open_file(path, mode, workers * size)
+    base = worker * size
+    region = Mapped(fd, base, size) if mode == "mmap" else Through(fd, base, size, block)
+    Dirtier(region, worker, size, block, lambda pages: slot.add(pages, pages * PAGE)).work(end)
 
 
 def main() -> int:
     """Start the workers and wait for them; exit code 0 if all that they wrote came back."""
-    progress, mode, path = sys.argv[1], sys.argv[3], sys.argv[4]
+    mode, path = sys.argv[3], sys.argv[4]
     workers, size, block = int(sys.argv[2]), int(sys.argv[5]), int(sys.argv[6])
     end = time.monotonic() + float(sys.argv[7])
-    with open(progress, "r+b") as file:
-        shared = mmap.mmap(file.fileno(), 64 + workers * SLOT)
-    if os.getpgrp() != os.getpid():
-        os.setpgid(0, 0)
-    HEADER.pack_into(shared, 0, MAGIC, workers, SLOT, os.getpgrp(), 0)
-    children = []
-    for worker in range(workers):
-        pid = os.fork()
-        if pid == 0:
-            os._exit(0 if work(shared, worker, mode, path, workers, size, block, end) else 1)
-        children.append(pid)
-    statuses = [os.waitpid(pid, 0)[1] for pid in children]
-    return 1 if any(statuses) else 0
+    progress = ProgressFile(sys.argv[1], workers)
+    rename("dirty")
+    lead()
+    progress.announce()
 
+    def one(worker: int) -> bool:
+        slot = progress.slot(worker)
+        return slot.work(f"worker {worker}", lambda: work(slot, worker, mode, path, workers, size, block, end))
 
-if __name__ == "__main__":
-    sys.exit(main())
+    return 0 if fork_all(workers, one) else 1

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Runs a load generator by name, several of it side by side, and counts what each gets done.
 
 Runs on the host under test; standard library only. Progress goes through a shared file whose layout docs/agent.md
@@ -18,13 +17,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import mmap
 import os
 import re
-import struct
 import subprocess
 import sys
 import time
+
+from harness.guest.processes import fork_all, rename
+from harness.guest.progress import FAILED, FINISHED, PAGE, RUNNING, ProgressFile, Slot, sum_up
 
 TYPE_CHECKING = False  # what type checkers take for true; nothing is imported for it on the host
 if TYPE_CHECKING:
@@ -33,13 +33,6 @@ if TYPE_CHECKING:
 
     Report = Callable[[int], None]  # bytes so far
 
-HEADER = struct.Struct("=8sIIII")
-MAGIC = b"HRNSPRG1"
-WORKER = struct.Struct("=QQII")
-SLOT = 64
-COUNTS = struct.Struct("=QQ")
-PAGE = 4096
-RUNNING, FINISHED, FAILED = 1, 2, 3
 LOOK_S = 0.5
 
 
@@ -106,23 +99,20 @@ def watch_stressor(process: subprocess.Popen[str], report: Report) -> None:
 WATCHERS = {"fio": watch_fio, "stress-ng": watch_stressor}
 
 
-def work(shared: mmap.mmap, worker: int, command: list[str]) -> bool:
+def work(slot: Slot, worker: int, command: list[str]) -> bool:
     """One process of the tool, from its start to its end; returns whether it ended well."""
-    offset = 64 + worker * SLOT
-    most = 0
 
     def report(moved: int) -> None:
-        nonlocal most
-        most = max(most, moved)
-        COUNTS.pack_into(shared, offset, most // PAGE, most)
+        most = max(slot.moved, moved)
+        slot.count(most // PAGE, most)
 
     words = [word.replace("{}", str(worker)) for word in command]
     tool = os.path.basename(command[0])
     with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=2, text=True) as process:
-        WORKER.pack_into(shared, offset, 0, 0, RUNNING, process.pid)
+        slot.show(RUNNING, process.pid)
         WATCHERS[tool](process, report)
     good = process.returncode == 0
-    WORKER.pack_into(shared, offset, most // PAGE, most, FINISHED if good else FAILED, os.getpid())
+    slot.show(FINISHED if good else FAILED)
     if not good:
         print(f"worker {worker}: {' '.join(words)} ended with status {process.returncode}", flush=True)
     return good
@@ -140,25 +130,12 @@ def bogus_operations(command: list[str], workers: int) -> int:
 
 def main() -> int:
     """Start the workers and wait for them; exit code 0 if every one ended well."""
-    progress, workers, command = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
-    with open(progress, "r+b") as file:
-        shared = mmap.mmap(file.fileno(), 64 + workers * SLOT)
-    with open("/proc/self/comm", "w") as comm:
-        comm.write("named")  # so that the OOM killer's line names the workload
-    HEADER.pack_into(shared, 0, MAGIC, workers, SLOT, os.getpgrp(), 0)
+    workers, command = int(sys.argv[2]), sys.argv[3:]
+    progress = ProgressFile(sys.argv[1], workers)
+    rename("named")
+    progress.announce()
     begun = time.monotonic()
-    children = []
-    for worker in range(workers):
-        pid = os.fork()
-        if pid == 0:
-            os._exit(0 if work(shared, worker, command) else 1)
-        children.append(pid)
-    statuses = [os.waitpid(pid, 0)[1] for pid in children]
-    total = sum(COUNTS.unpack_from(shared, 64 + worker * SLOT)[0] for worker in range(workers))
-    print(f"{total} operations in {time.monotonic() - begun:.3f} s", flush=True)
+    good = fork_all(workers, lambda worker: work(progress.slot(worker), worker, command))
+    sum_up(progress.total(), begun)
     print(f"{bogus_operations(command, workers)} bogus operations", flush=True)
-    return 1 if any(statuses) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return 0 if good else 1

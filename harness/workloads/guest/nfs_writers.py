@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Writers to files of an NFS mount, through the page cache. What counts is what reaches the server.
 
 A write into the page cache says nothing of the storage: it is as fast as memory until too much is dirty. So one
@@ -15,29 +14,19 @@ from __future__ import annotations
 
 import mmap
 import os
-import struct
 import sys
 import time
 from collections import deque
 
-HEADER = struct.Struct("=8sIIII")
-MAGIC = b"HRNSPRG1"
-WORKER = struct.Struct("=QQII")
-FIRST, SLOT = 64, 64
-PAGE = 4096
+from harness.guest.processes import fork, lead, rename, told
+from harness.guest.progress import FAILED, FINISHED, PAGE, RUNNING, ProgressFile
+
 BLOCK = 65536
-RUNNING, FINISHED, FAILED = 1, 2, 3
 LOOK_S = 0.25
 WINDOW_S = 10.0
 LINE = 80  # characters of RATES
 MOUNTSTATS = "/proc/self/mountstats"
 SERVER_WRITTEN = 6  # of the words after "bytes:", NFSIOS_SERVERWRITTENBYTES (include/linux/nfs_iostat.h), less one
-
-
-def rename(name: str) -> None:
-    """Name this process, so that the OOM killer's line names the workload."""
-    with open("/proc/self/comm", "w") as comm:
-        comm.write(name)
 
 
 def server_bytes(mount: str, path: str = MOUNTSTATS) -> int:
@@ -75,16 +64,7 @@ def take_memory(size: int) -> mmap.mmap | None:
 
 def start(path: str, size: int) -> int:
     """A process that writes `path`; returns its pid."""
-    pid = os.fork()
-    if pid:
-        return pid
-    code = 1
-    try:
-        write(path, size)
-        code = 0
-    except Exception as error:  # whatever it is: a writer that just vanished would look like one that hangs
-        print(f"{path}: {error!r}", flush=True)
-    os._exit(code)
+    return fork(lambda: told(path, lambda: write(path, size)))
 
 
 def reap(pids: set[int]) -> bool:
@@ -123,32 +103,27 @@ class Rates:
 
 def main() -> int:
     """Start the writers and count until they have ended; exit code 0 if each did its work."""
-    progress, rates, mount = sys.argv[1], Rates(sys.argv[2]), sys.argv[4]
+    rates, mount = Rates(sys.argv[2]), sys.argv[4]
     workers, size, anonymous = int(sys.argv[3]), int(sys.argv[5]), int(sys.argv[6])
-    with open(progress, "r+b") as file:
-        shared = mmap.mmap(file.fileno(), FIRST + SLOT)
+    progress = ProgressFile(sys.argv[1], 1)
+    slot = progress.slot(0)
     rename("nfs-writers")
-    if os.getpgrp() != os.getpid():
-        os.setpgid(0, 0)
+    lead()
     first = server_bytes(mount)
-    WORKER.pack_into(shared, FIRST, 0, 0, RUNNING, os.getpid())
-    HEADER.pack_into(shared, 0, MAGIC, 1, SLOT, os.getpgrp(), 0)
+    slot.show(RUNNING)
+    progress.announce()
     kept = take_memory(anonymous)
     rates.begun = time.monotonic()
     pids = {start(f"{mount}/writer{number}", size) for number in range(workers)}
-    good, moved = True, 0
+    good = True
     while pids:
         time.sleep(LOOK_S)
         good = reap(pids) and good
         moved = server_bytes(mount) - first
-        WORKER.pack_into(shared, FIRST, moved // PAGE, moved, RUNNING, os.getpid())
+        slot.count(moved // PAGE, moved)
         rates.add(moved)
-    WORKER.pack_into(shared, FIRST, moved // PAGE, moved, FINISHED if good else FAILED, os.getpid())
+    slot.show(FINISHED if good else FAILED)
     if kept is not None:
         kept.close()
-    print(f"{moved // PAGE} pages in {time.monotonic() - rates.begun:.3f} s", flush=True)
+    print(f"{slot.operations} pages in {time.monotonic() - rates.begun:.3f} s", flush=True)
     return 0 if good else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """A live load with a steady pace: synchronous writes, forks, or nothing but computing, until it is killed.
 
 What a healthy host can do for ever, so whatever stops it is not the load's own doing. Runs on the host under test;
@@ -20,28 +19,18 @@ import struct
 import sys
 import time
 
+from harness.guest.processes import fork_all, lead, rename, run
+from harness.guest.progress import PAGE, ProgressFile, Slot, sum_up
+
 TYPE_CHECKING = False  # what type checkers take for true; nothing is imported for it on the host
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Step = Callable[[], tuple[int, int]]  # does one piece of work, returns operations and bytes
 
-HEADER = struct.Struct("=8sIIII")
-MAGIC = b"HRNSPRG1"
-WORKER = struct.Struct("=QQII")
-SLOT = 64
-COUNTS = struct.Struct("=QQ")
 STAMP = struct.Struct("=QQ")
-PAGE = 4096
-RUNNING, FINISHED, FAILED = 1, 2, 3
 REGION = 8 * 1024 * 1024
 CHUNK = 20_000  # rounds of a loop: milliseconds, also under emulation
-
-
-def rename(name: str) -> None:
-    """Name this process, so that the OOM killer's line names the workload."""
-    with open("/proc/self/comm", "w") as comm:
-        comm.write(name)
 
 
 def write_step(path: str, worker: int, block: int, flags: int, flush: Callable[[int], None]) -> Step:
@@ -66,15 +55,7 @@ def write_step(path: str, worker: int, block: int, flags: int, flush: Callable[[
 
 def fork_step() -> tuple[int, int]:
     """Starts a program and waits for it."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.execv("/bin/true", ["true"])
-        finally:
-            os._exit(127)
-    status = os.waitpid(pid, 0)[1]
-    if status:
-        raise OSError(f"/bin/true ended with status {status:#x}")
+    run(["/bin/true"])
     return 1, 0
 
 
@@ -95,50 +76,29 @@ def make_step(mode: str, path: str, worker: int, block: int) -> Step:
     return {"fork": fork_step, "spin": spin_step}[mode]
 
 
-def work(shared: mmap.mmap, worker: int, mode: str, path: str, block: int, seconds: float) -> bool:
+def work(slot: Slot, worker: int, mode: str, path: str, block: int, seconds: float) -> None:
     """One process, until it is killed, or its time is over, or its work fails."""
-    offset = 64 + worker * SLOT
-    operations = moved = 0
-    WORKER.pack_into(shared, offset, 0, 0, RUNNING, os.getpid())
     end = time.monotonic() + seconds if seconds else float("inf")
-    state = FAILED
-    try:
-        step = make_step(mode, path, worker, block)
-        while time.monotonic() < end:
-            done, size = step()
-            operations += done
-            moved += size
-            COUNTS.pack_into(shared, offset, operations, moved)
-        state = FINISHED
-    except Exception as error:  # whatever it is: a worker that just vanished would look like one that hangs
-        print(f"worker {worker}: {error!r}", flush=True)
-    WORKER.pack_into(shared, offset, operations, moved, state, os.getpid())
-    return state == FINISHED
+    step = make_step(mode, path, worker, block)
+    while time.monotonic() < end:
+        slot.add(*step())
 
 
 def main() -> int:
     """Start the workers and wait for them; exit code 0 if none of them failed."""
-    progress, mode, path = sys.argv[1], sys.argv[3], sys.argv[4]
+    mode, path = sys.argv[3], sys.argv[4]
     workers, block, seconds = int(sys.argv[2]), int(sys.argv[5]), float(sys.argv[6])
-    with open(progress, "r+b") as file:
-        shared = mmap.mmap(file.fileno(), 64 + workers * SLOT)
+    progress = ProgressFile(sys.argv[1], workers)
     rename("steady")
-    if os.getpgrp() != os.getpid():
-        os.setpgid(0, 0)
-    HEADER.pack_into(shared, 0, MAGIC, workers, SLOT, os.getpgrp(), 0)
+    lead()
+    progress.announce()
     begun = time.monotonic()
-    children = []
-    for worker in range(workers):
-        pid = os.fork()
-        if pid == 0:
-            os._exit(0 if work(shared, worker, mode, path, block, seconds) else 1)
-        children.append(pid)
-    statuses = [os.waitpid(pid, 0)[1] for pid in children]
+
+    def one(worker: int) -> bool:
+        slot = progress.slot(worker)
+        return slot.work(f"worker {worker}", lambda: work(slot, worker, mode, path, block, seconds))
+
+    good = fork_all(workers, one)
     if seconds:
-        total = sum(COUNTS.unpack_from(shared, 64 + worker * SLOT)[0] for worker in range(workers))
-        print(f"{total} operations in {time.monotonic() - begun:.3f} s", flush=True)
-    return 1 if any(statuses) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        sum_up(progress.total(), begun)
+    return 0 if good else 1

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """A long transfer in one direction.
 
 Runs on the host under test; standard library only. Progress goes through a shared file whose layout docs/agent.md
@@ -13,14 +12,16 @@ It ends after SECONDS, and prints how many operations it did in how many.
 
 from __future__ import annotations
 
-import ctypes
 import mmap
 import os
 import re
-import struct
 import subprocess
 import sys
 import time
+
+from harness.guest.memory import lock
+from harness.guest.processes import lead, rename
+from harness.guest.progress import PAGE, ProgressFile, Slot, sum_up
 
 TYPE_CHECKING = False  # what type checkers take for true; nothing is imported for it on the host
 if TYPE_CHECKING:
@@ -28,14 +29,6 @@ if TYPE_CHECKING:
 
     Report = Callable[[int], None]  # is told how many bytes moved
 
-HEADER = struct.Struct("=8sIIII")
-MAGIC = b"HRNSPRG1"
-WORKER = struct.Struct("=QQII")
-SLOT = 64
-COUNTS = struct.Struct("=QQ")
-OPERATION = 4096
-RUNNING, FINISHED, FAILED = 1, 2, 3
-MCL_CURRENT, MCL_FUTURE = 1, 2
 BLOCK = 64 * 1024
 EVERY_S = 0.2  # iperf3 takes no less than 0.1
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
@@ -88,49 +81,26 @@ def run_file(direction: str, path: str, seconds: float, report: Report) -> None:
     os.close(fd)
 
 
-def transfer(shared: mmap.mmap, kind: str, direction: str, where: str, seconds: float) -> bool:
-    """The transfer, counted; whether it came to its end."""
-    total = 0
+def transfer(slot: Slot, kind: str, direction: str, where: str, seconds: float) -> None:
+    """The transfer, counted."""
 
     def report(count: int) -> None:
-        nonlocal total
-        total += count
-        COUNTS.pack_into(shared, 64, total // OPERATION, total)
+        total = slot.moved + count
+        slot.count(total // PAGE, total)
 
-    WORKER.pack_into(shared, 64, 0, 0, RUNNING, os.getpid())
-    state = FAILED
-    try:
-        {"iperf3": run_iperf3, "file": run_file}[kind](direction, where, seconds, report)
-        state = FINISHED
-    except Exception as error:  # whatever it is: a transfer that just vanished would look like one that hangs
-        print(f"transfer: {error!r}", flush=True)
-    WORKER.pack_into(shared, 64, total // OPERATION, total, state, os.getpid())
-    return state == FINISHED
-
-
-def lock() -> None:
-    """Keep this process in memory: the transfer may be slow under pressure, counting it must not be."""
-    if ctypes.CDLL(None).mlockall(MCL_CURRENT | MCL_FUTURE):
-        print("transfer: not locked in memory", flush=True)
+    {"iperf3": run_iperf3, "file": run_file}[kind](direction, where, seconds, report)
 
 
 def main() -> int:
     """Make the transfer; exit code 0 if it came to its end."""
-    progress, kind, direction, where, seconds = *sys.argv[1:5], float(sys.argv[5])
-    with open(progress, "r+b") as file:
-        shared = mmap.mmap(file.fileno(), 64 + SLOT)
-    with open("/proc/self/comm", "w") as comm:
-        comm.write("transfer")  # so that the OOM killer's line names the load
-    if os.getpgrp() != os.getpid():
-        os.setpgid(0, 0)
-    lock()
-    HEADER.pack_into(shared, 0, MAGIC, 1, SLOT, os.getpgrp(), 0)
+    kind, direction, where, seconds = *sys.argv[2:5], float(sys.argv[5])
+    progress = ProgressFile(sys.argv[1], 1)
+    slot = progress.slot(0)
+    rename("transfer")
+    lead()
+    lock()  # the transfer may be slow under pressure, counting it must not be
+    progress.announce()
     begun = time.monotonic()
-    good = transfer(shared, kind, direction, where, seconds)
-    done = COUNTS.unpack_from(shared, 64)[0]
-    print(f"{done} operations in {time.monotonic() - begun:.3f} s", flush=True)
+    good = slot.work("transfer", lambda: transfer(slot, kind, direction, where, seconds))
+    sum_up(slot.operations, begun)
     return 0 if good else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

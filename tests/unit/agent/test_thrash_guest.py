@@ -11,10 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from packed import packed
 
 from harness.agent import agent
+from harness.guest.progress import FIRST, SLOT_SIZE, Slot, size_of
 from harness.workloads.guest import thrash
-from harness.workloads.thrash import HEADER, SCRIPT, SLOT
+from harness.workloads.thrash import SCRIPT
 
 PAGE = mmap.PAGESIZE
 
@@ -22,12 +24,16 @@ PAGE = mmap.PAGESIZE
 def run(
     progress: Path, workers: int, size: int, passes: int, memory: str = "anonymous"
 ) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-I", "-S", str(SCRIPT), str(progress), str(workers), str(size), str(passes), memory]
+    command = [sys.executable, "-I", "-S", packed(SCRIPT), str(progress), str(workers), str(size), str(passes), memory]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, start_new_session=True, check=False)
 
 
+def new_slot() -> Slot:
+    return Slot(mmap.mmap(-1, size_of(1)), 0)
+
+
 def make_progress(path: Path, workers: int) -> Path:
-    path.write_bytes(b"\0" * (HEADER + SLOT * workers))
+    path.write_bytes(b"\0" * size_of(workers))
     return path
 
 
@@ -38,9 +44,9 @@ def test_it_finishes_and_its_counters_are_right(tmp_path: Path, memory: str) -> 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     data = progress.read_bytes()
     magic, workers, slot, group, _ = agent.PROGRESS.unpack_from(data, 0)
-    assert (magic, workers, slot) == (agent.PROGRESS_MAGIC, 2, SLOT) and group > 1
+    assert (magic, workers, slot) == (agent.PROGRESS_MAGIC, 2, SLOT_SIZE) and group > 1
     for worker in range(2):
-        ops, count, state, pid = agent.WORKER.unpack_from(data, HEADER + worker * SLOT)
+        ops, count, state, pid = agent.WORKER.unpack_from(data, FIRST + worker * SLOT_SIZE)
         assert (ops, count, state) == (4 * 64, 4 * 64 * PAGE, 2) and pid > 1
 
 
@@ -57,50 +63,46 @@ def test_a_worker_that_gets_no_memory_fails_and_does_not_vanish(tmp_path: Path) 
     progress = make_progress(tmp_path / "progress", 1)
     done = run(progress, workers=1, size=1 << 60, passes=1)
     assert done.returncode == 1 and "worker 0" in done.stdout
-    assert agent.WORKER.unpack_from(progress.read_bytes(), HEADER)[2] == 3
+    assert agent.WORKER.unpack_from(progress.read_bytes(), FIRST)[2] == 3
 
 
 @pytest.mark.parametrize("page", [0, 7])
 @pytest.mark.parametrize("wrong", [(1, 7), (0, 6), (0, 8)])
 def test_a_page_that_came_back_wrong_is_seen(page: int, wrong: tuple[int, int]) -> None:
     area = mmap.mmap(-1, 8 * PAGE)
-    reports: list[int] = []
-    thrash.fill(area, 8, 0, lambda: reports.append(1))
-    thrash.check(area, 8, 0, lambda: reports.append(1))
-    assert len(reports) == 16
+    slot = new_slot()
+    thrash.fill(area, 8, 0, slot)
+    thrash.check(area, 8, 0, slot)
+    assert slot.operations == 16
     struct.pack_into("=QQ", area, page * PAGE, *wrong)
     with pytest.raises(ValueError, match=f"page {page} came back wrong"):
-        thrash.check(area, 8, 0, lambda: None)
+        thrash.check(area, 8, 0, new_slot())
 
 
 def test_every_page_is_filled_with_noise_of_its_own() -> None:
     area = mmap.mmap(-1, 2 * PAGE)
-    thrash.fill(area, 2, 5, lambda: None)
+    thrash.fill(area, 2, 5, new_slot())
     assert struct.unpack_from("=QQ", area, PAGE) == (5, 1)
     assert len(set(area[16:PAGE])) > 200
 
 
 def test_a_failed_worker_is_told_by_the_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shared = mmap.mmap(-1, HEADER + SLOT)
+    slot = new_slot()
 
     def broken(*_: object) -> None:
         raise MemoryError
 
     monkeypatch.setattr(thrash, "check", broken)
-    before = Path("/proc/self/comm").read_bytes()
-    try:
-        assert thrash.work(shared, 0, 4 * PAGE, 1, "anonymous") is False
-    finally:
-        Path("/proc/self/comm").write_bytes(before)
-    assert agent.WORKER.unpack_from(shared, HEADER) == (4, 4 * PAGE, 3, os.getpid())
+    assert slot.work("worker 0", lambda: thrash.work(slot, 0, 4 * PAGE, 1, "anonymous")) is False
+    assert agent.WORKER.unpack_from(slot.memory, FIRST) == (4, 4 * PAGE, 3, os.getpid())
 
 
 def test_without_passes_it_reads_until_it_is_killed(tmp_path: Path) -> None:
     progress = make_progress(tmp_path / "progress", 1)
-    command = [sys.executable, "-I", "-S", str(SCRIPT), str(progress), "1", str(8 * PAGE), "0", "anonymous"]
+    command = [sys.executable, "-I", "-S", packed(SCRIPT), str(progress), "1", str(8 * PAGE), "0", "anonymous"]
     with subprocess.Popen(command, start_new_session=True) as process:
         try:
-            while agent.WORKER.unpack_from(progress.read_bytes(), HEADER)[0] < 100:
+            while agent.WORKER.unpack_from(progress.read_bytes(), FIRST)[0] < 100:
                 assert process.poll() is None
         finally:
             os.killpg(process.pid, signal.SIGKILL)

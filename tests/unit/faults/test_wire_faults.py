@@ -13,6 +13,7 @@ from harness.faults.base import Fault, Prepared
 from harness.faults.mitigations import CachesDroppedEvery
 from harness.faults.wire import COUNTERS, GFP, PARAMETERS, AllocatingDriver, IpoibMode
 from harness.model.errors import InfraError, ShellError, UsageError
+from harness.model.measure import Measure
 from harness.targets.measuring import Measuring
 from harness.targets.recipes import vm_images
 from harness.targets.target import Site
@@ -179,3 +180,10 @@ def test_caches_that_cannot_be_dropped_like_that_are_refused(seconds: float, val
 def test_each_says_who_suffers_what(fault: Fault) -> None:
     assert "client" in fault.describe()
     assert isinstance(fault, Prepared) != isinstance(fault, CachesDroppedEvery)
+
+
+@pytest.mark.parametrize(("stalls", "rings", "missing"), [(101, 101, []), (0, 900, ["allocation stalls: 0"])])
+def test_who_survived_without_pressure_has_proven_nothing(stalls: int, rings: int, missing: list[str]) -> None:
+    figures = {"allocation stalls": stalls, "rings allocated to send": rings}
+    measures = {name: Measure(name=name, value=value) for name, value in figures.items()}
+    assert AllocatingDriver(role="client").unproven(measures) == missing

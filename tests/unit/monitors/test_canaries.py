@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 from fakes import agent_of, make_site, shell_of
+from packed import packed
 
 from harness.model.errors import InfraError
-from harness.monitors.instruments.board import BUCKETS, Times, draw, end_ms, read_board
+from harness.monitors.instruments.board import Times, draw, end_ms, read_board
 from harness.monitors.instruments.canaries import BOARDS, SCRIPT, UPTIME, Canaries
 from harness.monitors.instruments.guest import canaries as script
+from harness.monitors.instruments.guest.canaries import BUCKETS
+from harness.targets.scripts import pack
 from harness.targets.target import Site
 
 
@@ -31,7 +34,7 @@ def written(tmp_path: Path) -> list[Times]:
     """What canaries on this machine noted in half a second; /bin/true of an `ls` is quick enough for that."""
     path = tmp_path / "board"
     wanted = ["fork=", "date=", f"ls={SCRIPT.parent}", f"writer={tmp_path / 'log'}"]
-    command = [sys.executable, "-I", "-S", str(SCRIPT), str(path), "0.5", *wanted]
+    command = [sys.executable, "-I", "-S", packed(SCRIPT), str(path), "0.5", *wanted]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     return read_board(path.read_text(encoding="ascii"), now_s=0.0)
@@ -47,7 +50,7 @@ def test_every_canary_notes_its_times_on_the_board(written: list[Times], tmp_pat
 
 def test_a_canary_whose_program_fails_is_counted_and_its_time_too(tmp_path: Path) -> None:
     path = tmp_path / "board"
-    command = [sys.executable, "-I", "-S", str(SCRIPT), str(path), "0.2", f"ls={tmp_path / 'nothing'}"]
+    command = [sys.executable, "-I", "-S", packed(SCRIPT), str(path), "0.2", f"ls={tmp_path / 'nothing'}"]
     subprocess.run(command, capture_output=True, timeout=60, check=False)
     (times,) = read_board(path.read_text(encoding="ascii"), now_s=0.0)
     assert times.failures == times.samples >= 1
@@ -55,7 +58,7 @@ def test_a_canary_whose_program_fails_is_counted_and_its_time_too(tmp_path: Path
 
 def test_canaries_without_a_time_end_when_they_are_told(tmp_path: Path) -> None:
     path = tmp_path / "board"
-    process = subprocess.Popen([sys.executable, "-I", "-S", str(SCRIPT), str(path), "0", "fork="])
+    process = subprocess.Popen([sys.executable, "-I", "-S", packed(SCRIPT), str(path), "0", "fork="])
     try:
         while not path.exists() or b"fork" not in path.read_bytes():
             assert process.poll() is None
@@ -74,7 +77,7 @@ def test_a_time_is_in_the_bucket_whose_bounds_it_has(milliseconds: float) -> Non
 
 
 def test_a_time_beyond_all_buckets_is_in_the_last() -> None:
-    assert script.bucket_of(10**12) == BUCKETS - 1 == script.BUCKETS - 1
+    assert script.bucket_of(10**12) == BUCKETS - 1
 
 
 def test_percentiles_are_the_end_of_their_bucket_and_never_above_the_worst() -> None:
@@ -119,9 +122,9 @@ def site() -> Site:
 def test_the_calm_part_is_over_before_the_load_and_all_is_open_for_later(site: Site) -> None:
     shell, agent = shell_of(site.role("client")), agent_of(site.role("client"))
     Canaries(writer="/var/tmp/canary", calm_s=7.0).prepare(site)
-    calm = next(command for command in shell.commands if "canaries.py" in command)
+    calm = next(command for command in shell.commands if "canaries.pyz" in command)
     assert calm.endswith(f"{BOARDS['calm']} 7.0 fork= date= ls=/usr/lib/python3 writer=/var/tmp/canary")
-    assert shell.files == {"/run/harness/canaries/canaries.py": SCRIPT.read_bytes()}
+    assert shell.files == {"/run/harness/canaries/canaries.pyz": pack(SCRIPT)}
     opened = [path for verb, arguments in agent.asked if verb == "open" for path in arguments["paths"]]  # type: ignore[attr-defined]
     assert opened == [*BOARDS.values(), UPTIME, BOARDS["load"]]
 
@@ -133,7 +136,7 @@ def test_the_launch_leaves_them_running(site: Site) -> None:
     assert f"{BOARDS['load']} 0 " in launch
 
 
-def test_the_figures_are_read_through_the_agent_alone_and_then_the_canaries_end(site: Site, tmp_path: Path) -> None:
+def test_the_figures_are_read_through_the_agent_alone(site: Site, tmp_path: Path) -> None:
     agent = agent_of(site.role("client"))
     texts = {
         UPTIME: "100.00 150.00\n",
@@ -145,9 +148,14 @@ def test_the_figures_are_read_through_the_agent_alone_and_then_the_canaries_end(
     assert list(figures) == [f"fork {phase} {word}" for phase in ("calm", "load") for word in ("p50", "p99", "worst")]
     assert figures["fork calm worst"].value == 8.0 and figures["fork calm worst"].unit == "ms"
     assert figures["fork load worst"].value == 60_000.0
-    assert agent.asked[-1] == ("write", {"path": BOARDS["load"], "text": "stop"})
     assert not shell_of(site.role("client")).commands
     assert "fork: 4 samples calm" in (tmp_path / "canaries-c1.txt").read_text(encoding="utf-8")
+
+
+def test_they_are_told_to_stop_and_waited_for(site: Site) -> None:
+    Canaries().end(site)
+    assert agent_of(site.role("client")).asked == [("write", {"path": BOARDS["load"], "text": "stop"})]
+    assert "pgrep -f" in shell_of(site.role("client")).commands[-1]
 
 
 def test_what_cannot_be_opened_is_told_before_the_load(site: Site) -> None:

@@ -10,12 +10,17 @@ from pathlib import Path
 
 import pytest
 from fakes import agent_of, make_site, no_answer, shell_of
+from packed import packed
 
+from harness.guest import board
 from harness.model.errors import DeadlineExceeded, ShellError, UsageError
 from harness.model.topology import MIB
-from harness.monitors.instruments.hog import KINDS, RUN, SCRIPT, SIZE, STATE, Hog
+from harness.monitors.instruments.guest import hog
+from harness.monitors.instruments.hog import KINDS, SCRIPT, STATE, Hog
+from harness.targets.scripts import pack
 from harness.targets.target import Site
 
+RUN, SIZE = board.RUN.decode(), len(board.RUN) + hog.SIZE
 HELD = 3 * 256 * 1024 + 4096
 
 
@@ -28,7 +33,7 @@ def test_everything_is_in_place_and_open_before_the_load() -> None:
     Hog(share=0.5).prepare(site)
     shell, agent = shell_of(site.role("client")), agent_of(site.role("client"))
     assert f"truncate -s {SIZE} {STATE}" in shell.commands[0]
-    assert shell.files == {"/run/harness/hog/hog.py": SCRIPT.read_bytes()}
+    assert shell.files == {"/run/harness/hog/hog.pyz": pack(SCRIPT)}
     assert agent.asked == [("open", {"paths": [STATE]}), ("open", {"paths": [STATE], "write": True})]
 
 
@@ -36,7 +41,7 @@ def test_the_launch_is_one_command_that_leaves_it_running() -> None:
     site = make_site()
     Hog(share=0.5, kind="shmem").launch(site)
     words = shlex.split(shell_of(site.role("client")).commands[0])
-    assert words[4:8] == ["/run/harness/hog/hog.py", STATE, str(128 * MIB), "shmem"] and words[-1] == "&"
+    assert words[4:8] == ["/run/harness/hog/hog.pyz", STATE, str(128 * MIB), "shmem"] and words[-1] == "&"
 
 
 @pytest.mark.parametrize(
@@ -56,11 +61,17 @@ def state_of(site: Site, text: str, comm: str | Exception) -> None:
     agent.on["read"] = read
 
 
-def test_its_figures_are_read_through_the_agent_and_end_it(tmp_path: Path) -> None:
+def test_its_figures_are_read_through_the_agent(tmp_path: Path) -> None:
     site = make_site()
     state_of(site, f"{RUN}{123:10} {8192:20} {4:20}\n", "hog\n")
     assert figures(site, tmp_path) == {"held by the hog": 8, "rounds of the hog": 4}
-    assert agent_of(site.role("client")).asked[-1] == ("write", {"path": STATE, "text": "stop"})
+
+
+def test_it_is_told_to_stop_and_waited_for() -> None:
+    site = make_site()
+    Hog(share=0.5).end(site)
+    assert agent_of(site.role("client")).asked == [("write", {"path": STATE, "text": "stop"})]
+    assert "pgrep -x hog" in shell_of(site.role("client")).commands[-1]
 
 
 @pytest.mark.parametrize("text", [RUN + "\0" * (SIZE - len(RUN)), f"{RUN}{123:10} {8192:20} {4:20}\n"])
@@ -81,7 +92,7 @@ def test_a_host_that_does_not_answer_has_no_figures(tmp_path: Path) -> None:
 def test_it_holds_what_it_is_told_to_and_touches_it_until_somebody_says_stop(tmp_path: Path, kind: str) -> None:
     state = tmp_path / "state"
     state.write_bytes(RUN.encode() + b"\0" * (SIZE - len(RUN)))
-    process = subprocess.Popen([sys.executable, "-I", "-S", SCRIPT, state, str(HELD), kind])
+    process = subprocess.Popen([sys.executable, "-I", "-S", packed(SCRIPT), state, str(HELD), kind])
     try:
         while (words := state.read_text().replace("\0", " ").split()[1:]) == [] or int(words[2]) < 2:
             assert process.poll() is None

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes import agent_of, make_site, no_answer, shell_of
 
-from harness.model.errors import InfraError, UsageError
+from harness.guest.board import RUN
+from harness.model.errors import InfraError, ShellError, UsageError
 from harness.monitors.instruments.guest.sockets import checked
-from harness.monitors.instruments.sockets import BOARD, SCRIPT, SocketWatch, figures, in_words, read_board
+from harness.monitors.instruments.sockets import BOARD, GONE, SCRIPT, SocketWatch, figures, in_words, read_board
+from harness.targets.scripts import pack
 from harness.targets.target import Site
 
 SAMPLE = {
@@ -36,6 +39,10 @@ def told(record: dict[str, Any], now: float = 160.0) -> dict[str, Any]:
     return {measure.name: measure.value for measure in figures(record, now, 3.0)}
 
 
+def on_board(record: dict[str, Any]) -> str:
+    return (RUN + checked(record)).decode()
+
+
 def with_board(*texts: str) -> Site:
     """A site whose agent reads these boards one after the other, and the time 160 s."""
     site = make_site()
@@ -53,15 +60,34 @@ def test_everything_is_in_place_and_open_before_it_is_launched() -> None:
     watch = SocketWatch(ports=(5201,))
     watch.prepare(site)
     client, server = shell_of(site.role("client")), shell_of(site.role("server"))
-    assert client.files == server.files == {"/run/harness/sockets/sockets.py": SCRIPT.read_bytes()}
-    assert server.commands[-1].startswith("setsid python3 -I -S /run/harness/sockets/sockets.py answer 10.77.0.2 >")
-    assert not any("watch" in command for command in client.commands)
+    assert client.files == server.files == {"/run/harness/sockets/sockets.pyz": pack(SCRIPT)}
+    assert server.commands[-1].startswith("setsid python3 -I -S /run/harness/sockets/sockets.pyz answer 10.77.0.2 >")
+    assert f"sockets.pyz watch {BOARD} 3.0 10.77.0.2 5201 >" in client.commands[-2]
+    assert client.commands[-1].startswith("for i in"), "it waits for the first sample"
     assert agent_of(site.role("client")).asked == [
         ("open", {"paths": [BOARD, "/proc/uptime"]}),
         ("open", {"paths": [BOARD], "write": True}),
     ]
+    done = len(client.commands)
     watch.launch(site)
-    assert f"sockets.py watch {BOARD} 3.0 10.77.0.2 5201 >" in client.commands[-1]
+    assert agent_of(site.role("client")).asked[-1] == ("write", {"path": BOARD, "text": "run \n"})
+    assert len(client.commands) == done, "nothing has to be started any more"
+
+
+def test_a_watch_that_does_not_come_up_says_why() -> None:
+    site = make_site()
+    shell_of(site.role("client")).answer("watch.log", "OSError: sock_diag answers with message 2\n", exit_code=1)
+    with pytest.raises(ShellError, match="sock_diag answers with message 2"):
+        SocketWatch().prepare(site)
+
+
+def test_the_commands_are_a_shells() -> None:
+    site = make_site()
+    SocketWatch().prepare(site)
+    for role in ("client", "server"):
+        for command in shell_of(site.role(role)).commands:
+            subprocess.run(["sh", "-n", "-c", command], check=True)
+    subprocess.run(["sh", "-n", "-c", GONE], check=True)
 
 
 def test_a_transfer_without_a_stall_says_so_and_acknowledgements_are_no_transfer() -> None:
@@ -100,28 +126,29 @@ def test_the_state_of_the_socket_in_the_longest_stall_is_in_words() -> None:
 
 
 def test_a_board_that_is_being_rewritten_is_read_again(tmp_path: Path) -> None:
-    whole = checked(board()).decode() + "   "
+    whole = on_board(board()) + "   "
     site = with_board(whole.replace("kswapd", "kswapp"), whole[:-9], whole)
     found = {measure.name for measure in SocketWatch().measures(site, tmp_path)}
     assert "outgoing stalls" in found
     assert json.loads((tmp_path / "sockets-c1.json").read_text()) == board()
 
 
-def test_both_ends_come_to_their_end_as_far_as_they_answer(tmp_path: Path) -> None:
-    whole = checked(board()).decode()
+def test_both_ends_come_to_their_end_as_far_as_they_answer() -> None:
+    whole = on_board(board())
     site = with_board(whole)
-    SocketWatch().measures(site, tmp_path)
+    SocketWatch().end(site)
     assert ("write", {"path": BOARD, "text": "stop"}) in agent_of(site.role("client")).asked
-    assert shell_of(site.role("server")).commands == ["pkill -f '[s]ockets.py answer'"]
+    assert shell_of(site.role("server")).commands == ["kill $(cat /run/harness/sockets/answer.pid)"]
     hung = with_board(whole)
     agent_of(hung.role("client")).replies["write"] = no_answer("write")
-    shell_of(hung.role("server")).replies["pkill"] = no_answer("pkill")
-    assert SocketWatch().measures(hung, tmp_path)
+    shell_of(hung.role("server")).replies["kill"] = no_answer("kill")
+    SocketWatch().end(hung)
 
 
 def test_a_board_on_which_nothing_stands_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InfraError, match="c1: nothing on the board"):
-        SocketWatch().measures(with_board(*["\0" * 100] * 3), tmp_path)
+    site = with_board(*["\0" * 100] * 3)
+    with pytest.raises(InfraError, match="c1: nothing whole on the board"):
+        SocketWatch().measures(site, tmp_path)
     with pytest.raises(ValueError, match="it reads"):
         read_board("")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import mmap
 import os
 import socket
 import struct
@@ -17,9 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packed import packed
 
+from harness.agent import agent
+from harness.guest.board import RUN, STOP, WAIT, Board
 from harness.monitors.instruments import sockets as reader
-from harness.monitors.instruments.guest import sockets
+from harness.monitors.instruments.guest import kernel_threads, ping_pong, sock_diag, sockets, stalls
 
 KEY, OTHER = (40000, 5201), (40001, 5201)
 MIB = 1024 * 1024
@@ -38,14 +40,14 @@ def pair() -> Iterator[Pair]:
 
 
 @pytest.fixture
-def diag() -> Iterator[sockets.Diag]:
+def diag() -> Iterator[sock_diag.Diag]:
     """A line to this machine's kernel."""
-    made = sockets.Diag()
+    made = sock_diag.Diag()
     with made.socket:
         yield made
 
 
-def test_the_kernel_tells_of_a_connection_what_ss_shows(pair: Pair, diag: sockets.Diag) -> None:
+def test_the_kernel_tells_of_a_connection_what_ss_shows(pair: Pair, diag: sock_diag.Diag) -> None:
     client, accepted = pair
     client.sendall(b"x" * 5000)
     accepted.recv(5000, socket.MSG_WAITALL)
@@ -54,11 +56,11 @@ def test_the_kernel_tells_of_a_connection_what_ss_shows(pair: Pair, diag: socket
     assert set(found) == {key, key[::-1]}
     assert found[key]["acked"] >= 5000 and found[key[::-1]]["received"] == 5000
     sample = found[key]
-    assert sample["state"] == sockets.ESTABLISHED and sample["rto_us"] > 0 and sample["last_send_ms"] < 60_000
-    assert set(sockets.TCP_INFO) <= set(sample) and sample["retransmits"] == 0
+    assert sample["state"] == sock_diag.ESTABLISHED and sample["rto_us"] > 0 and sample["last_send_ms"] < 60_000
+    assert set(sock_diag.TCP_INFO) <= set(sample) and sample["retransmits"] == 0
 
 
-def test_bytes_that_nobody_takes_are_seen_as_bytes_to_send(pair: Pair, diag: sockets.Diag) -> None:
+def test_bytes_that_nobody_takes_are_seen_as_bytes_to_send(pair: Pair, diag: sock_diag.Diag) -> None:
     client, _ = pair
     client.setblocking(False)
     with pytest.raises(BlockingIOError):
@@ -69,7 +71,7 @@ def test_bytes_that_nobody_takes_are_seen_as_bytes_to_send(pair: Pair, diag: soc
     assert sample["send_queue"] > 0 and sample["timer"] != 0
 
 
-def test_keepalive_shows_as_the_timer(pair: Pair, diag: sockets.Diag) -> None:
+def test_keepalive_shows_as_the_timer(pair: Pair, diag: sock_diag.Diag) -> None:
     client, _ = pair
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -78,20 +80,20 @@ def test_keepalive_shows_as_the_timer(pair: Pair, diag: sockets.Diag) -> None:
     assert reader.TIMERS[sample["timer"]] == "keepalive" and 0 < sample["timer_ms"] <= 60_000
 
 
-def test_connections_of_others_are_left_out(pair: Pair, diag: sockets.Diag) -> None:
+def test_connections_of_others_are_left_out(pair: Pair, diag: sock_diag.Diag) -> None:
     port = pair[0].getpeername()[1]
     assert not diag.sockets("127.0.0.2", {port})
     assert not diag.sockets("127.0.0.1", {1})
 
 
 def test_fields_that_an_older_kernel_does_not_have_are_missing() -> None:
-    info = sockets.ATTRIBUTE.pack(sockets.ATTRIBUTE.size + 104, sockets.INET_DIAG_INFO) + b"\1" * 104
-    assert "retransmits" in sockets.tcp_info(info) and "acked" not in sockets.tcp_info(info)
-    assert sockets.tcp_info(b"") == {} and sockets.tcp_info(bytes(8)) == {}
+    info = sock_diag.ATTRIBUTE.pack(sock_diag.ATTRIBUTE.size + 104, sock_diag.INET_DIAG_INFO) + b"\1" * 104
+    assert "retransmits" in sock_diag.tcp_info(info) and "acked" not in sock_diag.tcp_info(info)
+    assert sock_diag.tcp_info(b"") == {} and sock_diag.tcp_info(bytes(8)) == {}
 
 
-def direction(*samples: tuple[float, dict[tuple[int, int], int]]) -> sockets.Direction:
-    made = sockets.Direction(3.0)
+def direction(*samples: tuple[float, dict[tuple[int, int], int]]) -> stalls.Direction:
+    made = stalls.Direction(3.0)
     for now, values in samples:
         made.look(now, values)
     return made
@@ -124,19 +126,19 @@ def test_nobody_waits_once_the_connection_is_closed() -> None:
 
 
 def test_only_so_many_stalls_are_kept_and_all_are_counted() -> None:
-    samples = [(10.0 * step, {KEY: MIB * (step + 1)}) for step in range(sockets.KEPT_STALLS + 10)]
+    samples = [(10.0 * step, {KEY: MIB * (step + 1)}) for step in range(stalls.KEPT_STALLS + 10)]
     made = direction(*samples)
-    assert len(made.stalls) == sockets.KEPT_STALLS and made.count == sockets.KEPT_STALLS + 9
+    assert len(made.stalls) == stalls.KEPT_STALLS and made.count == stalls.KEPT_STALLS + 9
 
 
 def test_processor_time_is_read_behind_a_name_with_blanks() -> None:
     line = b"77 (kworker/0:1 (x) y) I 2 0 0 0 -1 69238880 0 0 0 0 11 22 0 0 20 0 1 0 5 0 0"
-    assert sockets.cpu_ticks(line) == 33
+    assert kernel_threads.cpu_ticks(line) == 33
 
 
 def test_threads_count_from_the_first_look_on(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = {b"a": 100, b"b": 7}
-    threads = sockets.Threads()
+    threads = kernel_threads.Threads()
     fds = {}
     for letter in ticks:
         fds[letter], other = os.pipe()
@@ -145,26 +147,26 @@ def test_threads_count_from_the_first_look_on(monkeypatch: pytest.MonkeyPatch) -
     threads.files = {"1": ("kswapd", fds[b"a"]), "2": ("kworker", fds[b"b"])}
     by_fd = {fd: letter for letter, fd in fds.items()}
     monkeypatch.setattr(os, "pread", lambda fd, *_: by_fd[fd])
-    monkeypatch.setattr(sockets, "cpu_ticks", lambda text: ticks[text])
+    monkeypatch.setattr(kernel_threads, "cpu_ticks", lambda text: ticks[text])
     threads.look(0.0)
-    ticks[b"a"] += 3 * sockets.TICKS
+    ticks[b"a"] += 3 * kernel_threads.TICKS
     threads.look(1.0)
     assert threads.seconds() == {"kswapd": 3.0, "kworker": 0.0}
     for fd in fds.values():
         os.close(fd)
 
 
-def test_a_board_that_is_too_full_goes_without_its_samples() -> None:
-    board = mmap.mmap(-1, 600)
+def test_a_board_that_is_too_full_goes_without_its_samples(tmp_path: Path) -> None:
+    board = Board(str(tmp_path / "board"), 600)
     record = {"now": 1.5, "samples": {"40000-5201": [{"acked": 1}] * 100}}
     sockets.put(board, record)
-    assert reader.read_board(board[:].decode()) == {"now": 1.5, "samples": {}}
+    assert reader.read_board(board.memory[:].decode()) == {"now": 1.5, "samples": {}}
 
 
 def test_a_byte_goes_there_and_back_and_a_connection_that_ends_is_no_answer() -> None:
     ours, theirs = socket.socketpair()
     with ours:
-        ping = sockets.Ping("unused")
+        ping = ping_pong.Ping("unused")
         threading.Thread(target=lambda: theirs.send(theirs.recv(1)), daemon=True).start()
         assert ping.exchange(ours) and ping.count == 1 and ping.waiting is None
         theirs.close()
@@ -173,22 +175,33 @@ def test_a_byte_goes_there_and_back_and_a_connection_that_ends_is_no_answer() ->
         assert ping.count == 1 and ping.waiting is not None
 
 
-def test_the_watch_ends_when_somebody_says_stop(tmp_path: Path, pair: Pair) -> None:
+def when(process: subprocess.Popen[bytes], board: Path, word: bytes, count: int) -> dict[str, Any]:
+    """The record once the board says `word` and it has so many samples."""
+    while process.poll() is None:
+        time.sleep(0.05)
+        text = board.read_bytes() if board.exists() else b""
+        with suppress(ValueError):
+            if text.startswith(word) and (record := reader.read_board(text.decode()))["count"] == count:
+                return record
+    raise AssertionError(f"it ended with {process.returncode}")
+
+
+def test_the_watch_waits_for_the_load_and_ends_when_somebody_says_stop(tmp_path: Path, pair: Pair) -> None:
     board = tmp_path / "board"
-    board.write_bytes(bytes(reader.BOARD_SIZE))
     port = pair[0].getpeername()[1]
-    command = [sys.executable, "-I", "-S", str(reader.SCRIPT), "watch", str(board), "3", "127.0.0.1", str(port)]
+    command = [sys.executable, "-I", "-S", packed(reader.SCRIPT), "watch", str(board), "3", "127.0.0.1", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        record: dict[str, Any] = {}
-        while record.get("count", 0) < 2:
-            time.sleep(0.05)
-            if b"*" in board.read_bytes():
-                record = reader.read_board(board.read_bytes().decode())
+        record = when(process, board, WAIT, 1)
+        with board.open("r+b") as file:
+            file.write(RUN)
+        begun = record["begun"]
+        record = when(process, board, RUN, 2)
+        assert record["begun"] > begun, "what was before does not count"
         assert len(record["samples"]) == 2 and set(record["cpu"]) == {"kswapd", "kworker"}
         while process.poll() is None:
             with suppress(FileNotFoundError), board.open("r+b") as file:
-                file.write(sockets.STOP)
+                file.write(STOP)
             time.sleep(0.05)
         assert process.returncode == 0 and not board.exists()
     finally:
@@ -196,7 +209,10 @@ def test_the_watch_ends_when_somebody_says_stop(tmp_path: Path, pair: Pair) -> N
         process.wait()
 
 
-def test_both_sides_agree_on_the_size_of_the_board() -> None:
-    assert reader.BOARD_SIZE == sockets.BOARD_SIZE
-    assert struct.calcsize("=BBBB48xIIIII") == sockets.MESSAGE.size == 72
+def test_the_agent_reads_a_board_whole() -> None:
+    assert sockets.BOARD_SIZE + len(RUN) <= agent.ANSWER
+
+
+def test_messages_are_as_long_as_the_kernels() -> None:
+    assert struct.calcsize("=BBBB48xIIIII") == sock_diag.MESSAGE.size == 72
     assert json.loads(sockets.checked({"a": 1}).rpartition(b"*")[0]) == {"a": 1}

@@ -423,6 +423,9 @@ class Noting:
     def launch(self, site: Site) -> None:
         self.done.append("launch")
 
+    def end(self, site: Site) -> None:
+        self.done.append("end")
+
     def inject(self, site: Site) -> None:
         self.done.append("inject")
 
@@ -478,9 +481,17 @@ def test_an_instrument_is_launched_with_the_load_and_tells_its_figures_before_th
     trial.plan = replace(trial.plan, instruments=(Noting(done),))
     trial.finish_at = 5.0
     assert trial.run() is VerdictKind.SURVIVED
-    assert done == ["prepare", "launch"] and trial.phases[-2:] == ["measure", "teardown"]
+    assert done == ["prepare", "launch", "end"] and trial.phases[-2:] == ["measure", "teardown"]
     (measure,) = trial.log.of(Kind.MEASURE)
     assert measure.data == {"name": "figure of the test", "value": 7.0, "unit": "s"}
+
+
+def test_an_instrument_is_ended_before_the_storage_goes_after_a_failure_too(trial: Trial) -> None:
+    trial.plan = replace(trial.plan, instruments=(Noting(trial.storage.done),))
+    trial.begins = False
+    with pytest.raises(InfraError):
+        trial.run()
+    assert trial.storage.done == ["up", "prepare", "launch", "end", "down"]
 
 
 def test_figures_are_asked_for_after_a_hang_too(trial: Trial) -> None:

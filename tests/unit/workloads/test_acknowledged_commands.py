@@ -11,6 +11,7 @@ from fakes import agent_of, make_site, shell_of
 
 from harness.model.errors import InfraError, UsageError
 from harness.model.measure import Value
+from harness.targets.scripts import pack
 from harness.targets.target import Site, Target
 from harness.workloads.acknowledged import PROGRESS, RECORD, SCRIPT, Acknowledged, pause_at
 
@@ -40,7 +41,7 @@ def test_every_host_has_all_it_needs_before_the_launch_and_its_agent_tells_its_p
         shell = shell_of(site.role(role))
         assert f"truncate -s {64 + 2 * 64} {PROGRESS}" in shell.commands[0]
         assert f"truncate -s {64 + 2 * (128 + 601 * 8)} {RECORD}" in shell.commands[0]
-        assert shell.files == {"/run/harness/workload/acknowledged.py": SCRIPT.read_bytes()}
+        assert shell.files == {"/run/harness/workload/acknowledged.pyz": pack(SCRIPT)}
         assert agent_of(site.role(role)).asked == [("progress", {"path": PROGRESS})]
 
 

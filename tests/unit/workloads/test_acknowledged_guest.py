@@ -10,22 +10,26 @@ import sys
 from pathlib import Path
 
 import pytest
+from packed import packed
 
 from harness.agent import agent
-from harness.workloads.acknowledged import ENTRY, HEADER, SCRIPT, SLOT, TIME
+from harness.guest.progress import FAILED, FIRST, Slot, size_of
+from harness.workloads.acknowledged import SCRIPT
 from harness.workloads.guest import acknowledged as guest
+from harness.workloads.guest.acknowledged_record import Entry, Record
+from harness.workloads.guest.acknowledged_record import size_of as record_size
 
 WORKERS, CAPACITY = 2, 40
 
 
 def script(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-I", "-S", str(SCRIPT), *map(str, words)]
+    command = [sys.executable, "-I", "-S", packed(SCRIPT), *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, start_new_session=True, check=True)
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
-    sizes = {"progress": HEADER + WORKERS * SLOT, "record": HEADER + WORKERS * (ENTRY + CAPACITY * TIME)}
+    sizes = {"progress": size_of(WORKERS), "record": record_size(WORKERS, CAPACITY)}
     for name, size in sizes.items():
         (tmp_path / name).write_bytes(b"\0" * size)
     return {"progress": tmp_path / "progress", "record": tmp_path / "record", "folder": tmp_path / "load"}
@@ -84,8 +88,8 @@ def test_what_was_never_there_is_missing(written: dict[str, Path]) -> None:
 
 def worker(files: dict[str, Path], name: str = "writer-0") -> guest.Worker:
     files["folder"].mkdir(exist_ok=True)
-    record = guest.Record(str(files["record"]), WORKERS)
-    return guest.Worker(mmap.mmap(-1, HEADER + WORKERS * SLOT), record, 0, str(files["folder"]), name)
+    record = Record(str(files["record"]), WORKERS)
+    return guest.Worker(Slot(mmap.mmap(-1, size_of(WORKERS)), 0), record, 0, str(files["folder"]), name)
 
 
 class Refusing:
@@ -121,7 +125,7 @@ def test_a_worker_that_is_refused_for_good_fails(files: dict[str, Path], monkeyp
     one.target = Refusing(1000)  # type: ignore[assignment]
     assert one.run(per_second=100.0, seconds=5.0) is False
     assert one.record.get(0).refused == guest.PATIENCE and one.record.get(0).over == 0
-    assert agent.WORKER.unpack_from(one.shared, HEADER)[2] == guest.FAILED
+    assert agent.WORKER.unpack_from(one.slot.memory, FIRST)[2] == FAILED
 
 
 def test_two_writers_of_one_file_cannot_both_have_its_lock(files: dict[str, Path]) -> None:
@@ -135,13 +139,13 @@ def test_two_writers_of_one_file_cannot_both_have_its_lock(files: dict[str, Path
 
 
 def test_pauses_count_from_the_launch_to_the_end_and_short_ones_do_not() -> None:
-    entry = guest.Entry("writer-0")
+    entry = Entry("writer-0")
     entry.launch, entry.end = 100.0, 130.0
     assert guest.pauses(entry, [100.1, 100.3, 110.3, 110.4], now=999.0) == [(0.3, 10.0), (10.4, 19.6)]
 
 
 def test_a_pause_that_has_not_ended_lasts_until_now() -> None:
-    entry = guest.Entry("writer-0")
+    entry = Entry("writer-0")
     entry.launch = 100.0
     assert guest.pauses(entry, [100.2], now=107.2) == [(0.2, 7.0)]
 

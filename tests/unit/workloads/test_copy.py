@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from fakes import make_site, shell_of
+from packed import packed
 
 from harness.agent import agent
 from harness.model.errors import UsageError
+from harness.targets.scripts import pack
 from harness.workloads.copy import METHODS, SCRIPT, Copy
 
 SIZE = 3 * 1024 * 1024 + 4096 + 100  # neither whole blocks nor whole pages
@@ -25,7 +27,7 @@ def test_it_is_launched_as_one_command_with_a_progress_file_of_its_own() -> None
     load.launch(site)
     shell = shell_of(site.role("client"))
     assert (progress.host, progress.workers) == ("c1", 1) and progress.path == "/dev/shm/harness-copy"
-    assert shell.files == {"/run/harness/workload/copy.py": SCRIPT.read_bytes()}
+    assert shell.files == {"/run/harness/workload/copy.pyz": pack(SCRIPT)}
     words = shlex.split(shell.commands[-1])
     assert words[:1] == ["setsid"] and words[-1] == "&"
     assert tuple(words[1:9]) == load.command and words[5:9] == [progress.path, "direct", "/a", "/b"]
@@ -49,7 +51,7 @@ def run(tmp_path: Path, method: str, source: Path, target: Path) -> tuple[int, t
     """Exit code, the worker's slot, what was printed."""
     progress = tmp_path / "progress"
     progress.write_bytes(b"\0" * 128)
-    command = [sys.executable, "-I", "-S", *map(str, (SCRIPT, progress, method, source, target))]
+    command = [sys.executable, "-I", "-S", packed(SCRIPT), *map(str, (progress, method, source, target))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, start_new_session=True)
     data = progress.read_bytes()
     assert agent.PROGRESS.unpack_from(data, 0)[:3] == (agent.PROGRESS_MAGIC, 1, 64)

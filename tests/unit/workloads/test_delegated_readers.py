@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fakes import make_site, shell_of
+from packed import packed
 
 from harness.model.errors import InfraError
 from harness.targets.target import Site
@@ -20,7 +21,7 @@ READERS = DelegatedReaders(mount="/mnt/x", folder="/srv/x", files=10, workers=2)
 def site_with(held: str, figures: str = "40 operations in 2.000 s\n") -> Site:
     site = make_site()
     shell_of(site.role("server")).answer("type: deleg", held, exit_code=0 if held else 1)
-    shell_of(site.role("client")).answer("delegations.py", figures)
+    shell_of(site.role("client")).answer("delegations.pyz", figures)
     return site
 
 
@@ -50,7 +51,7 @@ def test_the_load_goes_round_for_ever_and_the_warm_up_does_not() -> None:
     READERS.baseline(site)
     progress = READERS.prepare(site)
     READERS.launch(site)
-    rounds = [command for command in shell_of(site.role("client")).commands if "delegations.py" in command]
+    rounds = [command for command in shell_of(site.role("client")).commands if "delegations.pyz" in command]
     assert [command.split()[8 if "setsid" in command else 7] for command in rounds] == ["2", "2", "0"]
     assert progress.workers == 2 and READERS.endless
     for command in shell_of(site.role("client")).commands:
@@ -60,7 +61,7 @@ def test_the_load_goes_round_for_ever_and_the_warm_up_does_not() -> None:
 def run_script(tmp_path: Path, folder: Path) -> tuple[subprocess.CompletedProcess[str], list[tuple[int, ...]]]:
     progress = tmp_path / "progress"
     progress.write_bytes(bytes(64 + 2 * 64))
-    command = [sys.executable, "-I", "-S", str(SCRIPT), str(progress), "2", str(folder), "3"]
+    command = [sys.executable, "-I", "-S", packed(SCRIPT), str(progress), "2", str(folder), "3"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done, [struct.unpack_from("=QQII", progress.read_bytes(), 64 + 64 * worker) for worker in range(2)]
 

@@ -9,6 +9,7 @@ from fakes import make_site, shell_of
 
 from harness.model.errors import UsageError
 from harness.model.topology import MIB
+from harness.targets.scripts import pack
 from harness.workloads.dirty import SCRIPT, Dirty
 
 LOAD = Dirty(path="/mnt/file", mode="mmap", workers=3, ratio=0.5, block=8192, seconds=12.5)
@@ -20,7 +21,7 @@ def test_everything_is_in_place_before_it_is_launched() -> None:
     shell = shell_of(site.role("client"))
     assert (progress.host, progress.workers, progress.log) == ("c1", 3, "/run/harness/workload/log")
     assert f"truncate -s {64 + 3 * 64} {progress.path}" in shell.commands[0]
-    assert shell.files == {"/run/harness/workload/dirty.py": SCRIPT.read_bytes()}
+    assert shell.files == {"/run/harness/workload/dirty.pyz": pack(SCRIPT)}
 
 
 def test_the_launch_is_one_command_that_leaves_it_running() -> None:
@@ -29,7 +30,7 @@ def test_the_launch_is_one_command_that_leaves_it_running() -> None:
     (launch,) = shell_of(site.role("client")).commands
     words = shlex.split(launch)
     each = 256 * MIB // 2 // 3 // 8192 * 8192
-    assert words[:5] == ["setsid", "python3", "-I", "-S", "/run/harness/workload/dirty.py"]
+    assert words[:5] == ["setsid", "python3", "-I", "-S", "/run/harness/workload/dirty.pyz"]
     assert words[5:12] == ["/dev/shm/harness-progress", "3", "mmap", "/mnt/file", str(each), "8192", "12.5"]
     assert words[-1] == "&" and "</dev/null" in words and "2>&1" in words
 

@@ -11,9 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from packed import packed
 
 from harness.agent import agent
-from harness.workloads.dirty import HEADER, MODES, PAGE, SCRIPT, SLOT
+from harness.guest.progress import FIRST, SLOT_SIZE, size_of
+from harness.workloads.dirty import MODES, PAGE, SCRIPT
 from harness.workloads.guest import dirty
 
 BLOCK, EACH = 2 * PAGE, 16 * PAGE
@@ -21,7 +23,7 @@ STAMP = struct.Struct("=QQQ")
 
 
 def run(progress: Path, mode: str, path: Path | str, seconds: float = 0.2) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-I", "-S", SCRIPT, progress, 2, mode, path, EACH, BLOCK, seconds]
+    words = [sys.executable, "-I", "-S", packed(SCRIPT), progress, 2, mode, path, EACH, BLOCK, seconds]
     return subprocess.run(
         [str(word) for word in words],
         capture_output=True,
@@ -35,7 +37,7 @@ def run(progress: Path, mode: str, path: Path | str, seconds: float = 0.2) -> su
 @pytest.fixture
 def progress(tmp_path: Path) -> Path:
     path = tmp_path / "progress"
-    path.write_bytes(b"\0" * (HEADER + SLOT * 2))
+    path.write_bytes(b"\0" * size_of(2))
     return path
 
 
@@ -149,7 +151,10 @@ def test_a_time_that_is_over_breaks_a_round_off_and_its_pages_are_flushed() -> N
 def test_a_device_that_is_too_small_or_refuses_is_a_failure_that_is_told(progress: Path, tmp_path: Path) -> None:
     done = run(progress, "write", tmp_path / "no such folder" / "file")
     assert done.returncode == 1 and "worker 0" in done.stdout and "No such file" in done.stdout
-    assert [agent.WORKER.unpack_from(progress.read_bytes(), HEADER + SLOT * worker)[2] for worker in (0, 1)] == [3, 3]
+    assert [agent.WORKER.unpack_from(progress.read_bytes(), FIRST + SLOT_SIZE * worker)[2] for worker in (0, 1)] == [
+        3,
+        3,
+    ]
     with pytest.raises(OSError, match="is smaller than"):
         dirty.open_file("/dev/full", "write", EACH)
 

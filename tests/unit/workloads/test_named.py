@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 from fakes import agent_of, make_site, shell_of
+from packed import packed
 
 from harness.agent import agent
 from harness.model.errors import InfraError, UsageError
 from harness.model.measure import Measure
+from harness.targets.scripts import pack
 from harness.workloads.guest import named
 from harness.workloads.named import SCRIPT, Fio, StressNg
 
@@ -28,7 +30,7 @@ def test_the_launch_is_one_command_with_the_options_of_the_case() -> None:
     FIO.launch(site)
     shell = shell_of(site.role("client"))
     assert progress.workers == 3 and f"truncate -s {64 + 3 * 64}" in shell.commands[0]
-    assert shell.files == {"/run/harness/workload/named.py": SCRIPT.read_bytes()}
+    assert shell.files == {"/run/harness/workload/named.pyz": pack(SCRIPT)}
     words = shlex.split(shell.commands[-1])
     assert words[0] == "setsid" and words[-1] == "&" and words[5:8] == [progress.path, "3", "fio"]
     assert {"--filename=/mnt/file-{}", "--runtime=20", "--status-interval=1", "--bs=4k", "--direct=1"} <= set(words)
@@ -46,7 +48,7 @@ def test_a_stressor_with_its_options() -> None:
 def test_the_baseline_is_the_load_itself_for_a_few_seconds() -> None:
     site = make_site()
     shell = shell_of(site.role("client"))
-    shell.answer("named.py", "5000 operations in 5.000 s\n0 bogus operations\n")
+    shell.answer("named.pyz", "5000 operations in 5.000 s\n0 bogus operations\n")
     assert FIO.baseline(site) == 1000.0
     assert "--runtime=5 " in shell.commands[-1] and "/dev/shm/harness-baseline" in shell.commands[-1]
 
@@ -54,7 +56,7 @@ def test_the_baseline_is_the_load_itself_for_a_few_seconds() -> None:
 @pytest.mark.parametrize("text", ["0 operations in 5.0 s\n", "stress-ng: error: no such option\n"])
 def test_a_load_whose_work_cannot_be_seen_is_refused(text: str) -> None:
     site = make_site()
-    shell_of(site.role("client")).answer("named.py", text)
+    shell_of(site.role("client")).answer("named.pyz", text)
     with pytest.raises(InfraError, match=r"c1: .*--cpu 1.*no page moved in 5 s"):
         StressNg(stressor="cpu").baseline(site)
 
@@ -99,7 +101,7 @@ def run(tmp_path: Path, tool: str, body: str, *arguments: str) -> tuple[int, lis
     path.write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
     path.chmod(0o755)
     progress.write_bytes(b"\0" * (64 + 2 * 64))
-    command = [sys.executable, "-I", "-S", str(SCRIPT), str(progress), "2", str(path), *arguments]
+    command = [sys.executable, "-I", "-S", packed(SCRIPT), str(progress), "2", str(path), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, start_new_session=True)
     data = progress.read_bytes()
     assert agent.PROGRESS.unpack_from(data, 0)[:3] == (agent.PROGRESS_MAGIC, 2, 64)

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from fakes import agent_of, make_site, shell_of
 
+from harness.guest.progress import PAGE
 from harness.model.errors import InfraError, UsageError
 from harness.model.topology import MIB
 from harness.workloads.guest import nfs_writers as script
-from harness.workloads.nfs_writers import LINE, RATES, NfsWriters
+from harness.workloads.nfs_writers import RATES, NfsWriters
 
 WRITERS = NfsWriters(mount="/mnt/x", workers=2, mib=100, anonymous=0.25)
 MOUNTSTATS = """\
@@ -36,7 +37,7 @@ def test_what_the_server_has_taken_is_what_counts(tmp_path: Path) -> None:
 def test_the_baseline_is_taken_from_a_short_run_that_is_flushed_and_removed() -> None:
     site = make_site()
     client = shell_of(site.role("client"))
-    client.answer("nfs_writers.py", "4096 pages in 2.000 s\n")
+    client.answer("nfs_writers.pyz", "4096 pages in 2.000 s\n")
     assert WRITERS.baseline(site) == 2048.0
     _, run, remove = client.commands
     assert run.endswith(f" 2 /mnt/x {8 * MIB} 0"), "and nothing beside it"
@@ -45,7 +46,7 @@ def test_the_baseline_is_taken_from_a_short_run_that_is_flushed_and_removed() ->
 
 def test_a_run_that_moved_nothing_is_no_baseline() -> None:
     site = make_site()
-    shell_of(site.role("client")).answer("nfs_writers.py", "/mnt/x/writer0: OSError(28)\n0 pages in 1.000 s\n")
+    shell_of(site.role("client")).answer("nfs_writers.pyz", "/mnt/x/writer0: OSError(28)\n0 pages in 1.000 s\n")
     with pytest.raises(InfraError, match="no figures"):
         WRITERS.baseline(site)
 
@@ -62,7 +63,7 @@ def test_the_load_holds_its_share_of_memory_and_reports_in_one_slot() -> None:
 
 def test_the_figures_come_through_the_agent_since_nobody_may_log_in() -> None:
     site = make_site()
-    agent_of(site.role("client")).replies["read"] = "20.0 104857600 163840".ljust(LINE) + "\n"
+    agent_of(site.role("client")).replies["read"] = "20.0 104857600 163840".ljust(script.LINE) + "\n"
     found = {measure.name: (measure.value, measure.unit) for measure in WRITERS.measures(site, Path("evidence"))}
     assert found == {
         "written to the server": (100.0, "MiB"),
@@ -76,7 +77,7 @@ def test_a_load_too_short_for_a_window_has_no_slowest_one() -> None:
     site = make_site()
     agent_of(site.role("client")).replies["read"] = "3.0 1048576 -1"
     assert [measure.name for measure in WRITERS.measures(site, Path("evidence"))][-1] == "mean rate of the writers"
-    agent_of(site.role("client")).replies["read"] = "\0" * LINE
+    agent_of(site.role("client")).replies["read"] = "\0" * script.LINE
     with pytest.raises(InfraError, match="never began"):
         WRITERS.measures(site, Path("evidence"))
 
@@ -89,21 +90,21 @@ def test_a_load_that_is_none_is_refused(wrong: dict[str, Any]) -> None:
 
 def test_the_slowest_window_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "rates"
-    path.write_bytes(bytes(LINE))
+    path.write_bytes(bytes(script.LINE))
     now = 100.0
     monkeypatch.setattr("harness.workloads.guest.nfs_writers.time.monotonic", lambda: now)
     rates = script.Rates(str(path))
     for seconds, moved in ((1, 1000), (11, 21_000), (21, 21_100), (31, 61_100)):
         now = 100.0 + seconds
         rates.add(moved)
-    assert path.read_text().split() == ["31.0", "61100", "10"] and len(path.read_text()) == LINE
+    assert path.read_text().split() == ["31.0", "61100", "10"] and len(path.read_text()) == script.LINE
 
 
 def test_a_file_is_written_whole_and_memory_is_touched(tmp_path: Path) -> None:
     script.write(str(tmp_path / "file"), 3 * script.BLOCK)
     assert (tmp_path / "file").stat().st_size == 3 * script.BLOCK
-    area = script.take_memory(2 * script.PAGE)
-    assert area is not None and area[script.PAGE] == 1
+    area = script.take_memory(2 * PAGE)
+    assert area is not None and area[PAGE] == 1
     area.close()
     assert script.take_memory(0) is None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fakes import make_site, shell_of
+from packed import packed
 
 from harness.agent import agent
 from harness.model.errors import InfraError, UsageError
@@ -26,7 +27,7 @@ def test_alone_it_runs_its_time() -> None:
     shell = shell_of(site.role("client"))
     words = shlex.split(shell.commands[-1])
     assert words[:4] == ["setsid", "python3", "-I", "-S"] and words[-1] == "&"
-    assert words[4:10] == ["/run/harness/workload/paced.py", progress.path, "/var/tmp/log", "", "0.1", "20.0"]
+    assert words[4:10] == ["/run/harness/workload/paced.pyz", progress.path, "/var/tmp/log", "", "0.1", "20.0"]
     assert load.mortal == ("paced",) and load.limit_s > 20.0
 
 
@@ -36,7 +37,7 @@ def test_the_load_beside_it_is_prepared_too_and_decides_how_long_it_takes() -> N
     assert load.prepare(site).path != COPY.prepare(site).path
     load.launch(site)
     shell = shell_of(site.role("client"))
-    assert set(shell.files) == {"/run/harness/workload/paced.py", "/run/harness/workload/copy.py"}
+    assert set(shell.files) == {"/run/harness/workload/paced.pyz", "/run/harness/workload/copy.pyz"}
     words = shlex.split(shell.commands[-1])
     assert tuple(words[10 : 10 + len(COPY.command)]) == COPY.command
     assert load.limit_s == 77.0 and load.mortal == ("paced", "copy", "cp") and "/a copied to /b" in load.describe()
@@ -45,14 +46,14 @@ def test_the_load_beside_it_is_prepared_too_and_decides_how_long_it_takes() -> N
 def test_the_baseline_is_the_writer_alone() -> None:
     site = make_site()
     shell = shell_of(site.role("client"))
-    shell.answer("paced.py", "27 operations in 3.000 s\n")
+    shell.answer("paced.pyz", "27 operations in 3.000 s\n")
     assert Paced(path="/x", beside=COPY).baseline(site) == 9.0
     assert "/b" not in shell.commands[-1] and "/dev/shm/harness-baseline" in shell.commands[-1]
 
 
 def test_a_baseline_without_a_write_is_none() -> None:
     site = make_site()
-    shell_of(site.role("client")).answer("paced.py", "writer: (28)\n0 operations in 0.1 s\n")
+    shell_of(site.role("client")).answer("paced.pyz", "writer: (28)\n0 operations in 0.1 s\n")
     with pytest.raises(InfraError, match="c1: /x: no write in 3 s: writer: "):
         Paced(path="/x").baseline(site)
 
@@ -67,7 +68,7 @@ def run(tmp_path: Path, path: Path | str, *beside: str, job: str = "") -> tuple[
     """Exit code, the writer's slot, what was printed."""
     progress = tmp_path / "progress"
     progress.write_bytes(b"\0" * 128)
-    command = [sys.executable, "-I", "-S", str(SCRIPT), str(progress), str(path), job, "0.02", "0.3", *beside]
+    command = [sys.executable, "-I", "-S", packed(SCRIPT), str(progress), str(path), job, "0.02", "0.3", *beside]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, start_new_session=True)
     data = progress.read_bytes()
     assert agent.PROGRESS.unpack_from(data, 0)[:3] == (agent.PROGRESS_MAGIC, 1, 64)

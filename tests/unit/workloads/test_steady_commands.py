@@ -8,6 +8,7 @@ import pytest
 from fakes import make_site, shell_of
 
 from harness.model.errors import InfraError, UsageError
+from harness.targets.scripts import pack
 from harness.workloads.steady import SCRIPT, Steady
 
 WRITE = Steady(path="/mnt/file", block=4096)
@@ -19,7 +20,7 @@ def test_everything_is_in_place_before_it_is_launched() -> None:
     shell = shell_of(site.role("client"))
     assert (progress.host, progress.workers, progress.log) == ("c1", 2, "/run/harness/workload/log")
     assert f"truncate -s {64 + 2 * 64} {progress.path}" in shell.commands[0]
-    assert shell.files == {"/run/harness/workload/steady.py": SCRIPT.read_bytes()}
+    assert shell.files == {"/run/harness/workload/steady.pyz": pack(SCRIPT)}
 
 
 def test_the_launch_is_one_command_that_leaves_it_running_without_end() -> None:
@@ -27,7 +28,7 @@ def test_the_launch_is_one_command_that_leaves_it_running_without_end() -> None:
     WRITE.launch(site)
     (launch,) = shell_of(site.role("client")).commands
     words = shlex.split(launch)
-    assert words[:5] == ["setsid", "python3", "-I", "-S", "/run/harness/workload/steady.py"]
+    assert words[:5] == ["setsid", "python3", "-I", "-S", "/run/harness/workload/steady.pyz"]
     assert words[5:11] == ["/dev/shm/harness-progress", "2", "write", "/mnt/file", "4096", "0"]
     assert words[-1] == "&" and "</dev/null" in words and "2>&1" in words
 
@@ -35,7 +36,7 @@ def test_the_launch_is_one_command_that_leaves_it_running_without_end() -> None:
 def test_the_baseline_is_the_load_itself_with_a_progress_file_of_its_own() -> None:
     site = make_site()
     shell = shell_of(site.role("client"))
-    shell.answer("steady.py", "worker 1: odd\n6000 operations in 3.000 s\n")
+    shell.answer("steady.pyz", "worker 1: odd\n6000 operations in 3.000 s\n")
     assert WRITE.baseline(site) == 2000.0
     make, measure = shell.commands
     assert "/dev/shm/harness-baseline" in make and "/dev/shm/harness-progress" not in make + measure
@@ -45,7 +46,7 @@ def test_the_baseline_is_the_load_itself_with_a_progress_file_of_its_own() -> No
 @pytest.mark.parametrize("text", ["", "0 operations in 3.000 s\n", "killed"])
 def test_a_baseline_without_any_work_is_none(text: str) -> None:
     site = make_site()
-    shell_of(site.role("client")).answer("steady.py", text)
+    shell_of(site.role("client")).answer("steady.pyz", text)
     with pytest.raises(InfraError, match=r"c1: .*nothing done in 3 s"):
         WRITE.baseline(site)
 

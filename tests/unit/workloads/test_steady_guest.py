@@ -12,17 +12,20 @@ import time
 from pathlib import Path
 
 import pytest
+from packed import packed
 
 from harness.agent import agent
+from harness.guest.progress import FIRST, SLOT_SIZE, Slot, size_of
 from harness.workloads.guest import steady
-from harness.workloads.steady import HEADER, REGION, SCRIPT, SLOT
+from harness.workloads.guest.steady import REGION
+from harness.workloads.steady import SCRIPT
 
 BLOCK = 16 * 1024
 MODES = ("write", "fsync", "fork", "spin")
 
 
 def command(progress: Path, mode: str, path: Path | str, seconds: float, workers: int = 2) -> list[str]:
-    words = [sys.executable, "-I", "-S", SCRIPT, progress, workers, mode, path, BLOCK, seconds]
+    words = [sys.executable, "-I", "-S", packed(SCRIPT), progress, workers, mode, path, BLOCK, seconds]
     return [str(word) for word in words]
 
 
@@ -40,13 +43,13 @@ def run(progress: Path, mode: str, path: Path | str = "", seconds: float = 0.2) 
 @pytest.fixture
 def progress(tmp_path: Path) -> Path:
     path = tmp_path / "progress"
-    path.write_bytes(b"\0" * (HEADER + SLOT * 2))
+    path.write_bytes(b"\0" * (size_of(2)))
     return path
 
 
 def slots(progress: Path) -> list[tuple[int, int, int, int]]:
     data = progress.read_bytes()
-    return [agent.WORKER.unpack_from(data, HEADER + worker * SLOT) for worker in range(2)]
+    return [agent.WORKER.unpack_from(data, FIRST + worker * SLOT_SIZE) for worker in range(2)]
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -86,16 +89,16 @@ def test_work_that_fails_makes_its_worker_fail(progress: Path, tmp_path: Path) -
 
 
 def test_a_write_that_the_device_refuses_is_seen() -> None:
-    shared = mmap.mmap(-1, HEADER + SLOT)
-    assert steady.work(shared, 0, "fsync", "/dev/full", BLOCK, 0) is False
-    assert agent.WORKER.unpack_from(shared, HEADER)[2] == 3
+    slot = Slot(mmap.mmap(-1, size_of(1)), 0)
+    assert slot.work("worker 0", lambda: steady.work(slot, 0, "fsync", "/dev/full", BLOCK, 0)) is False
+    assert agent.WORKER.unpack_from(slot.memory, FIRST)[2] == 3
 
 
 def test_a_program_that_does_not_run_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_path: str, _arguments: list[str]) -> None:
         os._exit(9)
 
-    monkeypatch.setattr(os, "execv", refuse)
+    monkeypatch.setattr(os, "execvp", refuse)
     with pytest.raises(OSError, match="status 0x900"):
         steady.fork_step()
 

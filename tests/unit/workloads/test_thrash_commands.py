@@ -9,6 +9,7 @@ from fakes import make_site, make_topology, shell_of
 
 from harness.model.errors import UsageError
 from harness.model.topology import MIB
+from harness.targets.scripts import pack
 from harness.workloads.base import Endless
 from harness.workloads.thrash import SCRIPT, SwapThrash
 
@@ -21,7 +22,7 @@ def test_everything_is_in_place_before_it_is_launched() -> None:
     assert (progress.host, progress.workers, progress.log) == ("c1", 16, "/run/harness/workload/log")
     (prepare,) = shell.commands
     assert f"truncate -s {64 + 16 * 64} {progress.path}" in prepare
-    assert shell.files == {"/run/harness/workload/thrash.py": SCRIPT.read_bytes()}
+    assert shell.files == {"/run/harness/workload/thrash.pyz": pack(SCRIPT)}
 
 
 def test_the_launch_is_one_command_that_leaves_it_running() -> None:
@@ -32,7 +33,7 @@ def test_the_launch_is_one_command_that_leaves_it_running() -> None:
     words = shlex.split(launch)
     each = 256 * MIB * 4 // 16
     assert words[:4] == ["setsid", "python3", "-I", "-S"]
-    assert words[4:9] == ["/run/harness/workload/thrash.py", "/dev/shm/harness-progress", "16", str(each), "3"]
+    assert words[4:9] == ["/run/harness/workload/thrash.pyz", "/dev/shm/harness-progress", "16", str(each), "3"]
     assert words[9] == "anonymous"
     assert words[-1] == "&" and "</dev/null" in words and "2>&1" in words
 

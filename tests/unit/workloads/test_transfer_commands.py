@@ -9,6 +9,7 @@ from fakes import make_site, shell_of
 
 from harness.model.errors import InfraError, UsageError
 from harness.model.topology import MIB
+from harness.targets.scripts import pack
 from harness.targets.target import Site
 from harness.workloads.transfer import SCRIPT, Transfer
 
@@ -24,7 +25,7 @@ def test_iperf3_finds_a_server_on_the_peer_that_serves_once() -> None:
     progress = Transfer(seconds=30).prepare(site)
     assert (progress.host, progress.workers, progress.log) == ("c1", 1, "/run/harness/workload/log")
     assert f"truncate -s 128 {progress.path}" in commands(site)[0]
-    assert shell_of(site.role("client")).files == {"/run/harness/workload/transfer.py": SCRIPT.read_bytes()}
+    assert shell_of(site.role("client")).files == {"/run/harness/workload/transfer.pyz": pack(SCRIPT)}
     assert commands(site, "server") == ["iperf3 -s -1 -D -p 5201"]
 
 
@@ -48,14 +49,14 @@ def test_the_launch_is_one_command(transfer: Transfer, words: list[str]) -> None
     transfer.launch(site)
     (launch,) = commands(site)
     told = shlex.split(launch)
-    assert told[:5] == ["setsid", "python3", "-I", "-S", "/run/harness/workload/transfer.py"]
+    assert told[:5] == ["setsid", "python3", "-I", "-S", "/run/harness/workload/transfer.pyz"]
     assert told[5:10] == ["/dev/shm/harness-progress", *words]
     assert told[-1] == "&" and "</dev/null" in told
 
 
 def test_the_baseline_is_a_short_transfer_with_a_progress_file_and_a_server_of_its_own() -> None:
     site = make_site()
-    shell_of(site.role("client")).answer("transfer.py", "9000 operations in 4.500 s\n")
+    shell_of(site.role("client")).answer("transfer.pyz", "9000 operations in 4.500 s\n")
     assert Transfer(direction="incoming").baseline(site) == 2000.0
     assert commands(site, "server") == ["iperf3 -s -1 -D -p 5202"]
     told = shlex.split(commands(site)[-1])
@@ -65,7 +66,7 @@ def test_the_baseline_is_a_short_transfer_with_a_progress_file_and_a_server_of_i
 @pytest.mark.parametrize("text", ["", "0 operations in 4.0 s\n", "transfer: OSError('refused')\n"])
 def test_a_baseline_in_which_nothing_moved_is_none(text: str) -> None:
     site = make_site()
-    shell_of(site.role("client")).answer("transfer.py", text)
+    shell_of(site.role("client")).answer("transfer.pyz", text)
     with pytest.raises(InfraError, match=r"c1: iperf3, outgoing.*nothing moved"):
         Transfer().baseline(site)
 

@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from packed import packed
 
 from harness.agent import agent
+from harness.guest.progress import FAILED, FINISHED, FIRST, Slot, size_of
 from harness.workloads.guest import transfer
-from harness.workloads.transfer import HEADER, SCRIPT, SLOT
+from harness.workloads.transfer import SCRIPT
 
 # As iperf3 3.12 prints them.
 LINES = b"""\
@@ -37,17 +39,17 @@ exit {code}
 
 def progress(folder: Path) -> Path:
     path = folder / "progress"
-    path.write_bytes(b"\0" * (HEADER + SLOT))
+    path.write_bytes(b"\0" * (size_of(1)))
     return path
 
 
 def run(folder: Path, *words: str, **environ: str) -> tuple[subprocess.CompletedProcess[str], tuple[int, ...]]:
     path = progress(folder)
-    command = [sys.executable, "-I", "-S", str(SCRIPT), str(path), *words]
+    command = [sys.executable, "-I", "-S", packed(SCRIPT), str(path), *words]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=60, start_new_session=True, check=False, env=environ or None
     )
-    return done, agent.WORKER.unpack_from(path.read_bytes(), HEADER)
+    return done, agent.WORKER.unpack_from(path.read_bytes(), FIRST)
 
 
 def iperf3(folder: Path, code: int = 0, end: str = "Done.") -> Path:
@@ -67,7 +69,7 @@ def test_a_file_moves_in_either_direction(tmp_path: Path, direction: str) -> Non
     file = tmp_path / "file"
     file.write_bytes(b"\0" * (4 * transfer.BLOCK))
     done, (operations, size, state, _) = run(tmp_path, "file", direction, str(file), "0.2")
-    assert (done.returncode, done.stderr, state) == (0, "", transfer.FINISHED)
+    assert (done.returncode, done.stderr, state) == (0, "", FINISHED)
     assert operations * 4096 == size >= 4 * transfer.BLOCK
     assert done.stdout.startswith(f"{operations} operations in ")
     assert file.stat().st_size == 4 * transfer.BLOCK
@@ -77,7 +79,7 @@ def test_a_file_moves_in_either_direction(tmp_path: Path, direction: str) -> Non
 def test_iperf3_is_asked_for_the_direction_and_its_lines_are_counted(tmp_path: Path) -> None:
     log, words = iperf3(tmp_path), ["iperf3", "incoming", "10.0.0.1:5201", "3"]
     done, (operations, size, state, _) = run(tmp_path, *words, PATH=f"{tmp_path}:/usr/bin:/bin")
-    assert done.returncode == 0 and state == transfer.FINISHED
+    assert done.returncode == 0 and state == FINISHED
     assert (operations, size) == (160, 640 << 10)
     told = log.read_text().split()
     assert told[:6] == ["-c", "10.0.0.1", "-p", "5201", "-t", "3"] and told[-1] == "-R"
@@ -87,19 +89,19 @@ def test_iperf3_that_fails_makes_the_transfer_fail_and_says_why(tmp_path: Path) 
     iperf3(tmp_path, code=1, end="error - unable to connect")
     words = ["iperf3", "outgoing", "10.0.0.1:5201", "3"]
     done, (_, _, state, _) = run(tmp_path, *words, PATH=f"{tmp_path}:/usr/bin:/bin")
-    assert done.returncode == 1 and state == transfer.FAILED
+    assert done.returncode == 1 and state == FAILED
     assert "iperf3 ended with 1: iperf3: error - unable to connect" in done.stdout
 
 
 def test_a_file_that_is_not_there_makes_the_transfer_fail(tmp_path: Path) -> None:
     done, (_, _, state, _) = run(tmp_path, "file", "incoming", str(tmp_path / "none"), "1")
-    assert done.returncode == 1 and state == transfer.FAILED and "No such file" in done.stdout
+    assert done.returncode == 1 and state == FAILED and "No such file" in done.stdout
 
 
 def test_a_device_without_room_makes_the_transfer_fail() -> None:
-    shared = mmap.mmap(-1, HEADER + SLOT)
-    assert transfer.transfer(shared, "file", "outgoing", "/dev/full", 1.0) is False
-    assert agent.WORKER.unpack_from(shared, HEADER)[2] == transfer.FAILED
+    slot = Slot(mmap.mmap(-1, size_of(1)), 0)
+    assert slot.work("transfer", lambda: transfer.transfer(slot, "file", "outgoing", "/dev/full", 1.0)) is False
+    assert agent.WORKER.unpack_from(slot.memory, FIRST)[2] == FAILED
 
 
 def test_the_agent_can_read_how_much(tmp_path: Path) -> None:

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Canaries: what any user of a machine does now and then, timed, to tell how the machine feels under a load.
 
 Each is a process of its own, of ordinary priority and with no more of its memory locked than any program has; only the
@@ -20,12 +19,14 @@ from 2^((n-1)/4) ms on.
 
 from __future__ import annotations
 
-import ctypes
 import math
-import mmap
 import os
 import sys
 import time
+
+from harness.guest.board import RUN, STOP, Board
+from harness.guest.memory import lock_area
+from harness.guest.processes import fork_all, run
 
 TYPE_CHECKING = False  # what type checkers take for true; nothing is imported for it on the host
 if TYPE_CHECKING:
@@ -33,42 +34,40 @@ if TYPE_CHECKING:
 
     Canary = Callable[[], None]
 
-RUN, STOP = b"run \n", b"stop"
-BUCKETS = 82  # up to 18 minutes
+BUCKETS, PER_DOUBLING = 82, 4  # up to 18 minutes
 NAME, CELL = 16, 12  # bytes, each with a blank at its end
 FIELDS = 5  # samples, failures, worst, worst at, under way since
 LINE = NAME + CELL * (FIELDS + BUCKETS)  # the last blank is the line's end
 PERIOD_S = {"writer": 0.1, "fork": 0.5, "date": 0.5, "ls": 1.0}
 ROOM = 16 * 1024 * 1024  # the writer begins anew here
 BLOCK = b"canary\n\0" * 512
-LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def bucket_of(microseconds: int) -> int:
     """The bucket of a time."""
     if microseconds < 1000:
         return 0
-    return min(BUCKETS - 1, 1 + int(4 * math.log2(microseconds / 1000)))
+    return min(BUCKETS - 1, 1 + int(PER_DOUBLING * math.log2(microseconds / 1000)))
 
 
 class Row:
     """One canary's line of the board."""
 
-    def __init__(self, board: mmap.mmap, index: int, name: str) -> None:
-        self.board, self.begin = board, len(RUN) + index * LINE
-        board[self.begin : self.begin + NAME] = name.ljust(NAME).encode()
+    def __init__(self, board: Board, index: int, name: str) -> None:
+        self.board, self.begin = board, index * LINE
+        board.put(name.ljust(NAME).encode(), self.begin)
         self.values = [0] * (FIELDS + BUCKETS)
         for cell in range(len(self.values)):
             self.put(cell, 0)
-        board[self.begin + LINE - 1 : self.begin + LINE] = b"\n"
+        board.put(b"\n", self.begin + LINE - 1)
 
     def put(self, cell: int, value: int) -> None:
         """Rewrite one cell; the blank after it stays."""
         self.values[cell] = value
         at = self.begin + NAME + cell * CELL
-        self.board[at : at + CELL - 1] = b"%11d" % value
+        self.board.put(b"%11d" % value, at)
         if cell < len(self.values) - 1:
-            self.board[at + CELL - 1 : at + CELL] = b" "
+            self.board.put(b" ", at + CELL - 1)
 
     def start(self, now: float) -> None:
         """A sample begins."""
@@ -84,20 +83,6 @@ class Row:
             self.put(3, int(begun * 1000))
         self.put(FIELDS + bucket_of(took), self.values[FIELDS + bucket_of(took)] + 1)
         self.put(4, 0)
-
-
-def run(*command: str) -> None:
-    """Start a program as a shell does, and wait for it."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.dup2(os.open("/dev/null", os.O_WRONLY), 1)
-            os.execv(command[0], command)
-        finally:
-            os._exit(127)
-    status = os.waitpid(pid, 0)[1]
-    if status:
-        raise OSError(f"{command[0]} ended with status {status:#x}")
 
 
 def writer(path: str) -> Canary:
@@ -121,14 +106,14 @@ def make(name: str, argument: str) -> Canary:
     """What a canary does again and again."""
     if name == "writer":
         return writer(argument)
-    commands = {"fork": ("/bin/true",), "date": ("/bin/date",), "ls": ("/bin/ls", "-lR", argument)}
-    return lambda: run(*commands[name])
+    commands = {"fork": ["/bin/true"], "date": ["/bin/date"], "ls": ["/bin/ls", "-lR", argument]}
+    return lambda: run(commands[name], quiet=True)
 
 
 def keep(canary: Canary, row: Row, period: float, seconds: float) -> None:
     """One canary's process, until it is killed or its time is over."""
     end = time.monotonic() + seconds if seconds else float("inf")
-    while (begun := time.monotonic()) < end and row.board[: len(STOP)] != STOP:
+    while (begun := time.monotonic()) < end and not row.board.says(STOP):
         row.start(begun)
         failed = False
         try:
@@ -145,24 +130,14 @@ def main() -> int:
     """Start the canaries and wait for them; exit code 0 if every one came to its end."""
     path, seconds = sys.argv[1], float(sys.argv[2])
     wanted = [word.partition("=")[::2] for word in sys.argv[3:]]
-    size = len(RUN) + LINE * len(wanted)
-    with open(path, "w+b") as file:
-        file.truncate(size)
-        board = mmap.mmap(file.fileno(), size)
-    if LIBC.mlock(ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(board))), ctypes.c_size_t(size)):
-        print("canaries: mlock:", os.strerror(ctypes.get_errno()), flush=True)
-    board[: len(RUN)] = RUN
+    board = Board(path, LINE * len(wanted))
+    lock_area(board.memory)
+    board.say(RUN)
     rows = [Row(board, index, name) for index, (name, _) in enumerate(wanted)]
-    children = []
-    for row, (name, argument) in zip(rows, wanted, strict=True):
-        pid = os.fork()
-        if pid == 0:
-            keep(make(name, argument), row, PERIOD_S[name], seconds)
-            os._exit(0)
-        children.append(pid)
-    statuses = [os.waitpid(pid, 0)[1] for pid in children]
-    return 1 if any(statuses) else 0
 
+    def one(number: int) -> bool:
+        name, argument = wanted[number]
+        keep(make(name, argument), rows[number], PERIOD_S[name], seconds)
+        return True
 
-if __name__ == "__main__":
-    sys.exit(main())
+    return 0 if fork_all(len(wanted), one) else 1

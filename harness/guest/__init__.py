@@ -1,0 +1,1 @@
+"""What scripts for hosts under test share. Standard library only; `targets.scripts` packs it with each script."""

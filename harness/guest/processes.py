@@ -1,0 +1,70 @@
+"""Processes of a script: what they are called, and how they are started and waited for."""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False  # what type checkers take for true; nothing is imported for it on the host
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def rename(name: str) -> None:
+    """Name this process, and those that it forks, so that the OOM killer's line names them."""
+    with open("/proc/self/comm", "w") as comm:
+        comm.write(name)
+
+
+def lead() -> None:
+    """Have a process group of its own."""
+    if os.getpgrp() != os.getpid():
+        os.setpgid(0, 0)
+
+
+def told(name: str, work: Callable[[], object]) -> bool:
+    """Do `work`; returns whether it came to its end, and prints under `name` what it raised instead."""
+    try:
+        work()
+    except Exception as error:  # whatever it is: a worker that just vanished would look like one that hangs
+        print(f"{name}: {error!r}", flush=True)
+        return False
+    return True
+
+
+def fork(work: Callable[[], bool]) -> int:
+    """A process that does `work`, and has the exit code 0 if that returns true; returns its pid."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            code = 0 if work() else 1
+        finally:
+            os._exit(code)
+    return pid
+
+
+def fork_all(count: int, work: Callable[[int], bool]) -> bool:
+    """A process for each number, which `work` gets; waits for all of them, and returns whether all did well."""
+    pids = [fork(lambda number=number: work(number)) for number in range(count)]  # type: ignore[misc]
+    statuses = [os.waitpid(pid, 0)[1] for pid in pids]
+    return not any(statuses)
+
+
+def start(command: list[str], *, quiet: bool = False) -> int:
+    """Start a program, as a shell does; returns its pid."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            if quiet:
+                os.dup2(os.open("/dev/null", os.O_WRONLY), 1)
+            os.execvp(command[0], command)
+        finally:
+            os._exit(127)
+    return pid
+
+
+def run(command: list[str], *, quiet: bool = False) -> None:
+    """Start a program and wait for it; raises OSError if it fails."""
+    status = os.waitpid(start(command, quiet=quiet), 0)[1]
+    if status:
+        raise OSError(f"{command[0]} ended with status {status:#x}")

@@ -1,0 +1,79 @@
+"""The record that a watch over sockets keeps: one sample after the other, and what they amount to."""
+
+from __future__ import annotations
+
+import time
+
+from harness.monitors.instruments.guest.kernel_threads import Threads
+from harness.monitors.instruments.guest.ping_pong import Ping
+from harness.monitors.instruments.guest.sock_diag import Diag
+from harness.monitors.instruments.guest.stalls import Direction
+
+TYPE_CHECKING = False  # what type checkers take for true; nothing is imported for it on the host
+if TYPE_CHECKING:
+    from typing import Any
+
+    from harness.monitors.instruments.guest.sock_diag import Key, Sample
+
+KEPT_SAMPLES = 10
+DIRECTIONS = {"outgoing": "acked", "incoming": "received"}
+
+
+def named(key: Key) -> str:
+    return f"{key[0]}-{key[1]}"
+
+
+class Watch:
+    """One sample after the other, and what they amount to."""
+
+    def __init__(self, stall_s: float, peer: str, ports: set[int]) -> None:
+        self.diag, self.threads, self.ping = Diag(), Threads(), Ping(peer)
+        self.peer, self.ports = peer, ports
+        self.stall_s = stall_s
+        self.begin()
+
+    def begin(self) -> None:
+        """Only what happens from now on counts."""
+        self.directions = {name: Direction(self.stall_s) for name in DIRECTIONS}
+        self.samples: dict[str, list[Sample]] = {}
+        self.worst: dict[str, Any] = {}
+        self.begun = self.last = time.monotonic()
+        self.count, self.gap = 0, 0.0
+        self.threads.begin()
+        self.ping.begin()
+
+    def look(self) -> None:
+        """Take one sample of everything."""
+        found = self.diag.sockets(self.peer, self.ports)
+        now = time.monotonic()
+        self.gap, self.last, self.count = max(self.gap, now - self.last), now, self.count + 1
+        for name, field in DIRECTIONS.items():
+            self.directions[name].look(now, {key: sample[field] for key, sample in found.items()})
+        self.samples = {
+            named(key): [*self.samples.get(named(key), [])[-KEPT_SAMPLES + 1 :], {"t_ms": int(now * 1000), **sample}]
+            for key, sample in found.items()
+        }
+        self.note_worst(now, found)
+        self.threads.look(now)
+
+    def note_worst(self, now: float, found: dict[Key, Sample]) -> None:
+        """Keep what the sockets looked like at the end of the longest stall until now."""
+        for name, direction in self.directions.items():
+            length = now - direction.moved_at if direction.busy and direction.moved_at is not None else 0.0
+            if length >= direction.stall_s and length > self.worst.get("length", 0.0):
+                sockets = {named(key): sample for key, sample in found.items()}
+                self.worst = {"direction": name, "length": round(length, 2), "sockets": sockets}
+
+    def record(self) -> dict[str, Any]:
+        """For the board."""
+        return {
+            "begun": self.begun,
+            "now": self.last,
+            "count": self.count,
+            "gap": round(self.gap, 2),
+            "directions": {name: direction.record() for name, direction in self.directions.items()},
+            "worst": self.worst,
+            "cpu": self.threads.seconds(),
+            "ping": self.ping.record(),
+            "samples": self.samples,
+        }

@@ -1,0 +1,61 @@
+"""Files that stop, on NFS and on SMB: the network driver of test_transfer_stops.py under a file system.
+
+On NFS the host swaps to another file of the same mount, so reclaim waits for pages that go through the driver, and the
+driver waits for reclaim. The kernel cannot swap to SMB: nothing that reclaim waits for goes over the link, and the
+driver's flag should make no difference. The driver, its flags and its source are told in test_transfer_stops.py.
+
+What to look for in the report: the same as there, and side by side what each direction costs under the same pressure.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.faults.wire import AllocatingDriver
+from harness.monitors.instruments.hog import Hog
+from harness.monitors.instruments.sockets import SERVICES, SocketWatch
+from harness.plugin.trials import Trial
+from harness.storage.nfs import NfsDisk
+from harness.storage.smb import SmbDisk
+from harness.storage.swap import Swap
+from harness.workloads.transfer import Transfer
+
+SECONDS = 40.0  # of transfer, times the budget
+NFS = NfsDisk(scratch=True)
+SMB = SmbDisk()
+SWAPPING = Hog(share=1.0, after_s=8.0)  # × memory: too much, so some is swapped, over the same link
+WITHOUT_SWAP = Hog(share=0.3, after_s=8.0)
+
+HANGS = pytest.param("kernel", marks=pytest.mark.reproduces("deadlock"))
+DIRECTION = pytest.mark.parametrize("direction", ["outgoing", "incoming"])
+PAIR = pytest.mark.topology("pair", modules={"client": ["harness-net"]}, memory={"client": "192 MiB"})
+
+
+@pytest.mark.parametrize("gfp", [HANGS, "noio", "memalloc_noio"])
+@DIRECTION
+@pytest.mark.cost(4)
+@PAIR
+def test_nfs(trial: Trial, direction: str, gfp: str) -> None:
+    """A file on an NFS mount while the host swaps to another file there."""
+    path = f"{NFS.mount}/transfer"
+    load = Transfer(kind="file", path=path, direction=direction, seconds=SECONDS * trial.budget)
+    driver = AllocatingDriver(role="client", gfp=gfp)
+    storage = Swap(on=NFS, ratio=1.5)
+    trial.run(
+        storage=storage, workload=load, tunings=[driver], instruments=[SocketWatch(ports=(SERVICES["nfs"],)), SWAPPING]
+    )
+    assert not driver.unproven(trial.measures)
+
+
+@pytest.mark.parametrize("gfp", ["kernel", "noio", "memalloc_noio"])
+@DIRECTION
+@pytest.mark.cost(3)
+@PAIR
+def test_smb(trial: Trial, direction: str, gfp: str) -> None:
+    """A file on an SMB mount, which the kernel cannot swap to: nothing that reclaim waits for goes over the link."""
+    load = Transfer(kind="file", path=SMB.path, direction=direction, seconds=SECONDS * trial.budget)
+    driver = AllocatingDriver(role="client", gfp=gfp, every=4)
+    trial.run(
+        storage=SMB, workload=load, tunings=[driver], instruments=[SocketWatch(ports=(SERVICES["smb"],)), WITHOUT_SWAP]
+    )
+    assert not driver.unproven(trial.measures)
