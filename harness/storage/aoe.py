@@ -6,16 +6,14 @@ from dataclasses import dataclass
 
 from harness.model.errors import InfraError, UsageError
 from harness.model.topology import MIB
-from harness.storage.base import StorageProbe, pages_per_second
-from harness.storage.footprint import Modules, Share
+from harness.storage.base import MEMORY, StorageProbe, pages_per_second
+from harness.storage.folder import Folder
 from harness.targets.target import Site, Target
 
 FOLDER = "/srv/harness-aoe"
 SHELF, SLOT = 77, 0  # not the first, which somebody else's disk on the segment may have
 DISK = f"etherd!e{SHELF}.{SLOT}"
 DEVICE = "/dev/" + DISK.replace("!", "/")
-MODULES = Modules(name="aoe", modules=("aoe",))
-PAIR_MODULES = Modules(name="aoe-pair", modules=("veth",))
 # A host has no Ethernet to itself but a pair of virtual ends. Its loopback interface takes vblade and the driver as
 # well, agrees on frames of 65,024 bytes, and no request that fills one is ever answered.
 NEAR, FAR, JUMBO = "harness-aoe0", "harness-aoe1", 9000
@@ -31,21 +29,21 @@ for i in $(seq 50); do grep -q sectors {FOLDER}/log && exit 0; sleep 0.1; done; 
 CONNECT = """\
 modprobe aoe aoe_iflist={interface} aoe_deadsecs={dead} && \
 for i in $(seq 50); do [ -b {device} ] && exit 0; echo 1 >/dev/etherd/discover; sleep 0.2; done; exit 1"""
+# The disk goes with its module, which is in use for a moment after its last user is gone.
+DISCONNECT = f"""\
+for i in $(seq 50); do [ -e /sys/module/aoe ] || break; rmmod aoe 2>/dev/null || sleep 0.2; done; [ ! -e {DEVICE} ]"""
 STOP = "pkill -CONT -x vblade; pkill -x vblade"
 # An interface that the driver still holds would keep waiting whoever deletes it.
-PART = f"[ -e /sys/module/aoe ] || [ ! -e /sys/class/net/{NEAR} ] || {{ ip link del {NEAR}; {PAIR_MODULES.unload}; }}"
+PART = f"[ -e /sys/module/aoe ] || [ ! -e /sys/class/net/{NEAR} ] || ip link del {NEAR}"
 # Not the driver's file in debugfs: whoever has one open keeps the module in use.
 EVIDENCE = (
     f"/sys/block/{DISK}/stat",
     f"/sys/block/{DISK}/inflight",
     f"/sys/block/{DISK}/state",
     "/proc/swaps",
-    "/proc/meminfo",
     "/proc/buddyinfo",
-    "/proc/vmstat",
     "/proc/net/dev",
-    "/proc/pressure/memory",
-    "/proc/pressure/io",
+    *MEMORY,
 )
 FOR_EVER_S = 86_400  # longer than any trial; the driver has no word for it
 
@@ -54,7 +52,7 @@ FOR_EVER_S = 86_400  # longer than any trial; the driver has no word for it
 class AoeDisk:
     """A disk of `ratio` × the client's memory that the role `server` serves; `path` is for a load.
 
-    The server keeps it as `Share` says. The driver repeats what is not answered, and gives the disk up when that has
+    The server keeps it as `Folder` says. The driver repeats what is not answered, and gives the disk up when that has
     gone on for `deadsecs_s`, aoe_deadsecs; every request fails from then on. None: it never does.
     """
 
@@ -89,17 +87,16 @@ class AoeDisk:
         return self.deadsecs_s or 0.0
 
     @property
-    def _share(self) -> Share:
-        return Share(folder=FOLDER, client=self.client, server=self.server)
+    def _folder(self) -> Folder:
+        return Folder(path=FOLDER, server=self.server)
 
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`."""
         client, server = site.role(self.client), site.role(self.server)
         size = int(client.memory * self.ratio) // MIB * MIB
-        client.shell.run(MODULES.note, deadline=site.deadline(10))
         near, far = self._interfaces(site, client, server)
-        self._share.make_image(site, size)
-        serve = SERVE.format(interface=far, image=self._share.image)
+        self._folder.make_image(site, self.client, size)
+        serve = SERVE.format(interface=far, image=self._folder.image)
         self._must(site, server, serve, "vblade does not serve")
         connect = CONNECT.format(interface=near, dead=self.deadsecs_s or FOR_EVER_S, device=DEVICE)
         self._must(site, client, connect, f"no {DEVICE} after asking for it on {near}")
@@ -113,7 +110,7 @@ class AoeDisk:
     def _interfaces(self, site: Site, client: Target, server: Target) -> tuple[str, str]:
         """Names of the client's interface and of the server's on the segment between them."""
         if client.name == server.name:
-            client.shell.run(f"{PAIR_MODULES.note} && {PAIR}", deadline=site.deadline(10))
+            client.shell.run(PAIR, deadline=site.deadline(10))
             return NEAR, FAR
         return self._interface(site, client, server), self._interface(site, server, client)
 
@@ -138,6 +135,7 @@ class AoeDisk:
         client, server = site.role(self.client), site.role(self.server)
         try:
             client.agent.ask("storage", path=None, deadline=site.deadline(5))  # its probe has the disk open
-            client.shell.run(f"{MODULES.unload}; [ ! -e {DEVICE} ]", deadline=site.deadline(20))
+            client.shell.run(DISCONNECT, deadline=site.deadline(20))
         finally:
-            server.shell.run(f"{STOP}; {PART}; {self._share.remove}", deadline=site.deadline(20), check=False)
+            server.shell.run(f"{STOP}; {PART}", deadline=site.deadline(20), check=False)
+            self._folder.tear_down(site)

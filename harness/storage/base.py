@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from harness.model.errors import InfraError
+from harness.model.errors import HarnessError, InfraError
 from harness.targets.target import Site, Target
 
 PAGE = 4096
 BASELINE_PAGES = 4096
 BASELINE_S = 3
+MEMORY = ("/proc/meminfo", "/proc/vmstat", "/proc/pressure/memory", "/proc/pressure/io")  # evidence of any storage
+# All of the tables now: ext4 would fill them in the background for minutes.
+MKFS = "mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0,nodiscard"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +54,23 @@ class Storage(Protocol):
     @property
     def bound_s(self) -> float:
         """Seconds that its protocol may rightly wait (lease and grace, dead_conn_timeout); 0.0 if there is no bound."""
+
+
+def unmount(folder: str) -> str:
+    """A command that unmounts `folder`, if it is mounted; who has it open may take a moment to let go."""
+    return f"for i in $(seq 50); do mountpoint -q {folder} || break; umount {folder} || sleep 0.2; done"
+
+
+def take_down(who: str, *steps: Callable[[], None]) -> None:
+    """Take every step of a tear-down, also after one that failed; raises InfraError with all that went wrong."""
+    problems = []
+    for step in steps:
+        try:
+            step()
+        except HarnessError as error:
+            problems.append(str(error))
+    if problems:
+        raise InfraError(f"{who}: {'; '.join(problems)}")
 
 
 def pages_per_second(target: Target, site: Site, *copies: str) -> float:

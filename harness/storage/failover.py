@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from harness.model.errors import HarnessError
 from harness.model.measure import Measure
-from harness.storage.base import PAGE, StorageProbe, pages_per_second
+from harness.storage.base import StorageProbe, take_down
 from harness.storage.cluster.scripted import Scripted
 from harness.storage.cluster.service import EXPORT, MARKS, Driver, Service
-from harness.storage.nfs_mount import EVIDENCE, MOUNT, RETRANS, TIMEO_S, check_times
+from harness.storage.mount import Mount, written_through
+from harness.storage.nfs_mount import MOUNT, RETRANS, TIMEO_S, UNMOUNT, check_times, hard_mount
 from harness.targets.target import Site, Target
 
 
@@ -42,7 +43,7 @@ class FailoverNfs:
     @property
     def folder(self) -> str:
         """A folder on the mount, for a load."""
-        return f"{MOUNT}/load"
+        return self._mount.path
 
     @property
     def service(self) -> Service:
@@ -76,26 +77,20 @@ class FailoverNfs:
         service.prepare(site)
         self.driver.start(site, service)
         for role in (self.client, *self.nodes) if self.server_mounts else (self.client, self.nodes[1]):
-            self._mount(site, site.role(role))
+            self._mount.attach(site, site.role(role), f"{service.address(site).ip}:{EXPORT}")
         client = site.role(self.client)
-        client.shell.run(f"mkdir -p {self.folder} && truncate -s {PAGE} {MOUNT}/probe", deadline=site.deadline(20))
+        client.shell.run(f"mkdir -p {self.folder}", deadline=site.deadline(20))
+        probe = self._mount.probe(site, client)
         service.watch(site, site.role(self.nodes[1]))
-        return StorageProbe(
-            host=client.name,
-            spec={"path": f"{MOUNT}/probe", "offset": 0, "write": True},
-            counters={"nfs": "/proc/net/rpc/nfs"},
-            evidence=EVIDENCE,
-        )
+        return probe
 
-    def _mount(self, site: Site, target: Target) -> None:
-        options = f"vers=4.2,hard,timeo={TIMEO_S * 10},retrans={RETRANS}"
-        source = f"{self.service.address(site).ip}:{EXPORT}"
-        target.shell.run(f"mkdir -p {MOUNT} && mount -t nfs4 -o {options} {source} {MOUNT}", deadline=site.deadline(20))
+    @property
+    def _mount(self) -> Mount:
+        return hard_mount("4.2")
 
     def baseline(self, site: Site) -> float:
         """See `Storage.baseline`."""
-        copy = f"dd if=/dev/zero of={MOUNT}/baseline oflag=direct,dsync"
-        return pages_per_second(site.role(self.client), site, copy)
+        return written_through(site, site.role(self.client), f"{MOUNT}/baseline")
 
     def from_disk(self, site: Site) -> tuple[Target, str]:
         """Take the service down, and mount its disk again to read it; returns where, and the folder of the load there.
@@ -124,29 +119,19 @@ class FailoverNfs:
 
     def tear_down(self, site: Site) -> None:
         """See `Storage.tear_down`; what still waits for the service is told that it failed."""
-        problems = []
-        for step in (self._unmount, *map(self._letting_go, self.nodes)):
-            try:
-                step(site)
-            except HarnessError as error:
-                problems.append(error)
-        if problems:
-            raise problems[0]
+        steps = (partial(self._let_go, site, role) for role in self.nodes)
+        take_down(site.topology.name, partial(self._unmount, site), *steps)
 
-    def _letting_go(self, role: str) -> Callable[[Site], None]:
-        def let_go(site: Site) -> None:
-            for node in self._living(site, (role,)):
-                self.driver.stop(site, node)
-                self.service.clear(site, node)
-
-        return let_go
+    def _let_go(self, site: Site, role: str) -> None:
+        for node in self._living(site, (role,)):
+            self.driver.stop(site, node)
+            self.service.clear(site, node)
 
     def _unmount(self, site: Site) -> None:
         client = site.role(self.client)
         client.agent.ask("storage", path=None, deadline=site.deadline(5))  # its probe has a file open there
         for target in self._living(site, (self.client, *self.nodes)):
-            command = f"umount -f -l {MOUNT}; rmdir {MOUNT}; true"
-            target.shell.run(command, deadline=site.deadline(20), check=False)
+            target.shell.run(UNMOUNT, deadline=site.deadline(20), check=False)
 
     def _living(self, site: Site, roles: Sequence[str]) -> list[Target]:
         targets = [site.role(role) for role in roles]

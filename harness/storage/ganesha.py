@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.model.errors import UsageError
-from harness.storage.base import StorageProbe
-from harness.storage.export import FOLDER, Export
-from harness.storage.nfs_mount import MOUNT, RETRANS, TIMEO_S, NfsMount
+from harness.storage.nfs_files import FOLDER, NfsFiles
 from harness.targets.target import Site
 
 LAUNCHER = Path(__file__).parent / "guest" / "ganesha_launcher.py"
@@ -38,26 +36,17 @@ STOP = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GaneshaDisk:
-    """Files on a hard NFSv4 mount of the role `client`, served by nfs-ganesha on the role `server`.
+class GaneshaDisk(NfsFiles):
+    """Served by nfs-ganesha with NFSv4 (see `NfsFiles`).
 
-    Where the server keeps them: see `Export`. It is never the OOM killer's choice. As an `io_flusher` its allocations
-    start no I/O and its writes are throttled by its own disk alone (PR_SET_IO_FLUSHER); `locked`, none of its memory is
-    ever given back.
+    It is never the OOM killer's choice. As an `io_flusher` its allocations start no I/O and its writes are throttled by
+    its own disk alone (PR_SET_IO_FLUSHER); `locked`, none of its memory is ever given back.
     """
 
-    client: str = "client"
-    server: str = "server"
-    version: str = "4.2"
-    lease_s: int = 10
-    grace_s: int = 10
     io_flusher: bool = False
     locked: bool = False
-    scratch: bool = False
-    bytes_per_s: int | None = None
 
-    def __post_init__(self) -> None:
-        """Raises UsageError for what the server or the client would refuse."""
+    def _check(self) -> None:
         if not (0 < self.lease_s <= LONGEST_LEASE_S and 0 <= self.grace_s <= LONGEST_GRACE_S):
             raise UsageError(
                 f"nfs-ganesha: a lease of {self.lease_s} s and a grace of {self.grace_s} s; "
@@ -65,46 +54,19 @@ class GaneshaDisk:
             )
         if self.version not in ("4.1", "4.2"):
             raise UsageError(f"nfs-ganesha: version {self.version!r}; it is set up for 4.1 and 4.2")
-        _ = self._mount, self._export
-
-    @property
-    def path(self) -> str:
-        """A file on the mount, for a load."""
-        return f"{MOUNT}/load"
-
-    @property
-    def mount(self) -> str:
-        """Where the client has mounted it."""
-        return MOUNT
 
     def describe(self) -> str:
         """See `Storage.describe`."""
         means = [word for word, used in (("IO flusher", self.io_flusher), ("locked", self.locked)) if used]
         how = f" ({', '.join(means)})" if means else ""
-        where = f"served by nfs-ganesha{how} on {self.server}{self._export.describe()}"
-        return f"NFS {self.version} mount of {self.client}, {where}"
+        return self._served_by(f"nfs-ganesha{how} on {self.server}")
 
     @property
     def mortal(self) -> tuple[str, ...]:
         """See `Storage.mortal`."""
         return ("ganesha.nfsd",)
 
-    @property
-    def bound_s(self) -> float:
-        """See `Storage.bound_s`: as of the kernel's server (`NfsDisk.bound_s`)."""
-        return self.lease_s + self.grace_s + TIMEO_S * RETRANS
-
-    @property
-    def _mount(self) -> NfsMount:
-        return NfsMount(client=self.client, server=self.server, version=self.version)
-
-    @property
-    def _export(self) -> Export:
-        return Export(client=self.client, server=self.server, scratch=self.scratch, bytes_per_s=self.bytes_per_s)
-
-    def set_up(self, site: Site) -> StorageProbe:
-        """See `Storage.set_up`; raises UsageError if a scratch disk is wanted that the server does not have."""
-        self._export.set_up(site)
+    def _serve(self, site: Site) -> None:
         server = site.role(self.server)
         config = CONFIG.format(port=PORT, lease=self.lease_s, grace=self.grace_s, folder=FOLDER)
         server.shell.run(f"mkdir -p {RUN}", deadline=site.deadline(10))
@@ -112,16 +74,7 @@ class GaneshaDisk:
         server.shell.put(LAUNCHER, f"{RUN}/launcher.py", deadline=site.deadline(10))
         means = (" io_flusher" if self.io_flusher else "") + (" locked" if self.locked else "")
         server.shell.run(START.replace("%s", means), deadline=site.deadline(40))
-        return self._mount.set_up(site)
 
-    def baseline(self, site: Site) -> float:
-        """See `Storage.baseline`."""
-        return self._mount.baseline(site, self.path)
-
-    def tear_down(self, site: Site) -> None:
-        """See `Storage.tear_down`."""
-        try:
-            self._mount.tear_down(site)
-        finally:
-            site.role(self.server).shell.run(STOP, deadline=site.deadline(20), check=False)
-            self._export.tear_down(site)
+    @property
+    def _stop(self) -> str:
+        return STOP

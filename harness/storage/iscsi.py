@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from harness.model.errors import InfraError, UsageError
 from harness.model.topology import MIB
-from harness.storage.base import StorageProbe, pages_per_second
-from harness.storage.footprint import CHECKSUMS, NOTES, Modules, Share
-from harness.storage.iscsi_target import FOLDER, LISTENS, PORT, TARGET, TGT, IscsiServer
+from harness.storage.base import MEMORY, StorageProbe, pages_per_second
+from harness.storage.folder import Folder
+from harness.storage.iscsi_target import FOLDER, LISTENS, NOTES, PORT, TARGET, TGT, IscsiServer
 from harness.targets.target import Site, Target
 
 DEVICE = "/dev/harness-iscsi"
@@ -16,11 +16,10 @@ OURS = f"{NOTES}/iscsid"
 NOOP_S = 5.0  # between two pings, and for the answer to one: node.conn[0].timeo.noop_out_* as open-iscsi ships them
 LONGEST_S = 86_400
 FOR_EVER = -1  # recovery_tmo: __iscsi_block_session() arms no timer for it, drivers/scsi/scsi_transport_iscsi.c
-MODULES = Modules(name="iscsi-initiator", modules=("iscsi_tcp", "sd_mod"), along=CHECKSUMS)
 RECORD = f"iscsiadm -m node -T {TARGET} -p {{portal}}"
 # Without udev and systemd: nobody makes its folder, starts the daemon or waits for the disk.
 LOGIN = """\
-mkdir -p /run/lock && modprobe iscsi_tcp && modprobe sd_mod && \
+mkdir -p /run/lock {notes} && modprobe iscsi_tcp && modprobe sd_mod && \
 {{ pgrep -x iscsid >/dev/null || {{ iscsid && touch {ours}; }}; }} && \
 {record} -o new && {record} -o update -n node.session.timeo.replacement_timeout -v {timeout} && {record} --login"""
 # Name of the session and of its disk, once that can be opened.
@@ -33,7 +32,7 @@ ln -sf ${{disk##*/}} {device} && echo ${{session##*/}} ${{disk##*/}}; exit 0; do
 LOGOUT = """\
 {record} --logout; {record} -o delete; rm -f {device}; \
 [ ! -e {ours} ] || {{ iscsiadm -k 0; for i in $(seq 50); do pgrep -x iscsid >/dev/null || break; sleep 0.1; done; \
-pkill -KILL -x iscsid; rm -f {ours}; }}; {unload}; \
+pkill -KILL -x iscsid; rm -f {ours}; }}; \
 ! cat /sys/class/iscsi_session/*/targetname 2>/dev/null | grep -qx {target}"""
 EVIDENCE = (
     "/sys/block/{disk}/stat",
@@ -41,11 +40,8 @@ EVIDENCE = (
     "/sys/block/{disk}/device/state",
     "/sys/class/iscsi_session/{session}/state",
     "/proc/swaps",
-    "/proc/meminfo",
-    "/proc/vmstat",
-    "/proc/pressure/memory",
-    "/proc/pressure/io",
     "/proc/net/tcp",
+    *MEMORY,
 )
 
 
@@ -53,7 +49,7 @@ EVIDENCE = (
 class IscsiDisk:
     """A disk of `ratio` × the client's memory that the role `server` serves; `path` is for a load.
 
-    The server keeps it as `Share` says. When the session dies, requests wait `replacement_timeout_s` for a new one and
+    The server keeps it as `Folder` says. When the session dies, requests wait `replacement_timeout_s` for a new one and
     fail then; None: they wait for ever, as swap and root disks want it.
     """
 
@@ -89,8 +85,8 @@ class IscsiDisk:
         return 2 * NOOP_S + (self.replacement_timeout_s or 0)
 
     @property
-    def _share(self) -> Share:
-        return Share(folder=FOLDER, client=self.client, server=self.server)
+    def _folder(self) -> Folder:
+        return Folder(path=FOLDER, server=self.server)
 
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`."""
@@ -107,15 +103,15 @@ class IscsiDisk:
 
     def _serve(self, site: Site, size: int) -> None:
         server = site.role(self.server)
-        self._share.make_image(site, size)
-        start = f"{self.program.modules.note} && {self.program.start(self._share, size)}"
-        server.shell.run(start, deadline=site.deadline(20))
+        self._folder.make_image(site, self.client, size)
+        server.shell.run(self.program.start(self._folder.image, size), deadline=site.deadline(20))
         if server.shell.run(LISTENS, deadline=site.deadline(10), check=False).exit_code:
             raise InfraError(f"{server.name}: {self.program} does not listen on port {PORT}")
 
     def _login(self, site: Site, client: Target) -> tuple[str, str]:
-        login = LOGIN.format(ours=OURS, record=self._record(site), timeout=self.replacement_timeout_s or FOR_EVER)
-        client.shell.run(f"{MODULES.note} && {login}", deadline=site.deadline(20))
+        timeout = self.replacement_timeout_s or FOR_EVER
+        login = LOGIN.format(notes=NOTES, ours=OURS, record=self._record(site), timeout=timeout)
+        client.shell.run(login, deadline=site.deadline(20))
         find = FIND.format(target=TARGET, device=DEVICE)
         found = client.shell.run(find, deadline=site.deadline(20)).stdout.split()
         if len(found) != 2:
@@ -134,12 +130,10 @@ class IscsiDisk:
     def tear_down(self, site: Site) -> None:
         """See `Storage.tear_down`."""
         client, server = site.role(self.client), site.role(self.server)
-        logout = LOGOUT.format(
-            record=self._record(site), device=DEVICE, ours=OURS, unload=MODULES.unload, target=TARGET
-        )
+        logout = LOGOUT.format(record=self._record(site), device=DEVICE, ours=OURS, target=TARGET)
         try:
             client.agent.ask("storage", path=None, deadline=site.deadline(5))  # its probe has the disk open
             client.shell.run(logout, deadline=site.deadline(40))
         finally:
-            stop = f"{self.program.stop}; {self._share.remove}; {self.program.modules.unload}"
-            server.shell.run(stop, deadline=site.deadline(30), check=False)
+            server.shell.run(self.program.stop, deadline=site.deadline(20), check=False)
+            self._folder.tear_down(site)

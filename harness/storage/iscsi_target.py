@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from harness.storage.footprint import CHECKSUMS, NOTES, Modules, Share
-
 TARGET = "iqn.2012-06.invalid.harness:disk"
 PORT = 3260  # IANA's
 FOLDER = "/srv/harness-iscsi"
+NOTES = "/run/harness/storage"  # of what tear-down has to undo
 CONFIGFS = "/sys/kernel/config"
 CORE = f"{CONFIGFS}/target/core/fileio_0"
 FABRIC = f"{CONFIGFS}/target/iscsi"
@@ -46,12 +45,8 @@ class IscsiServer(Protocol):
     def mortal(self) -> tuple[str, ...]:
         """Names of its tasks."""
 
-    @property
-    def modules(self) -> Modules:
-        """The kernel modules that come with it."""
-
-    def start(self, share: Share, size: int) -> str:
-        """A command that serves the image of `share`, of `size` bytes."""
+    def start(self, image: str, size: int) -> str:
+        """A command that serves the file `image` of `size` bytes."""
 
     @property
     def stop(self) -> str:
@@ -70,14 +65,9 @@ class Tgt:
         """See `IscsiServer.mortal`."""
         return ("tgtd",)
 
-    @property
-    def modules(self) -> Modules:
-        """See `IscsiServer.modules`: it looks for InfiniBand adapters."""
-        return Modules(name="iscsi-target", modules=("rdma_ucm",))
-
-    def start(self, share: Share, size: int) -> str:
+    def start(self, image: str, size: int) -> str:
         """See `IscsiServer.start`."""
-        return TGT_START.format(notes=NOTES, target=TARGET, image=share.image)
+        return TGT_START.format(notes=NOTES, target=TARGET, image=image)
 
     @property
     def stop(self) -> str:
@@ -97,16 +87,10 @@ class Lio:
         """See `IscsiServer.mortal`."""
         return ()  # kernel threads
 
-    @property
-    def modules(self) -> Modules:
-        """See `IscsiServer.modules`; the core loads every backend that there is."""
-        backends = ("target_core_file", "target_core_user", "target_core_pscsi", "target_core_iblock")
-        return Modules(name="iscsi-target", modules=("iscsi_target_mod", *backends), along=CHECKSUMS)
-
-    def start(self, share: Share, size: int) -> str:
+    def start(self, image: str, size: int) -> str:
         """See `IscsiServer.start`."""
         places = {"configfs": CONFIGFS, "core": CORE, "group": GROUP, "notes": NOTES}
-        return LIO_START.format(image=share.image, size=size, port=PORT, **places)
+        return LIO_START.format(image=image, size=size, port=PORT, **places)
 
     @property
     def stop(self) -> str:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
-from harness.model.errors import HarnessError, InfraError, UsageError
+from harness.model.errors import InfraError, UsageError
 from harness.model.topology import MIB
-from harness.storage.base import Storage, StorageProbe, pages_per_second
+from harness.storage.base import MKFS, Storage, StorageProbe, pages_per_second, take_down, unmount
 from harness.targets.target import Site, Target
 
 MOUNT = "/srv/harness-loop"
 DEVICE = "/run/harness/loop"  # a link to the device, whatever its number is
 USES = ("raw", "file")
-AT_ONCE = "lazy_itable_init=0,lazy_journal_init=0,nodiscard"  # ext4 would fill its tables in the background for minutes
 
 
 class Backing(Storage, Protocol):
@@ -85,7 +85,7 @@ class LoopDisk:
         self._check(site, target, device.rpartition("/")[2])
         target.shell.run("ln -sfn %s %s", device, DEVICE, deadline=site.deadline(10))
         if self.use == "file":
-            make = f"mkfs.ext4 -q -F -E {AT_ONCE} %s && mkdir -p %s && mount %s %s"
+            make = f"{MKFS} %s && mkdir -p %s && mount %s %s"
             target.shell.run(make, DEVICE, MOUNT, device, MOUNT, deadline=site.deadline(30))
         return self._beside(probe, device)
 
@@ -118,27 +118,14 @@ class LoopDisk:
     def tear_down(self, site: Site) -> None:
         """See `Storage.tear_down`; a step that fails does not keep the next from being taken."""
         steps = (self._release, self._detach, self.disk.tear_down)
-        problems = [problem for step in steps if (problem := _attempt(step, site))]
-        if problems:
-            raise InfraError(f"{site.role(self.client).name}: {'; '.join(problems)}")
+        take_down(site.role(self.client).name, *(partial(step, site) for step in steps))
 
     def _release(self, site: Site) -> None:
         target = site.role(self.client)
         target.agent.ask("storage", path=None, deadline=site.deadline(5))  # its probe has the disk open
         if self.use == "file":
-            # The probe may take a moment to let go.
-            loose = "for i in $(seq 50); do mountpoint -q %s || break; umount %s || sleep 0.2; done; rmdir %s"
-            target.shell.run(loose, *[MOUNT] * 3, deadline=site.deadline(20))
+            target.shell.run(f"{unmount(MOUNT)}; rmdir {MOUNT}", deadline=site.deadline(20))
 
     def _detach(self, site: Site) -> None:
         script = "for d in $(losetup -n -O NAME -j %s); do losetup -d $d; done; rm -f %s %s"
         site.role(self.client).shell.run(script, self.disk.path, DEVICE, self.disk.path, deadline=site.deadline(20))
-
-
-def _attempt(step: Callable[[Site], None], site: Site) -> str:
-    """Take one step of the tear-down; returns what went wrong."""
-    try:
-        step(site)
-    except HarnessError as error:
-        return str(error)
-    return ""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.model.errors import HarnessError, InfraError, UsageError
+from harness.model.errors import InfraError, UsageError
 from harness.model.topology import MIB
-from harness.storage.base import StorageProbe, pages_per_second
+from harness.storage.base import MEMORY, MKFS, StorageProbe, pages_per_second, take_down, unmount
 from harness.targets import mapper
 from harness.targets.target import Site, Target
 
@@ -22,10 +23,7 @@ EVIDENCE = (  # "dm" stands for the kernel's name of the device
     f"/sys/block/{DISK}/stat",
     f"/sys/block/{DISK}/inflight",
     "/proc/swaps",
-    "/proc/meminfo",
-    "/proc/vmstat",
-    "/proc/pressure/memory",
-    "/proc/pressure/io",
+    *MEMORY,
 )
 
 
@@ -74,10 +72,7 @@ class MappedDisk:
         target = site.role(self.host)
         device = mapper.create(target, site.deadline(10))
         if self.use == "file":
-            # All of it now: ext4 would fill its tables in the background for minutes.
-            make = (
-                "mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0,nodiscard %s && mkdir -p %s && mount %s %s"
-            )
+            make = f"{MKFS} %s && mkdir -p %s && mount %s %s"
             target.shell.run(make, mapper.DEVICE, MOUNT, mapper.DEVICE, MOUNT, deadline=site.deadline(30))
         return StorageProbe(
             host=target.name,
@@ -112,12 +107,7 @@ class MappedDisk:
     def tear_down(self, site: Site) -> None:
         """See `Storage.tear_down`; whatever a fault left behind is undone first."""
         target = site.role(self.host)
-        problems = [problem for step in (self._heal, self._release) if (problem := _attempt(step, site, target))]
-        done = mapper.remove(target, site.deadline(10))
-        if done.exit_code:
-            problems.append(f"{mapper.DEVICE} is still there: {(done.stderr or done.stdout).strip()}")
-        if problems:
-            raise InfraError(f"{target.name}: {'; '.join(problems)}")
+        take_down(target.name, *(partial(step, site, target) for step in (self._heal, self._release, self._remove)))
 
     def _heal(self, site: Site, target: Target) -> None:
         target.hypervisor.throttle(DISK, None)
@@ -127,19 +117,13 @@ class MappedDisk:
 
     def _release(self, site: Site, target: Target) -> None:
         if self.use == "file":
-            # The probe may take a moment to let go.
-            loose = "for i in $(seq 50); do mountpoint -q %s || break; umount %s || sleep 0.2; done"
-            script = f"fsfreeze -u %s; {loose}; ! mountpoint -q %s && rmdir %s"
-            target.shell.run(script, *[MOUNT] * 5, deadline=site.deadline(20))
+            script = f"fsfreeze -u {MOUNT}; {unmount(MOUNT)}; ! mountpoint -q {MOUNT} && rmdir {MOUNT}"
+            target.shell.run(script, deadline=site.deadline(20))
         elif self.use == "swap":
             script = "! grep -qE '^/dev/(dm-|mapper/)' /proc/swaps || swapoff %s"
             target.shell.run(script, mapper.DEVICE, deadline=site.deadline(20))
 
-
-def _attempt(step: Callable[[Site, Target], None], site: Site, target: Target) -> str:
-    """Take one step of the tear-down; returns what went wrong, so that the next step is still taken."""
-    try:
-        step(site, target)
-    except HarnessError as error:
-        return str(error)
-    return ""
+    def _remove(self, site: Site, target: Target) -> None:
+        done = mapper.remove(target, site.deadline(10))
+        if done.exit_code:
+            raise InfraError(f"{mapper.DEVICE} is still there: {(done.stderr or done.stdout).strip()}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.model.measure import Measure
 from harness.model.topology import MIB
-from harness.storage.base import StorageProbe, pages_per_second
+from harness.storage.base import MEMORY, StorageProbe, pages_per_second
 from harness.storage.nbd_client import HandedOver, Kept, NbdConnection, disconnect, held_by, still_held
 from harness.storage.nbd_server import NbdServer
 from harness.targets.target import Site
@@ -20,12 +20,9 @@ EVIDENCE = (
     "/sys/kernel/debug/nbd/{device}/flags",
     "/sys/kernel/debug/nbd/{device}/tasks",
     "/proc/swaps",
-    "/proc/meminfo",
     "/proc/buddyinfo",
-    "/proc/pressure/memory",
-    "/proc/pressure/io",
     "/proc/net/tcp",
-    "/proc/vmstat",
+    *MEMORY,
     # Last: they need a buffer of their own, and what waits for memory there holds up whoever reads.
     "/sys/kernel/debug/block/{device}/hctx0/busy",
     "/sys/kernel/debug/block/{device}/hctx0/tags",
@@ -36,9 +33,8 @@ EVIDENCE = (
 class NbdSwap:
     """Swap of `ratio` × the client's memory on /dev/<device>, served by the role `server`.
 
-    The server keeps it in memory (tmpfs) when it is another host with room for it, so that its disk is not what is
-    measured, and in a file of its root file system when it is the client itself. `program` is the server's,
-    `connection` how the client holds on to it.
+    The server keeps it as `NbdServer.start` says. `program` is the server's, `connection` how the client holds on to
+    it.
     """
 
     client: str = "client"

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.model.errors import InfraError, UsageError
-from harness.model.topology import MIB
+from harness.storage.folder import IMAGE as FILE
+from harness.storage.folder import Folder
 from harness.targets.target import Site
 
 EXPORT = "swap"
 PORT = 10809  # IANA's, and the default of both servers
 FOLDER = "/srv/harness-nbd"
-IMAGE = f"{FOLDER}/swap.img"
+IMAGE = f"{FOLDER}/{FILE}"
 PID_FILE = "/run/harness-nbd.pid"
 CONFIG = f"""\
 [generic]
@@ -34,7 +35,7 @@ WAIT = (
     f'python3 -I -S -c "{GREETED}"'
 )
 # A fault may have left it stopped.
-STOP = f"kill $(cat {PID_FILE}); pkill -CONT -x {{program}}; umount -l {FOLDER}; rm -rf {FOLDER} {PID_FILE}; true"
+STOP = f"kill $(cat {PID_FILE}); pkill -CONT -x {{program}}; rm -f {PID_FILE}; true"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,18 +57,16 @@ class NbdServer:
         return f"{self.program}, locked in memory" if self.locked else self.program
 
     def start(self, site: Site, client_role: str, server_role: str, size: int) -> None:
-        """Serve `size` bytes, in memory (tmpfs) where the server is another host and has room, else in a file.
+        """Serve `size` bytes, kept as `Folder` says but never on a scratch disk.
 
         Raises InfraError if nobody answers then.
         """
-        client, server = site.role(client_role), site.role(server_role)
-        in_memory = server.name != client.name and server.memory > size + 128 * MIB
-        mount = f"mount -t tmpfs -o size={size + MIB} none {FOLDER} && " if in_memory else ""
-        place = f"mkdir -p {FOLDER} && {mount}truncate -s {size} {IMAGE} && "
+        server = site.role(server_role)
+        _folder(server_role).make_image(site, client_role, size)
         if self.program == "nbdkit":
-            server.shell.run(place + (NBDKIT_LOCKED if self.locked else NBDKIT), deadline=site.deadline(10))
+            server.shell.run(NBDKIT_LOCKED if self.locked else NBDKIT, deadline=site.deadline(10))
         else:
-            server.shell.run(place + NBD_SERVER, CONFIG, deadline=site.deadline(10))
+            server.shell.run(NBD_SERVER, CONFIG, deadline=site.deadline(10))
         if server.shell.run(WAIT, deadline=site.deadline(20), check=False).exit_code != 0:
             raise InfraError(f"{server.name}: {self.program} does not listen on port {PORT}")
 
@@ -75,3 +74,8 @@ class NbdServer:
         """End it, and remove what it served."""
         command = STOP.format(program=self.program)
         site.role(server_role).shell.run(command, deadline=site.deadline(10), check=False)
+        _folder(server_role).tear_down(site)
+
+
+def _folder(server_role: str) -> Folder:
+    return Folder(path=FOLDER, server=server_role, scratch=False)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from harness.model.errors import InfraError, UsageError
 from harness.model.topology import MIB
-from harness.storage.base import PAGE, StorageProbe, pages_per_second
-from harness.storage.footprint import Modules, Share
+from harness.storage.base import MEMORY, StorageProbe, unmount
+from harness.storage.folder import Folder
+from harness.storage.mount import Mount, written_through
 from harness.targets.target import Site
 
 FOLDER = "/srv/harness-smb"
@@ -15,12 +16,9 @@ NAME = "harness"
 DATA, STATE = f"{FOLDER}/data", f"{FOLDER}/state"
 MOUNT = "/mnt/harness-smb"
 PORT = 445  # IANA's
-ALONG = ("cmac", "sha512_generic", "ccm", "gcm", "ctr", "ghash_generic", "cryptd", "nls_utf8")
-MODULES = Modules(name="smb", modules=("cifs",), along=ALONG)
 SHORTEST_S, LONGEST_S = 1, 600  # SMB_ECHO_INTERVAL_MIN and _MAX, fs/smb/client/cifsglob.h
-ECHOES = (
-    3  # intervals without an answer after which cifs connects again: server_unresponsive(), fs/smb/client/connect.c
-)
+# Intervals without an answer after which cifs connects again: server_unresponsive(), fs/smb/client/connect.c
+ECHOES = 3
 ROOM = 16 * MIB  # for the server's own files
 # Everybody is root, and everything that it keeps lies in one folder.
 CONFIG = f"""\
@@ -50,22 +48,14 @@ SERVE = f"""\
 mkdir -p {DATA} {STATE} && printf %%s %s >{FOLDER}/smb.conf && smbd -D -s {FOLDER}/smb.conf && \
 for i in $(seq 50); do ss -Hltn 'sport = :{PORT}' | grep -q . && exit 0; sleep 0.1; done; exit 1"""
 STOP = "pkill -CONT -x smbd; pkill -x smbd; for i in $(seq 50); do pgrep -x smbd >/dev/null || break; sleep 0.1; done"
-EVIDENCE = (
-    "/proc/fs/cifs/DebugData",
-    "/proc/fs/cifs/Stats",
-    "/proc/net/tcp",
-    "/proc/meminfo",
-    "/proc/vmstat",
-    "/proc/pressure/memory",
-    "/proc/pressure/io",
-)
+EVIDENCE = ("/proc/fs/cifs/DebugData", "/proc/fs/cifs/Stats", "/proc/net/tcp", *MEMORY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmbDisk:
     """Files on a hard mount of the role `client`, served by the role `server`; `path` is where a load may write.
 
-    There is room for `ratio` × the client's memory, kept as `Share` says. A hard mount waits for its server for ever;
+    There is room for `ratio` × the client's memory, kept as `Folder` says. A hard mount waits for its server for ever;
     cifs notices that it is away, and connects again, after three times `echo_interval_s`.
     """
 
@@ -84,7 +74,7 @@ class SmbDisk:
     @property
     def path(self) -> str:
         """A file on the mount, for a load."""
-        return f"{MOUNT}/load"
+        return self._mount.path
 
     def describe(self) -> str:
         """See `Storage.describe`."""
@@ -101,32 +91,27 @@ class SmbDisk:
         return (ECHOES + 1) * self.echo_interval_s
 
     @property
-    def _share(self) -> Share:
-        return Share(folder=FOLDER, client=self.client, server=self.server)
+    def _folder(self) -> Folder:
+        return Folder(path=FOLDER, server=self.server)
+
+    @property
+    def _mount(self) -> Mount:
+        options = f"guest,vers={self.version},hard,echo_interval={self.echo_interval_s}"
+        counters = {"smb": "/proc/fs/cifs/Stats"}
+        return Mount(folder=MOUNT, kind="cifs", options=options, counters=counters, evidence=EVIDENCE)
 
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`."""
         client, server = site.role(self.client), site.role(self.server)
-        self._share.make(site, int(client.memory * self.ratio) + ROOM)
+        self._folder.make(site, self.client, int(client.memory * self.ratio) + ROOM)
         if server.shell.run(SERVE, CONFIG, deadline=site.deadline(20), check=False).exit_code:
             raise InfraError(f"{server.name}: smbd does not listen on port {PORT}")
-        options = f"guest,vers={self.version},hard,echo_interval={self.echo_interval_s}"
-        source = f"//{site.address(server, seen_from=client)}/{NAME}"
-        client.shell.run(
-            f"{MODULES.note} && mkdir -p {MOUNT} && mount -t cifs -o {options} {source} {MOUNT} && "
-            f"truncate -s {PAGE} {MOUNT}/probe",
-            deadline=site.deadline(20),
-        )
-        return StorageProbe(
-            host=client.name,
-            spec={"path": f"{MOUNT}/probe", "offset": 0, "write": True},
-            counters={"smb": "/proc/fs/cifs/Stats"},
-            evidence=EVIDENCE,
-        )
+        self._mount.attach(site, client, f"//{site.address(server, seen_from=client)}/{NAME}")
+        return self._mount.probe(site, client)
 
     def baseline(self, site: Site) -> float:
         """See `Storage.baseline`."""
-        return pages_per_second(site.role(self.client), site, f"dd if=/dev/zero of={self.path} oflag=direct,dsync")
+        return written_through(site, site.role(self.client), self.path)
 
     def tear_down(self, site: Site) -> None:
         """See `Storage.tear_down`; what still waits for the server is told that it failed."""
@@ -134,10 +119,10 @@ class SmbDisk:
         try:
             client.agent.ask("storage", path=None, deadline=site.deadline(5))  # its probe has a file open there
             client.shell.run(
-                f"for i in $(seq 25); do umount {MOUNT} && break; sleep 0.2; done; "
-                f"! mountpoint -q {MOUNT} || umount -f -l {MOUNT}; rmdir {MOUNT}; {MODULES.unload}",
+                f"{unmount(MOUNT)}; ! mountpoint -q {MOUNT} || umount -f -l {MOUNT}; rmdir {MOUNT}",
                 deadline=site.deadline(30),
                 check=False,
             )
         finally:
-            server.shell.run(f"{STOP}; {self._share.remove}", deadline=site.deadline(20), check=False)
+            server.shell.run(STOP, deadline=site.deadline(20), check=False)
+            self._folder.tear_down(site)

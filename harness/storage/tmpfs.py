@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from harness.model.errors import HarnessError, InfraError, UsageError
+from harness.model.errors import InfraError, UsageError
 from harness.model.measure import Measure
 from harness.model.topology import MIB
-from harness.storage.base import Storage, StorageProbe
+from harness.storage.base import Storage, StorageProbe, take_down
 from harness.targets.target import Site, Target
 
 MOUNT = "/srv/harness-memory"
@@ -91,16 +92,7 @@ class Tmpfs:
     def tear_down(self, site: Site) -> None:
         """See `Storage.tear_down`; the storage behind it is taken down whatever happens to the file."""
         target = site.role(self.host)
-        problem = _attempt(target, site)
-        self.disk.tear_down(site)
-        if problem:
-            raise InfraError(problem)
+        take_down(target.name, partial(self._release, site, target), partial(self.disk.tear_down, site))
 
-
-def _attempt(target: Target, site: Site) -> str:
-    """Let go of the memory; returns what went wrong."""
-    try:
+    def _release(self, site: Site, target: Target) -> None:
         target.shell.run("! mountpoint -q %s || umount %s && rmdir %s", *[MOUNT] * 3, deadline=site.deadline(20))
-    except HarnessError as error:
-        return str(error)
-    return ""

@@ -17,13 +17,14 @@ cd /proc/sys/vm && for key in *; do case $key in drop_caches|stat_refresh|compac
 [ -f $key ] && read -r value <$key && echo "setting vm.$key $value"; done
 ps -e -o ppid=,comm= | awk '$1 != 2 && $2 != "awk" && $2 != "ps" {print "process", $2}'"""
 # A module that is in use stays; those that others need go once the others have gone. One is in use for a moment after
-# its last user is gone, and kernel threads of it end in their own time: so when nothing can go, it waits, some times.
+# its last user is gone, and kernel threads of it end in their own time: so when nothing can go, it waits, some times,
+# and as long again after each that went, which may let go of the next in its own time.
 UNLOAD = """\
 patience=8; while [ $patience -gt 0 ]; do gone= left=
 for module in $(awk '$3 == 0 {print $1}' /proc/modules); do case " NEW " in *" $module "*)
 rmmod $module 2>/dev/null && gone=yes;; esac; done
 for module in $(awk '{print $1}' /proc/modules); do case " NEW " in *" $module "*) left=yes;; esac; done
-[ "$left" ] || break; [ "$gone" ] || { patience=$((patience - 1)); sleep 0.25; }; done; true"""
+[ "$left" ] || break; patience=$((patience - 1)); [ "$gone" ] && patience=8 || sleep 0.25; done; true"""
 
 
 class Traces:

@@ -26,6 +26,7 @@ from harness.verdicts.policy import Policy
 from harness.workloads.delegations import DelegatedReaders
 from harness.workloads.nfs_writers import NfsWriters
 from harness.workloads.steady import Steady
+from tests.live.trials import make_traces
 
 pytestmark = pytest.mark.slow
 
@@ -80,7 +81,8 @@ def _run(site: Site, command: str) -> str:
 @pytest.mark.parametrize("name", STORAGES)
 def test_it_comes_up_takes_a_light_load_and_goes(site: Site, name: str) -> None:
     storage = STORAGES[name]
-    before = _run(site, LEFT)
+    before, traces = _run(site, LEFT), make_traces()
+    traces.look(site)
     probe, agent = storage.set_up(site), site.role("client").agent
     try:
         assert not agent.ask("open", paths=list(probe.evidence), deadline=site.deadline(5))
@@ -90,6 +92,7 @@ def test_it_comes_up_takes_a_light_load_and_goes(site: Site, name: str) -> None:
         assert f",vers={version}," in _run(site, f"grep ' {storage.mount} ' /proc/mounts")
     finally:
         storage.tear_down(site)
+        traces.compare(site)
     assert _run(site, LEFT) == before
 
 

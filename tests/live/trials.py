@@ -8,9 +8,13 @@ from pathlib import Path
 import psutil
 
 from harness.faults.base import Fault
+from harness.model.clock import SYSTEM_CLOCK
+from harness.model.opinion import Opinion, State
 from harness.model.topology import MIB, Host, Topology
+from harness.monitors.recorder import Recorder
 from harness.storage.disk import PlainDisk
 from harness.trial import Plan
+from harness.trial.traces import Traces
 from harness.verdicts.policy import Policy
 from harness.workloads.thrash import SwapThrash
 
@@ -43,6 +47,11 @@ def quiet_plan(name: str, *faults: Fault, limit_s: float = 40.0, topology: Topol
         faults=faults,
         policy=Policy(endless=True),
     )
+
+
+def make_traces() -> Traces:
+    """What unloads, after a trial, the modules that came with a storage; its notes go nowhere."""
+    return Traces(Recorder(lambda event: None, lambda event: Opinion(State.IDLE, event.t, ""), (), SYSTEM_CLOCK))
 
 
 def guests_of(state: Path) -> list[int]:

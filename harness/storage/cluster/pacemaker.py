@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.model.errors import InfraError
-from harness.storage.cluster.service import DISK_ROOT, EXPORT, FOLDER, FSID, NODE, PIPES, STATE, Service
+from harness.storage.cluster.service import DISK_ROOT, EXPORT, FOLDER, FSID, NODE, STATE, Service
+from harness.storage.nfs import PIPES
 from harness.targets.seed import address_of
 
 if TYPE_CHECKING:

@@ -9,6 +9,8 @@ from typing import Protocol
 
 from harness.model.errors import InfraError, UsageError
 from harness.model.topology import SHARED_SERIAL
+from harness.storage.base import MKFS
+from harness.storage.nfs import PIPES, THREADS
 from harness.targets.seed import interfaces
 from harness.targets.target import Site, Target
 
@@ -19,8 +21,6 @@ MARKS = "/dev/shm/harness-takeover"  # "<what> <uptime in seconds>" a line
 DISK_ROOT = "/srv/harness-cluster"
 EXPORT = f"{DISK_ROOT}/export"
 STATE = f"{DISK_ROOT}/state"  # laid over /var/lib/nfs
-PIPES = "/run/rpc_pipefs"  # where Debian's nfs.conf has it
-THREADS = 8
 FSID = 1
 
 # One script for every driver: `start`, `stop` and `status` are what an init script of the NFS server has, and what the
@@ -68,7 +68,7 @@ drop() {{
 # What the disk itself has: nothing of it is in a cache any more.
 reread() {{ blockdev --flushbufs $disk && mount -o ro $disk {root}; }}
 make() {{
-  mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0,nodiscard $disk && mount $disk {root} && \\
+  {mkfs} $disk && mount $disk {root} && \\
   mkdir -p {export} {state} && cp -a /var/lib/nfs/. {state}/ && umount {root}
 }}
 [ "$1" = take ] && mark begun
@@ -171,6 +171,7 @@ class Service:
         return SCRIPT.format(
             disk=self.disk(site, node),
             marks=MARKS,
+            mkfs=MKFS,
             pipes=PIPES,
             lease=self.lease_s,
             grace=self.grace_s,

@@ -12,8 +12,8 @@ import pytest
 from fakes import make_site, no_answer, shell_of
 
 from harness.model.errors import DeadlineExceeded, ShellError, UsageError
-from harness.storage.export import FOLDER
 from harness.storage.ganesha import LAUNCHER, RUN, GaneshaDisk
+from harness.storage.nfs_files import FOLDER
 from harness.storage.nfs_mount import MOUNT
 
 
@@ -26,7 +26,7 @@ def test_the_server_is_configured_before_it_is_launched_and_waited_for() -> None
     assert config.count("{") == config.count("}")
     start = server.commands[-1]
     assert "launcher.py" in start and "'sport = :2049'" in start and start.endswith("exit 1")
-    (mount,) = shell_of(site.role("client")).commands
+    mount, _ = shell_of(site.role("client")).commands
     assert f"vers=4.2,hard,timeo=50,retrans=2 10.77.0.2:{FOLDER} {MOUNT}" in mount
     assert probe.host == "c1"
 

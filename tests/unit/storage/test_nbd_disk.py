@@ -31,7 +31,7 @@ def test_the_keeper_connects_the_device_and_stays() -> None:
     assert words[:3] == ["python3", "-I", "-S"] and client.files[words[3]] == KEEPER.read_bytes()
     assert words[4:12] == ["/dev/nbd3", "10.77.0.2", "10809", "swap", "4096", "10", "40", "keep"]
     assert probe.spec == {"path": "/dev/nbd3", "offset": SIZE - MIB, "write": True}
-    assert f"truncate -s {SIZE} " in shell_of(site.role("server")).commands[0]
+    assert f"truncate -s {SIZE} " in shell_of(site.role("server")).commands[1]
 
 
 def test_without_reconnection_nobody_stays() -> None:

@@ -11,7 +11,7 @@ from fakes import make_site, make_topology, shell_of
 from harness.model.errors import InfraError, ShellError
 from harness.model.topology import MIB, Host, Topology
 from harness.storage.nbd import NbdSwap
-from harness.storage.nbd_server import CONFIG
+from harness.storage.nbd_server import CONFIG, IMAGE
 from harness.targets.target import Site
 
 DD = "16777216 bytes (17 MB, 16 MiB) copied, {} s, 33 MB/s\n"
@@ -38,9 +38,8 @@ def parses(command: str) -> None:
 
 def test_the_server_gets_its_file_and_its_configuration_as_it_is(site: Site) -> None:
     NbdSwap().set_up(site)
-    serve, listening = commands(site, "server")
-    size = 5 * 256 * MIB
-    assert f"truncate -s {size} /srv/harness-nbd/swap.img" in serve
+    _, image, serve, listening = commands(site, "server")
+    assert image == f"truncate -s {5 * 256 * MIB} {IMAGE}"
     assert f"printf %s {shlex.quote(CONFIG)} >/srv/harness-nbd/nbd.conf" in serve
     words = shlex.split(serve)
     assert words[words.index("printf") + 1 : words.index("printf") + 3] == ["%s", CONFIG]
@@ -105,8 +104,8 @@ def test_tear_down_takes_the_client_first_and_minds_no_failure(site: Site) -> No
     NbdSwap(device="nbd3").tear_down(site)
     (end,) = commands(site, "client")
     assert end.startswith("swapoff /dev/nbd3; ") and "nbd-client -d /dev/nbd3; " in end and end.endswith("; true")
-    (stop,) = commands(site, "server")
-    assert stop.startswith("kill $(cat /run/harness-nbd.pid)") and "rm -rf /srv/harness-nbd " in stop
+    stop, remove = commands(site, "server")
+    assert stop.startswith("kill $(cat /run/harness-nbd.pid)") and remove.endswith("rm -rf /srv/harness-nbd")
 
 
 def test_every_command_is_whole_and_has_a_deadline_for_a_slow_host() -> None:

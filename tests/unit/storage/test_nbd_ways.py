@@ -11,7 +11,7 @@ from fakes import make_site, no_answer, shell_of
 from harness.model.errors import InfraError, ShellError, UsageError
 from harness.storage.nbd import NbdSwap
 from harness.storage.nbd_client import LOG, HandedOver, Held, Kept, NbdConnection
-from harness.storage.nbd_server import NbdServer
+from harness.storage.nbd_server import IMAGE, NbdServer
 from harness.targets.target import Site
 
 STATUS = "Name:\t{name}\nVmLck:\t    {locked} kB\nThreads:\t1\n{score}\n"
@@ -94,16 +94,17 @@ def test_every_way_says_what_it_is_and_who_may_not_die() -> None:
 def served(server: NbdServer) -> str:
     site = make_site()
     server.start(site, "client", "server", 1 << 20)
-    serve, _ = shell_of(site.role("server")).commands
+    _, image, serve, _ = shell_of(site.role("server")).commands
+    assert image == f"truncate -s 1048576 {IMAGE}"
     return serve
 
 
 def test_nbdkit_serves_the_same_file() -> None:
     command = served(NbdServer(program="nbdkit"))
-    assert "truncate -s 1048576 /srv/harness-nbd/swap.img && nbdkit --port 10809 " in command
-    assert command.endswith(" file /srv/harness-nbd/swap.img") and "--swap" not in command
+    assert command.startswith("nbdkit --port 10809 ")
+    assert command.endswith(f" file {IMAGE}") and "--swap" not in command
     locked = served(NbdServer(program="nbdkit", locked=True))
-    assert "nbdkit --swap --foreground " in locked and " file /srv/harness-nbd/swap.img " in locked
+    assert "nbdkit --swap --foreground " in locked and f" file {IMAGE} " in locked
 
 
 def test_a_server_that_cannot_be_is_refused() -> None:
@@ -123,7 +124,7 @@ def test_a_server_that_does_not_answer_is_named() -> None:
 def test_a_server_that_was_stopped_can_end() -> None:
     site = make_site()
     NbdServer(program="nbdkit").stop(site, "server")
-    (command,) = shell_of(site.role("server")).commands
+    command, _ = shell_of(site.role("server")).commands
     assert command.startswith("kill $(cat ") and "pkill -CONT -x nbdkit;" in command
 
 

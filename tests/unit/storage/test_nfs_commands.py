@@ -12,9 +12,9 @@ from fakes import agent_of, hypervisor_of, make_site, make_topology, no_answer, 
 
 from harness.model.errors import DeadlineExceeded, ShellError, UsageError
 from harness.model.topology import MIB, Host, Topology
-from harness.storage.export import FOLDER
 from harness.storage.nfs import CLIENTS, NfsDisk
-from harness.storage.nfs_mount import MODULES, MOUNT
+from harness.storage.nfs_files import FOLDER
+from harness.storage.nfs_mount import MOUNT
 from harness.targets.target import Site
 
 DD = "16777216 bytes (17 MB, 16 MiB) copied, 2 s, 8 MB/s\n"
@@ -45,9 +45,9 @@ def test_lease_and_grace_are_set_before_the_server_starts() -> None:
 def test_the_mount_is_hard_and_its_file_is_there_for_the_probe() -> None:
     site = make_site()
     probe = NfsDisk().set_up(site)
-    (mount,) = commands(site, "client")
+    mount, file = commands(site, "client")
     assert f"mount -t nfs4 -o vers=4.2,hard,timeo=50,retrans=2 10.77.0.2:{FOLDER} {MOUNT}" in mount
-    assert f"truncate -s 4096 {MOUNT}/probe" in mount
+    assert file == f"truncate -s 4096 {MOUNT}/probe"
     assert probe.host == "c1" and probe.spec == {"path": f"{MOUNT}/probe", "offset": 0, "write": True}
 
 
@@ -55,7 +55,7 @@ def test_a_host_that_serves_itself_keeps_the_files_on_its_disk() -> None:
     host = Host(name="one", memory=1024 * MIB)
     site = make_site(Topology(name="single", hosts=(host,), roles={"client": "one", "server": "one"}))
     NfsDisk().set_up(site)
-    folder, _, mount = commands(site, "client")
+    folder, _, mount, _ = commands(site, "client")
     assert folder == f"mkdir -p {FOLDER}" and f"127.0.0.1:{FOLDER}" in mount
 
 
@@ -78,9 +78,9 @@ def test_the_baseline_counts_pages_written_through() -> None:
 def test_tear_down_needs_no_server_for_the_mount_to_go() -> None:
     site = make_site()
     NfsDisk().tear_down(site)
-    unmount, unload = commands(site, "client")
-    assert unmount.startswith(f"umount -f -l {MOUNT}") and unload == MODULES.unload
-    assert agent_of(site.role("client")).asked == [("storage", {"path": None})], "whose probe keeps the modules in use"
+    (unmount,) = commands(site, "client")
+    assert unmount.startswith(f"umount -f -l {MOUNT}")
+    assert agent_of(site.role("client")).asked == [("storage", {"path": None})], "whose probe keeps it in use"
     stop, _ = commands(site, "server")
     assert stop.startswith("rpc.nfsd 0; ") and CLIENTS in stop and stop.endswith("true")
 
@@ -105,7 +105,7 @@ def test_version_3_needs_a_portmapper_and_neither_locks_nor_state() -> None:
     _, serve = commands(site, "server")
     places = [serve.index(step) for step in ("rpcbind", "rpc.mountd -N 2 -N 4", "exportfs", "rpc.nfsd -N 4 8")]
     assert places == sorted(places) and "&& nfsdcld" not in serve
-    (mount,) = commands(site, "client")
+    mount, _ = commands(site, "client")
     assert "mount -t nfs -o vers=3,hard,timeo=50,retrans=2,nolock " in mount
 
 

@@ -1,0 +1,82 @@
+"""The folder that a server gives away: in memory, on the root disk, or on the scratch disk of its host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.model.errors import UsageError
+from harness.model.topology import MIB
+from harness.storage.base import MKFS, unmount
+from harness.targets.mapper import SCRATCH
+from harness.targets.target import Site
+
+DISK = Path(SCRATCH).name
+IMAGE = "image"
+SPARE = 128 * MIB  # what a server needs for itself beside what it keeps in memory
+SET_UP_S, TEAR_DOWN_S = 30, 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folder:
+    """The folder `path` on the role `server`.
+
+    It lies in memory (tmpfs) where the server is another host than the client and has room for it, so that its disk is
+    not what is measured, and on the root file system where it is not. `scratch`: it is an ext4 file system on the
+    scratch disk instead, always (True), never (False), or, None, only where it would be the root file system and the
+    host has such a disk. The hypervisor lets that disk move `bytes_per_s`, if given.
+    """
+
+    path: str
+    server: str
+    scratch: bool | None = None
+    bytes_per_s: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a rate of a disk that is not used, or that is none."""
+        if self.bytes_per_s is not None and (not self.scratch or self.bytes_per_s < 1):
+            raise UsageError(
+                f"bytes_per_s = {self.bytes_per_s}: it is 1 or more, and of the scratch disk; give scratch=True"
+            )
+
+    def describe(self) -> str:
+        """Where it lies, in a few words; empty where that is left to the hosts' sizes."""
+        if not self.scratch:
+            return ""
+        return " from its scratch disk" + (f" at {self.bytes_per_s} bytes/s" if self.bytes_per_s else "")
+
+    @property
+    def image(self) -> str:
+        """The file that is served as a disk."""
+        return f"{self.path}/{IMAGE}"
+
+    def make(self, site: Site, client: str, size: int) -> None:
+        """Make the folder, for `size` bytes of the role `client`; raises UsageError if a scratch disk is not there."""
+        server = site.role(self.server)
+        if self.scratch and not server.host.scratch:
+            raise UsageError(f"host {server.name!r} has no scratch disk; give it `scratch` in the inventory")
+        server.shell.run(f"mkdir -p {self.path}{self._mount(site, client, size)}", deadline=site.deadline(SET_UP_S))
+        if self.bytes_per_s is not None:
+            server.hypervisor.throttle(DISK, self.bytes_per_s)
+
+    def make_image(self, site: Site, client: str, size: int) -> None:
+        """Make the folder, and in it a file of `size` bytes; no block of it is taken yet."""
+        self.make(site, client, size + MIB)
+        site.role(self.server).shell.run(f"truncate -s {size} {self.image}", deadline=site.deadline(10))
+
+    def _mount(self, site: Site, client: str, size: int) -> str:
+        server = site.role(self.server)
+        apart = server.name != site.role(client).name
+        if not self.scratch and apart and server.memory > size + SPARE:
+            return f" && mount -t tmpfs -o size={size} none {self.path}"
+        on_scratch = server.host.scratch if self.scratch is None else self.scratch
+        return f" && {MKFS} {SCRATCH} && mount {SCRATCH} {self.path}" if on_scratch else ""
+
+    def tear_down(self, site: Site) -> None:
+        """Take the folder away, and all that is in it, as far as the host still answers."""
+        server = site.role(self.server)
+        if self.bytes_per_s is not None:
+            server.hypervisor.throttle(DISK, None)
+        # What lies on the scratch disk may stay there.
+        remove = f"{unmount(self.path)} 2>/dev/null; ! mountpoint -q {self.path} || umount -l {self.path}"
+        server.shell.run(f"{remove}; rm -rf {self.path}", deadline=site.deadline(TEAR_DOWN_S), check=False)
