@@ -6,6 +6,7 @@ before it begins, so that `harness clean` and `pytest` in the same folder mean t
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -66,7 +67,8 @@ class _Question:
 
 
 def _click_option(option: Option) -> Callable[[F], F]:
-    def check(context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
+    def check(context: click.Context, parameter: click.Parameter, given: str | tuple[str, ...] | None) -> str | None:
+        text = (shlex.join(given) or None) if isinstance(given, tuple) else given
         if text is not None:
             option.parse(text, Origin(name=f"--{option.name}", base=Path.cwd()))
         return text
@@ -76,4 +78,5 @@ def _click_option(option: Option) -> Callable[[F], F]:
         metavar=option.metavar,
         help=f"{option.help} [${option.environment}, ini {option.ini}]",
         callback=check,
+        multiple=option.several,
     )

@@ -12,6 +12,7 @@ import click
 import pytest
 
 from harness.cli.options import PLUGIN, harness_options, pytest_arguments
+from harness.model.side import NAMES as SIDE
 
 CASES = Path("testcases")
 PASSED, FAILED, TROUBLE, INTERRUPTED = 0, 1, 2, 130
@@ -21,7 +22,9 @@ PASSED, FAILED, TROUBLE, INTERRUPTED = 0, 1, 2, 130
 @click.argument("paths", nargs=-1, type=click.UNPROCESSED)
 @click.option("-n", "--workers", type=click.IntRange(min=0), metavar="N", help="run N trials at the same time")
 @click.option("-k", "matching", metavar="EXPR", help="only cases whose names match, as pytest's -k")
-@harness_options("inventory", "state", "cache", "results", "run", "uri", "accel", "budget", "profile", "live", "mirror")
+@harness_options(
+    *("inventory", "state", "cache", "results", "run", "uri", "accel", "budget", "profile", "live", "mirror"), *SIDE
+)
 def run(paths: tuple[str, ...], workers: int | None, matching: str | None, **given: str | None) -> int:
     """Run test cases: files, folders or pytest node ids (default: the folder testcases).
 

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from harness.model.errors import UsageError
 from harness.model.settings import EMBEDDED, Settings
+from harness.model.side import NAMES as SIDE_NAMES
+from harness.model.side import STOCK, Side, make_side
 
 LIVE = ("auto", "ladder", "lines", "off")
 PROFILES = SMOKE, NIGHTLY, SOAK = ("smoke", "nightly", "soak")
@@ -34,12 +36,16 @@ Parser = Callable[[str, Origin], object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """One option: `parse` turns its text into a value or raises UsageError."""
+    """One option: `parse` turns its text into a value or raises UsageError.
+
+    One that may be given `several` times has one text nevertheless, of words as a shell splits them.
+    """
 
     name: str
     metavar: str
     help: str
     parse: Parser
+    several: bool = False
 
     @property
     def environment(self) -> str:
@@ -54,13 +60,17 @@ class Option:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Resolved options; `run` is a run directory to use, `live` one of LIVE, `profile` one of PROFILES if named."""
+    """Resolved options; `run` is a run directory to use, `live` one of LIVE, `profile` one of PROFILES if named.
+
+    `side` is what kernel, modules, command line, memory and processors of every case are changed to.
+    """
 
     settings: Settings
     inventory: Path | None = None
     run: Path | None = None
     live: str = "auto"
     profile: str | None = None
+    side: Side = STOCK
 
 
 def nearest(word: str, known: tuple[str, ...] | list[str]) -> str:
@@ -83,6 +93,13 @@ def _choice(*words: str) -> Parser:
             return text
         known = ", ".join(words)
         raise UsageError(f"{origin.name}: '{text}' is none of {known}{nearest(text, words)}")
+
+    return parse
+
+
+def _of_side(name: str) -> Parser:
+    def parse(text: str, origin: Origin) -> Side:
+        return make_side({name: text}, base=origin.base, place=lambda name: origin.name)
 
     return parse
 
@@ -123,6 +140,36 @@ OPTIONS = (
         help="what a running trial shows (default: auto, the ladder on a terminal, else lines)",
         parse=_choice(*LIVE),
     ),
+    Option(
+        name="kernel",
+        metavar="KERNEL",
+        help="of every guest: debian:13, or a built tree, a boot image, a .deb",
+        parse=_of_side("kernel"),
+    ),
+    Option(
+        name="modules",
+        metavar="DIR|TAR",
+        help="the modules of a boot image that has none beside it",
+        parse=_of_side("modules"),
+    ),
+    Option(
+        name="module",
+        metavar="FILE.ko",
+        help="replaces one module of the kernel; may be repeated",
+        parse=_of_side("module"),
+        several=True,
+    ),
+    Option(
+        name="patch",
+        metavar="FILE",
+        help="builds the modules that a patch touches, from the kernel's own source; may be repeated",
+        parse=_of_side("patch"),
+        several=True,
+    ),
+    Option(name="cmdline", metavar="TEXT", help="added to the kernel's command line", parse=_of_side("cmdline")),
+    Option(name="memory", metavar="SIZE", help="of every guest, such as 512M", parse=_of_side("memory")),
+    Option(name="cpus", metavar="N", help="processors of every guest", parse=_of_side("cpus")),
+    Option(name="role", metavar="ROLE", help="change only the guest of this role", parse=_of_side("role")),
     Option(name="mirror", metavar="URL", help="package mirror in place of this machine's sources", parse=_text),
 )
 
@@ -179,7 +226,14 @@ def _assemble(values: Mapping[str, object], environ: Mapping[str, str], root: Pa
         run=path("run", root) if "run" in values else None,
         live=str(values.get("live", "auto")),
         profile=str(values["profile"]) if "profile" in values else None,
+        side=_side(values),
     )
+
+
+def _side(values: Mapping[str, object]) -> Side:
+    """The sides of single options, together."""
+    parts = {name: values[name] for name in SIDE_NAMES if name in values}
+    return Side(**{name: getattr(part, name) for name, part in parts.items()})
 
 
 def _xdg(environ: Mapping[str, str], variable: str, fallback: str) -> Path:

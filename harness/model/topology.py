@@ -16,7 +16,9 @@ class Host:
 
     `memory`, `disk` and `scratch` are in bytes; a `scratch` other than 0 is a blank disk of its own, /dev/vdc of a
     guest, for storage that is made to fail. `modules` are paths of `.ko` files that replace the kernel's own modules of
-    the same name, or names of variants that vm-images/modules/ knows.
+    the same name, or names of variants that vm-images/modules/ knows. `kernel` is a distribution's, or the path of a
+    built tree, a boot image or a package; `modules_from` where a bare boot image has its modules, `patches` files of
+    which the touched modules are built.
     """
 
     name: str
@@ -28,6 +30,8 @@ class Host:
     cmdline: str = ""
     ssh_port: int | None = None
     modules: tuple[str, ...] = ()
+    modules_from: str = ""
+    patches: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -128,7 +128,7 @@ def _read_cases(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     where: dict[str, str] = {}  # a mistake that many tests share is reported once
     for item in items:
         try:
-            item.stash[CASE] = read_case(item, inventory)
+            item.stash[CASE] = read_case(item, inventory, config.stash[OPTIONS].side)
         except UsageError as error:
             for line in str(error).splitlines():
                 where.setdefault(line, item.nodeid)

@@ -19,6 +19,8 @@ import pytest
 
 from harness.model.errors import UsageError
 from harness.model.options import NIGHTLY, PROFILES
+from harness.model.side import STOCK, Side
+from harness.model.sizes import parse_size
 from harness.model.topology import MIB, Host, Topology
 from harness.model.verdict import REPRODUCIBLE
 from harness.plugin.features import FEATURES
@@ -28,7 +30,6 @@ from harness.targets import relations, schema
 from harness.targets.inventory import Inventory, require_role
 from harness.targets.modules import read_variant
 from harness.targets.problems import nearest, place, shown
-from harness.targets.sizes import parse_size
 
 T = TypeVar("T")
 ByRole = Mapping[str, object]
@@ -55,13 +56,13 @@ class TopologyMark:
     changes: Mapping[str, ByRole]
 
 
-def read_case(item: pytest.Item, inventory: Callable[[], Inventory]) -> Case:
-    """The case that the markers of `item` describe; raises UsageError that names the marker."""
+def read_case(item: pytest.Item, inventory: Callable[[], Inventory], side: Side = STOCK) -> Case:
+    """The case that the markers of `item` describe, on machines as `side` says; raises UsageError."""
     mark = item.get_closest_marker("topology")
     if mark is None and runs_trial(item):
         raise UsageError('the fixture trial needs a topology; add @pytest.mark.topology("name")')
     return Case(
-        topology=None if mark is None else _topology(_bound(_topology_mark, mark), item, inventory()),
+        topology=None if mark is None else side.apply(_topology(_bound(_topology_mark, mark), item, inventory())),
         expected=_expected(item),
         features=_features(item),
         minutes=_marked(item, "cost", _cost_mark, 0.0),

@@ -16,8 +16,8 @@ from typing import Any
 
 from harness.model.clock import Deadline
 from harness.model.errors import HostEnvironmentError, InfraError
+from harness.model.sizes import format_size
 from harness.targets.locks import describe, explained, guard, read_record, this_process, try_lock, write_record
-from harness.targets.sizes import format_size
 from harness.targets.state import GUARD, StateDir
 
 # The rest is for the harness itself, for QEMU's own memory and for whatever else runs here.

@@ -13,9 +13,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from harness.model.sizes import format_size, parse_size
 from harness.targets.problems import Loc, Problem, names, nearest, shown
 from harness.targets.schema import as_subnet, is_kernel_file, is_module_file, is_variant
-from harness.targets.sizes import format_size, parse_size
 
 # What QEMU's user-mode networking gives a guest's management interface unless told otherwise.
 MANAGEMENT_SUBNET = ipaddress.IPv4Network("10.0.2.0/24")

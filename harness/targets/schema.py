@@ -11,9 +11,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from harness.model.sizes import format_size, parse_size
 from harness.model.topology import GIB, MIB
 from harness.targets.problems import Loc, Problem, names, nearest, shown
-from harness.targets.sizes import format_size, parse_size
 
 # A distribution's kernel with its modules does not boot in less; it panics while it unpacks its initrd.
 SMALLEST_GUEST = 96 * MIB

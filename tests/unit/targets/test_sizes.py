@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.model.sizes import format_size, parse_size
 from harness.model.topology import GIB, KIB, MIB
-from harness.targets.sizes import format_size, parse_size
 
 
 @pytest.mark.parametrize(
