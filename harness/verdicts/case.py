@@ -9,6 +9,7 @@ from harness.model.history import Event, Kind
 from harness.model.opinion import Opinion, State
 from harness.model.verdict import Stall
 from harness.verdicts.policy import Policy
+from harness.verdicts.starvation import withheld_share
 from harness.verdicts.watch import LOAD, Watch
 
 TEARDOWN = "teardown"
@@ -27,6 +28,7 @@ class Case:
         self._reclaim: list[Event] = []
         self._io_errors: list[Event] = []
         self._kept = {Kind.CONSOLE: self.findings, Kind.INFRA: self.infra, Kind.VMSTAT: self._reclaim}
+        self._processors: list[Event] = []
         self.recovery: dict[str, bool] = {}
         self.limit: float | None = None
         self.locked: tuple[Opinion, float] | None = None
@@ -50,6 +52,8 @@ class Case:
             self.locked = (opinion, self.locked[1] if self.locked else event.t)
         elif opinion.state in (State.RUNNING, State.FINISHED):
             self.locked = None
+        if event.kind is Kind.RUNG and self.watch.phase == LOAD:
+            self._processors.append(event)
         if event.kind in self._kept:
             self._kept[event.kind].append(event)
             if event.data.get("kind") == FindingKind.IO_ERROR and self.watch.phase == LOAD:
@@ -78,6 +82,11 @@ class Case:
             for stop in self.watch.stops
             if stop.ended_s is not None
         )
+
+    @property
+    def withheld(self) -> float:
+        """Of the time that the guests' processors wanted under the load, the share that this machine withheld."""
+        return withheld_share(self._processors)
 
     def reclaimed(self, begin_s: float) -> str:
         """What reclaim did from `begin_s` on, in words; nothing where it was idle or nobody counted."""

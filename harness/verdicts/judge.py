@@ -13,6 +13,10 @@ from harness.verdicts.hosts import BLOCKED_S
 from harness.verdicts.pace import Crawl
 from harness.verdicts.watch import Stop
 
+# Two guests on two busy processors had to wait for 50 to 70 % of what they wanted, and were judged rightly.
+STARVED = 0.9
+TIMED = (VerdictKind.STALLED, VerdictKind.LIVELOCKED, VerdictKind.LOCKED_UP)
+
 
 def judge(events: Sequence[Event]) -> Verdict:
     """The verdict of a trial's history, complete or cut short. Kernel evidence outranks silence."""
@@ -21,8 +25,16 @@ def judge(events: Sequence[Event]) -> Verdict:
     for rule in rules:
         verdict = rule(case)
         if verdict is not None:
-            return verdict
+            return _granted(case, verdict)
     return _inconclusive(case, "the history ends before the workload did")
+
+
+def _granted(case: Case, verdict: Verdict) -> Verdict:
+    """What rests on time alone says nothing of a kernel that this machine did not let run."""
+    if verdict.kind not in TIMED or case.withheld < STARVED:
+        return verdict
+    share = f"this machine withheld {case.withheld:.0%} of the time that the guests' processors wanted"
+    return _inconclusive(case, f"{share}, so that {verdict.kind.value} says nothing: {verdict.summary}")
 
 
 def _crashed(case: Case) -> Verdict | None:

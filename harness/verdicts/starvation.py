@@ -6,8 +6,9 @@ the run delay of the processor's thread (/proc/<pid>/schedstat): how long it was
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from harness.model.history import Event, Kind, Rung
@@ -34,6 +35,46 @@ class Sample:
         return self.waited_s > WAITED * length and self.ran_s < RAN * length
 
 
+@dataclass(slots=True)
+class Account:
+    """What was withheld from one processor: its run delay until each sample, in seconds."""
+
+    times: list[float] = field(default_factory=list)
+    waited: list[float] = field(default_factory=list)
+
+    def until(self, t: float) -> float:
+        """Its run delay until `t`; between two samples it is taken to have grown evenly."""
+        after = bisect_right(self.times, t)
+        if after in (0, len(self.times)):
+            return self.waited[after - 1] if after else self.waited[0]
+        begin, end = self.times[after - 1], self.times[after]
+        share = (t - begin) / (end - begin) if end > begin else 1.0
+        return self.waited[after - 1] + share * (self.waited[after] - self.waited[after - 1])
+
+
+class Withheld:
+    """How much of a span of time the processors of a site were kept from running by this machine.
+
+    A guest does in 10 s what it would do in 3 if its processors had to wait for 7: none of those 7 is a stop of its
+    kernel. One that is idle, as after a deadlock, waits for nothing.
+    """
+
+    def __init__(self) -> None:
+        self._accounts: dict[tuple[str, int], Account] = {}
+
+    def feed(self, event: Event) -> None:
+        """Take a sample of the rung vcpu; one without `processors` says nothing."""
+        for number, (_, waited) in enumerate(event.data.get("processors", ())):
+            account = self._accounts.setdefault((event.host, number), Account())
+            account.times.append(event.t)
+            account.waited.append(waited / NANO)
+
+    def between(self, begin_s: float, end_s: float) -> float:
+        """Seconds of this span for which the worst processor of any host waited; never more than the span."""
+        worst = max((of.until(end_s) - of.until(begin_s) for of in self._accounts.values()), default=0.0)
+        return min(max(0.0, worst), max(0.0, end_s - begin_s))
+
+
 def samples(events: Iterable[Event]) -> dict[tuple[str, int], list[Sample]]:
     """By host and processor, what it got from one sample to the next."""
     told: dict[str, list[Event]] = {}
@@ -50,13 +91,17 @@ def samples(events: Iterable[Event]) -> dict[tuple[str, int], list[Sample]]:
     return found
 
 
+def withheld_share(events: Iterable[Event]) -> float:
+    """Of the time that the worst processor wanted to run, the share that it had to wait; 0.0 if nobody says."""
+    return max((_share(of) for of in samples(events).values()), default=0.0)
+
+
 def starvation(events: Sequence[Event]) -> Iterator[Measure]:
     """Two figures of the events: what share of its time the worst processor waited, and the longest it got nothing."""
     found = samples(events)
-    shares = [_share(of) for of in found.values()]
-    if not shares:
+    if not found:
         return
-    yield Measure(name="processor time withheld", value=round(100 * max(shares)), unit="%")
+    yield Measure(name="processor time withheld", value=round(100 * withheld_share(events)), unit="%")
     longest = max(_longest(of) for of in found.values())
     yield Measure(name="longest without a processor", value=round(longest, 1), unit="s")
 

@@ -10,6 +10,7 @@ from harness.model.opinion import Opinion, State
 from harness.verdicts.hosts import BLOCKED_S, HostView
 from harness.verdicts.pace import Crawl, Pace
 from harness.verdicts.policy import Policy
+from harness.verdicts.starvation import Withheld
 
 EVIDENCE = "evidence"
 LOAD = "load"  # in every other phase the harness itself disturbs the host, or the load does not run
@@ -48,6 +49,7 @@ class Watch:
         self._locked: Opinion | None = None
         self._heard_s = 0.0
         self._disturbed_s = float("-inf")
+        self._withheld = Withheld()
 
     @property
     def policy(self) -> Policy:
@@ -133,6 +135,7 @@ class Watch:
         return self.hosts.setdefault(name, HostView())
 
     def _rung(self, event: Event) -> None:
+        self._withheld.feed(event)
         if self._host(event.host).rung(event):
             self._disturbed_s = event.t
 
@@ -185,13 +188,13 @@ class Watch:
 
     def _silence_opinion(self, now: float) -> Opinion | None:
         for name, host in self.hosts.items():
-            silence = host.silence(now)
+            silence = self._granted(now, host.silence(now))
             if silence >= self.policy.silent_s and host.beat_s is not None:
                 if found := host.dead_agent:
                     return Opinion(State.MUTE, host.beat_s, f"{name}: the agent is {found}, and the kernel answers")
                 return Opinion(State.SILENT, host.beat_s, f"{name}: no heartbeat for {silence:.1f} s")
             stuck = host.stuck_processor(now, self.policy.silent_s)
-            if stuck is not None:
+            if stuck is not None and self._granted(now, now - stuck[1]) >= self.policy.silent_s:
                 number, tick = stuck
                 why = f"{name}: processor {number} has not scheduled for {now - tick:.1f} s"
                 return Opinion(State.LOCKED, tick, why)
@@ -200,6 +203,10 @@ class Watch:
                 why = f"{name}: a processor has not run deferred work for {idle:.1f} s"
                 return Opinion(State.LOCKED, now - host.blocked_for(Rung.WORK, now), why)
         return None
+
+    def _granted(self, now: float, seconds: float) -> float:
+        """How much of the last `seconds` this machine let the guests have."""
+        return seconds - self._withheld.between(now - seconds, now)
 
     def _progress_opinion(self, now: float) -> Opinion:
         working = {name: host for name, host in self.hosts.items() if host.workers}
@@ -235,7 +242,7 @@ class Watch:
     def _pace_opinion(self, working: dict[str, HostView], now: float) -> Opinion:
         # A workload that has not begun to report may have been caught before its first page; it gets more time.
         last = max((host.moved_s for host in working.values()), default=self._loaded_s)
-        flat = now - last if working else (now - last) / 2
+        flat = self._granted(now, now - last) if working else (now - last) / 2
         if flat < self.policy.stop_s / 2:
             return Opinion(State.RUNNING, last, "progress")
         blocked = self.blocked(now, self.policy.stop_s / 2)

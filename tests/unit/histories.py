@@ -29,6 +29,8 @@ class Story:
         self.stuck: dict[int, float] = {}
         self.agent_s: float | None = None
         self.agent = "R"
+        self.withheld: float | None = None  # the share of each second that its processor waits for this machine
+        self.waited_s = 0.0
         policy = policy or Policy(mortal=MORTAL)
         self.add(Kind.TRIAL, "", name="synthetic", policy=policy.to_dict())
 
@@ -75,7 +77,11 @@ class Story:
 
     def _rungs(self) -> None:
         running = self.power == "running"
-        self.add(Kind.RUNG, rung=Rung.VCPU.value, ok=running, latency_s=0.0, blocked_s=None, detail=self.power)
+        told = {}
+        if self.withheld is not None:
+            self.waited_s += self.withheld
+            told = {"processors": [[0, int(self.waited_s * 1e9)]]}
+        self.add(Kind.RUNG, rung=Rung.VCPU.value, ok=running, latency_s=0.0, blocked_s=None, detail=self.power, **told)
         heard = AGENT_RUNGS if self.beats and running else ()
         for rung in (*heard, Rung.SHELL):
             self._sample(rung)

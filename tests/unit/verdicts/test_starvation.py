@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from harness.model.history import Event, Kind
-from harness.verdicts.starvation import starvation
+from collections.abc import Callable
+
+from histories import Story
+
+from harness.model.history import Event, Kind, Rung
+from harness.model.opinion import State
+from harness.model.verdict import VerdictKind
+from harness.verdicts.judge import judge
+from harness.verdicts.policy import Policy
+from harness.verdicts.starvation import Withheld, starvation
+from harness.verdicts.watch import Watch
 
 SECOND = 1_000_000_000
 
@@ -37,3 +46,67 @@ def test_an_idle_processor_and_a_busy_one_lack_nothing() -> None:
 
 def test_a_hypervisor_that_does_not_say_gives_no_figure() -> None:
     assert figures([Event(0.0, Kind.RUNG, "c1", {"rung": "vcpu", "detail": "running"})]) == {}
+
+
+def test_what_was_withheld_in_a_span_is_that_of_the_worst_processor_and_grows_evenly_between_samples() -> None:
+    withheld = Withheld()
+    for event in beats((0.5, 0.5), (0.0, 1.0), (1.0, 0.0)):
+        withheld.feed(event)
+    assert withheld.between(0.0, 3.0) == 1.5 and withheld.between(0.5, 1.5) == 0.75
+    assert withheld.between(2.0, 9.0) == 0.0 and withheld.between(-5.0, 1.0) == 0.5
+
+
+def test_nothing_is_withheld_where_nobody_says() -> None:
+    assert Withheld().between(0.0, 10.0) == 0.0
+
+
+def told(seconds: float, withheld: float, change: Callable[[Story], object]) -> Story:
+    """A load that runs well, and then `seconds` in which something is different, and processors wait for so much."""
+    story = Story()
+    story.withheld = 0.0
+    story.loaded(10)
+    story.withheld = withheld
+    change(story)
+    return story.run(seconds)
+
+
+def state_after(seconds: float, withheld: float, change: Callable[[Story], object]) -> State:
+    watch = Watch(Policy())
+    for event in told(seconds, withheld, change).events:
+        watch.feed(event)
+    return watch.opinion.state
+
+
+def stops(story: Story) -> object:
+    return story.stop(Rung.STORAGE)
+
+
+def loses_a_processor(story: Story) -> object:
+    return story.stuck.update({1: story.now})
+
+
+def falls_silent(story: Story) -> None:
+    story.beats = False
+
+
+def test_a_stop_of_a_guest_that_is_kept_from_running_takes_longer_to_be_sure() -> None:
+    assert state_after(8, 0.0, stops) is State.STOPPED
+    assert state_after(8, 0.7, stops) is State.SUSPECT
+    assert state_after(16, 0.7, stops) is State.STOPPED
+
+
+def test_a_processor_that_does_not_tick_because_it_is_not_run_is_not_locked_up() -> None:
+    assert state_after(8, 0.0, loses_a_processor) is State.LOCKED
+    assert state_after(8, 0.9, loses_a_processor) is State.RUNNING
+
+
+def test_a_silence_of_a_guest_that_is_not_run_says_nothing() -> None:
+    assert state_after(6, 0.0, falls_silent) is State.SILENT
+    assert state_after(6, 0.9, falls_silent) is not State.SILENT
+
+
+def test_a_stall_on_a_machine_that_starves_is_no_verdict_and_a_survivor_there_is_one() -> None:
+    story = told(160, 0.97, stops).go_on().run(5).finish().run(1).load_ends()
+    verdict = judge(story.events)
+    assert verdict.kind is VerdictKind.INCONCLUSIVE and "this machine" in verdict.summary
+    assert judge(told(5, 0.97, stops).go_on().run(5).finish().run(1).load_ends().events).kind is VerdictKind.SURVIVED
