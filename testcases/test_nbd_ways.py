@@ -25,7 +25,8 @@ from harness.storage.nbd_server import NbdServer
 from harness.workloads.thrash import SwapThrash
 
 LOAD = SwapThrash(host="client", processes_per_cpu=8, ram_ratio=2.0, passes=1)
-SHMEM = SwapThrash(host="client", processes_per_cpu=8, ram_ratio=2.0, passes=1, memory="shmem")
+SHMEM = SwapThrash(host="client", processes_per_cpu=8, ram_ratio=4.0, passes=1, memory="shmem")
+SHMEM_SWAP = NbdSwap(ratio=5.0, program=NbdServer(program="nbdkit"))
 NBDKIT, LOCKED = NbdServer(program="nbdkit"), NbdServer(program="nbdkit", locked=True)
 PRESSURE = 20_000  # pages swapped out; a survivor that had less was not tried
 
@@ -48,7 +49,7 @@ def test_client(trial: Trial, connection: Held) -> None:
 @pytest.mark.topology("nbd-remote")
 def test_shmem(trial: Trial) -> None:
     """Shared memory, nbdkit, the distribution's kernel: survives."""
-    trial.run(storage=NbdSwap(program=NBDKIT), workload=SHMEM)
+    trial.run(storage=SHMEM_SWAP, workload=SHMEM)
     assert pressed(trial)
 
 
@@ -57,7 +58,7 @@ def test_shmem(trial: Trial) -> None:
 @pytest.mark.topology("nbd-remote", modules={"client": ["nbd-no-memalloc"]})
 def test_shmem_patch_undone(trial: Trial) -> None:
     """Shared memory, nbd.ko without the memalloc protections: deadlocks."""
-    trial.run(storage=NbdSwap(program=NBDKIT), workload=SHMEM)
+    trial.run(storage=SHMEM_SWAP, workload=SHMEM)
 
 
 @pytest.mark.cost(3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.common.children import Finished, run_child
@@ -13,13 +14,15 @@ from harness.model.settings import Settings
 from harness.results.store import RunStore, TrialStore
 
 
-def harness_run(settings: Settings, results: Path, case: str, *, limit_s: float) -> tuple[Finished, RunStore]:
+def harness_run(
+    settings: Settings, results: Path, case: str, *, limit_s: float, options: Sequence[str] = ()
+) -> tuple[Finished, RunStore]:
     """Run the cases in the file `case` (below the checkout) and give their run, which is the newest in `results`.
 
     Raises InfraError if there is none; an unexpected verdict is no error.
     """
     command = [str(Path(sys.executable).with_name("harness")), "run", case, "--inventory", str(INVENTORY)]
-    command += [*arguments_of(settings), "--results", str(results), "--live", "off"]
+    command += [*arguments_of(settings), "--results", str(results), "--live", "off", *options]
     before = {run.path for run in RunStore.runs(results)}
     finished = run_child(command, limit_s=limit_s, cwd=ROOT)
     made = [run for run in RunStore.runs(results) if run.path not in before]

@@ -28,6 +28,18 @@ _ASKED = ("-W", "ignore::pytest.PytestConfigWarning")
 PLUGIN = ("-p", "harness", *_QUIET)
 
 
+class Workers(click.ParamType[str]):
+    """A number of trials at the same time, or `auto`."""
+
+    name = "workers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """See `click.ParamType`."""
+        if str(value) != "auto" and not (str(value).isascii() and str(value).isdigit()):
+            self.fail(f"{value!r} is neither a number of trials nor auto", param, ctx)
+        return str(value)
+
+
 def harness_options(*names: str) -> Callable[[F], F]:
     """A decorator that gives a command the named options of the table, in its order."""
 

@@ -11,7 +11,7 @@ from types import FrameType
 import click
 import pytest
 
-from harness.cli.options import PLUGIN, harness_options, pytest_arguments
+from harness.cli.options import PLUGIN, Workers, harness_options, pytest_arguments
 from harness.model.side import NAMES as SIDE
 
 CASES = Path("testcases")
@@ -20,12 +20,12 @@ PASSED, FAILED, TROUBLE, INTERRUPTED = 0, 1, 2, 130
 
 @click.command()
 @click.argument("paths", nargs=-1, type=click.UNPROCESSED)
-@click.option("-n", "--workers", type=click.IntRange(min=0), metavar="N", help="run N trials at the same time")
+@click.option("-n", "--workers", type=Workers(), metavar="N|auto", help="run N trials at the same time")
 @click.option("-k", "matching", metavar="EXPR", help="only cases whose names match, as pytest's -k")
 @harness_options(
     *("inventory", "state", "cache", "results", "run", "uri", "accel", "budget", "profile", "live", "mirror"), *SIDE
 )
-def run(paths: tuple[str, ...], workers: int | None, matching: str | None, **given: str | None) -> int:
+def run(paths: tuple[str, ...], workers: str | None, matching: str | None, **given: str | None) -> int:
     """Run test cases: files, folders or pytest node ids (default: the folder testcases).
 
     What stands after -- goes to pytest as it is: harness run testcases/test_nbd_swap.py -k loopback -- -x
@@ -67,12 +67,12 @@ class _Watcher:
 
 
 def _arguments(
-    paths: tuple[str, ...], workers: int | None, matching: str | None, given: dict[str, str | None]
+    paths: tuple[str, ...], workers: str | None, matching: str | None, given: dict[str, str | None]
 ) -> list[str]:
     chosen = list(paths)
     if not any(_is_path(path) for path in paths) and CASES.is_dir():
         chosen.insert(0, str(CASES))
-    parallel = [] if workers is None else ["-n", str(workers)]
+    parallel = [] if workers is None else ["-n", workers]
     selected = [] if matching is None else ["-k", matching]
     return [*PLUGIN, *parallel, *selected, *pytest_arguments(given), *chosen]
 

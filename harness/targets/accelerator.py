@@ -12,6 +12,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.model.errors import HostEnvironmentError
 from harness.model.observe import Progress
@@ -50,6 +51,14 @@ def find_accelerator(settings: Settings, kernel: Kernel, progress: Progress) -> 
     answer = "kvm" if probe("kvm", kernel, settings.state).works else "tcg"
     _remember(memory, key, answer)
     return answer
+
+
+def known_accelerator(settings: Settings) -> str:
+    """The accelerator as far as it is known without booting anything; "tcg" where nobody has found out yet."""
+    if settings.accelerator != "auto":
+        return settings.accelerator
+    record = _read(settings.state / "accelerator.json")
+    return str(record["accelerator"]) if str(record.get("key", "")).startswith(_boot_id()) else "tcg"
 
 
 def probe(accelerator: str, kernel: Kernel, state: Path) -> ProbeResult:
@@ -100,13 +109,17 @@ def _boot_id() -> str:
 
 
 def _recall(memory: Path, key: str) -> str | None:
+    record = _read(memory)
+    return str(record["accelerator"]) if record.get("key") == key else None
+
+
+def _read(memory: Path) -> dict[str, Any]:
+    """What was remembered; nothing if that makes no sense."""
     try:
         record = json.loads(memory.read_text())
     except (OSError, ValueError):
-        return None
-    if not isinstance(record, dict) or record.get("key") != key or record.get("accelerator") not in ("kvm", "tcg"):
-        return None
-    return str(record["accelerator"])
+        return {}
+    return record if isinstance(record, dict) and record.get("accelerator") in ("kvm", "tcg") else {}
 
 
 def _remember(memory: Path, key: str, answer: str) -> None:

@@ -17,15 +17,16 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks import detection, overhead, startup
+from benchmarks import detection, overhead, startup, throughput
 from benchmarks.common import virtme
 from benchmarks.common.command import ROOT, arguments_of, guarded, make_parser, positive, settings_of
 from benchmarks.common.figures import Figure, as_json, digits, figure_of, notes_of, ratios
-from harness.model.errors import UsageError
+from harness.model.errors import InfraError, UsageError
 from harness.model.history import Event, Kind
+from harness.model.measure import Measure
 from harness.model.opinion import State
 from harness.model.topology import MIB, Host
-from harness.model.verdict import VerdictKind
+from harness.model.verdict import Verdict, VerdictKind
 from harness.results.store import RunStore
 from harness.targets.images import Image
 from harness.targets.kernels import Kernel
@@ -117,7 +118,7 @@ def restored_sigterm() -> Iterator[None]:
     signal.signal(signal.SIGTERM, before)
 
 
-@pytest.mark.parametrize("script", [startup, detection, overhead])
+@pytest.mark.parametrize("script", [startup, detection, overhead, throughput])
 def test_help_says_how_long_it_takes(
     script: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -352,3 +353,24 @@ def test_fields_of_proc_files() -> None:
 def test_processor_time_counts_children_and_survives_odd_names() -> None:
     line = "12 (a) b (c) S 1 12 12 0 -1 4194560 100 0 0 0 150 50 25 75 20 0 1 0\n"
     assert overhead.cpu_seconds(line + line) == pytest.approx(6.0)
+
+
+# --- throughput
+
+
+def test_throughput_counts_verdicts_wrong_ones_and_the_median_of_what_was_withheld(tmp_path: Path) -> None:
+    run = RunStore.create(tmp_path, manifest={})
+    kinds = (VerdictKind.DEADLOCKED, VerdictKind.SURVIVED, VerdictKind.SURVIVED)
+    for number, (kind, share) in enumerate(zip(kinds, (10, 70, 40), strict=True)):
+        trial = run.trial(f"t{number}", expected="deadlock" if number < 2 else "survives")
+        trial.write_verdict(Verdict(kind=kind, summary=""), {})
+        trial.write_measures([Measure(name=throughput.WITHHELD, value=share, unit="%")])
+    run.trial("killed")
+    result = throughput.result_of(2, run.trials(), 180.0)
+    assert result == throughput.Result(workers=2, verdicts=3, wrong=1, seconds=180.0, withheld=40.0)
+    assert [figure.value for figure in throughput.figures_of([result])] == [60.0, 1, 40.0]
+
+
+def test_a_run_without_a_verdict_has_no_rate(tmp_path: Path) -> None:
+    with pytest.raises(InfraError, match="2 workers came to no verdict"):
+        throughput.result_of(2, RunStore.create(tmp_path, manifest={}).trials(), 60.0)
