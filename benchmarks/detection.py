@@ -176,7 +176,7 @@ def run_fresh(settings: Settings, results: Path, pairs: int, progress: Progress)
                 progress.step(f"pair {number} of {pairs}: {row.rpartition('::')[2]}")
                 harness_run(settings, results, row, limit_s=TRIAL_S)
     finally:
-        clean(StateDir(settings.state))
+        clean(StateDir.of(settings))
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def read_topology() -> Topology:
 @contextmanager
 def leased(settings: Settings, topology: Topology, progress: Progress) -> Iterator[None]:
     """Hold the memory of `topology`, so that trials that run at the same time wait."""
-    state = StateDir(settings.state)
+    state = StateDir.of(settings)
     clean(state)
     with acquire(
         state,

@@ -59,7 +59,7 @@ def clean(**given: str | None) -> None:
     from harness.targets.state import StateDir
     from harness.trial.run import clean as remove
 
-    lines = remove(StateDir(resolve_options(given).settings.state))
+    lines = remove(StateDir.of(resolve_options(given).settings))
     for line in lines or ["nothing to remove"]:
         click.echo(plain_line(line))
 

@@ -1,6 +1,6 @@
 """A lease is a share of the machine's memory: concurrent topologies wait for each other instead of swapping.
 
-Every request is a locked file `<state>/leases/<number>.lease`. Numbers are given in the order of asking and
+Every request is a locked file `<number>.lease` in one folder for all users of the machine. Numbers are given in the order of asking and
 granted in that order, so that a large request is not overtaken for ever. A request whose process is dead
 holds no lock any more, and does not count.
 """
@@ -54,7 +54,7 @@ def default_budget(state: StateDir, *, available: int) -> int:
 
 def leases(state: StateDir) -> list[Lease]:
     """Requests of living processes, granted or waiting, in the order of asking."""
-    if not (state.path / "leases").is_dir():
+    if not state.leases.is_dir():
         return []
     with _guarded(state) as folder:
         return _living(folder)
@@ -102,7 +102,7 @@ class _Request:
 
 @contextmanager
 def _guarded(state: StateDir) -> Iterator[Path]:
-    folder = state.folder("leases")
+    folder = state.make_leases()
     with explained(folder), guard(folder / GUARD):
         yield folder
 
@@ -174,7 +174,7 @@ def _is_dead(path: Path) -> bool:
 
 def remove_dead(state: StateDir) -> list[str]:
     """Remove what dead processes left in the queue; one line for each."""
-    if not (state.path / "leases").is_dir():
+    if not state.leases.is_dir():
         return []
     with _guarded(state) as folder:
         records = [(path, read_record(path)) for path in _files(folder)]

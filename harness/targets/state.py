@@ -7,7 +7,8 @@
 | `r/<6 hex>/domains.jsonl` | see `domains` |
 | `r/.new-<6 hex>/` | a run that is being made; renamed once its owner holds the lock |
 | `r/.guard` | locked while runs are made, and while what was half made is removed |
-| `leases/`, `ports/` | see `lease` and `ports` |
+| `camps/`, `ports/` | see `camps` and `ports` |
+| `leases/` | see `lease`; elsewhere where a machine's users share one queue |
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path
 from types import TracebackType
 
 from harness.model.errors import HostEnvironmentError
+from harness.model.settings import Settings
 from harness.targets import domains, processes
 from harness.targets.domains import Domain
 from harness.targets.locks import explained, guard, is_locked, this_process, try_lock, write_record
@@ -44,12 +46,21 @@ _OPTIONS = "--harness-state or HARNESS_STATE"
 
 @dataclass(frozen=True, slots=True)
 class StateDir:
-    """A state folder; nothing is made before it is needed."""
+    """A state folder; nothing is made before it is needed.
+
+    `queue` is where all users of this machine queue up for its memory; without one it is a folder of this one.
+    """
 
     path: Path
+    queue: Path | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", self.path.absolute())
+
+    @classmethod
+    def of(cls, settings: Settings) -> StateDir:
+        """The state folder and the queue that `settings` name."""
+        return cls(settings.state, queue=settings.leases)
 
     def check(self) -> None:
         """Raise HostEnvironmentError if sockets of a run would not fit below this folder's path."""
@@ -73,6 +84,20 @@ class StateDir:
             if not path.is_dir():
                 raise FileExistsError(None, None, str(path))
         return path
+
+    @property
+    def leases(self) -> Path:
+        """The folder of the queue for memory; it may not be there yet."""
+        return self.queue or self.path / "leases"
+
+    def make_leases(self) -> Path:
+        """The same, made if need be; one of the whole machine is open to everybody, as /tmp is."""
+        if self.queue is None:
+            return self.folder("leases")
+        with explained(self.queue), suppress(FileExistsError):
+            self.queue.mkdir()
+            self.queue.chmod(0o1777)
+        return self.queue
 
     def runs(self) -> list[Path]:
         """The folders of all runs, dead or alive."""

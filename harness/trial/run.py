@@ -14,7 +14,7 @@ import psutil
 
 from harness.model.clock import SYSTEM_CLOCK, Deadline
 from harness.model.errors import HostEnvironmentError, UsageError
-from harness.model.history import Kind
+from harness.model.history import Event, Kind
 from harness.model.observe import Observer
 from harness.model.settings import Settings
 from harness.model.verdict import Verdict
@@ -81,9 +81,16 @@ def _conclude(trial: TrialStore, started: float) -> Verdict:
     history = list(trial.read_history())
     verdict = judge(history)
     trial.write_verdict(verdict, {"wall_s": round(time.monotonic() - started, 1)})
-    trial.write_measures(measures_of(history, verdict))
-    trial.write_diagnosis(diagnose_trial(history, trial.texts()))
+    explain(trial, history, verdict)
     return verdict
+
+
+def explain(trial: TrialStore, history: Sequence[Event], verdict: Verdict) -> None:
+    """Write what follows from a trial's history and verdict, unless it is there; raises HostEnvironmentError."""
+    if not trial.measures_path.exists():
+        trial.write_measures(measures_of(history, verdict))
+    if not trial.diagnosis_path.exists():
+        trial.write_diagnosis(diagnose_trial(history, trial.texts()))
 
 
 def _record_failure(recorder: Recorder, trial: TrialStore, error: Exception, started: float) -> None:
@@ -106,11 +113,12 @@ def _check_disk(error: Exception, *folders: Path) -> None:
 
 
 def _run(plan: Plan, settings: Settings, store: RunStore, trial: TrialStore, recorder: Recorder, watch: Watch) -> None:
-    state = StateDir(settings.state)
+    state = StateDir.of(settings)
     recorder.emit(Kind.TRIAL, **_facts(plan))
     for line in clean(state):
         recorder.emit(Kind.NOTE, text=f"left by a dead run, removed: {line}")
-    machines = machines_for(settings, plan.topology.hosts, _Notes(recorder))
+    notes = _Notes(recorder)
+    machines = machines_for(settings, plan.topology.hosts, notes)
     store.merge_manifest({"trials": {trial.slug: _manifest(plan, machines)}})
     with ExitStack() as stack:
         memory = int(plan.topology.memory * QEMU_OVERHEAD)
@@ -127,7 +135,7 @@ def _run(plan: Plan, settings: Settings, store: RunStore, trial: TrialStore, rec
         recorder.emit(Kind.PHASE, name="boot", state="begin")
         listening = Listening(plan.topology, recorder, SYSTEM_CLOCK)
         stack.callback(listening.close)
-        lab = Lab(settings, machines, listener=listening, console_path=trial.console)
+        lab = Lab(settings, machines, listener=listening, console_path=trial.console, notes=notes)
         stack.callback(lab.close)
         site = lab.start(plan.topology)
         recorder.emit(Kind.PHASE, name="boot", state="end")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 from owned_runs import Child, kill, python, temporary_state
@@ -174,3 +175,18 @@ def test_what_the_dead_left_is_removed_once(state: StateDir) -> None:
         assert line.startswith(f"lease: pid {process.pid} (")
         assert remove_dead(state) == []
         assert len(leases(state)) == 1
+
+
+def test_users_with_state_folders_of_their_own_share_one_queue(state: StateDir, tmp_path: Path) -> None:
+    queue = tmp_path / "machine"
+    mine, theirs = StateDir(state.path, queue=queue), StateDir(tmp_path / "theirs", queue=queue)
+    with held(mine, 600), pytest.raises(InfraError, match="became free in time"), held(theirs, 600):
+        pass
+    assert leases(mine) == leases(theirs) == [] and not (tmp_path / "theirs").exists()
+    assert queue.stat().st_mode & 0o7777 == 0o1777
+
+
+def test_a_queue_that_cannot_be_made_says_so(state: StateDir, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(HostEnvironmentError, match="file"), held(StateDir(state.path, queue=tmp_path / "file"), 1):
+        pass
