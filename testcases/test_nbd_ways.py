@@ -63,7 +63,7 @@ def test_shmem_patch_undone(trial: Trial) -> None:
 
 @pytest.mark.cost(3)
 @pytest.mark.reproduces("deadlock")
-@pytest.mark.topology("single")
+@pytest.mark.topology("single", memory={"client": "512 MiB"})  # the locked server takes 200 MB of it
 def test_loopback_locked(trial: Trial) -> None:
     """The server on the client itself, locked in memory: deadlocks all the same."""
     trial.run(storage=NbdSwap(program=LOCKED), workload=LOAD)
