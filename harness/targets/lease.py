@@ -1,8 +1,8 @@
 """A lease is a share of the machine's memory: concurrent topologies wait for each other instead of swapping.
 
-Every request is a locked file `<number>.lease` in one folder for all users of the machine. Numbers are given in the order of asking and
-granted in that order, so that a large request is not overtaken for ever. A request whose process is dead
-holds no lock any more, and does not count.
+Every request is a locked file `<number>.lease` in one folder for all users of the machine. Numbers are given in the
+order of asking and granted in that order, so that a large request is not overtaken for ever. A request whose process is
+dead holds no lock any more, and does not count.
 """
 
 from __future__ import annotations
