@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from harness.drivers.protocols import Completed
 from harness.model.clock import Deadline
 from harness.model.errors import DeadlineExceeded, ShellError, UsageError
+from harness.model.topology import Topology
+from harness.targets.needs import Needs
 from harness.targets.seed import own_module_path
 from harness.targets.target import Site, Target
 
@@ -64,6 +66,10 @@ class KernelFault:
     def describe(self) -> str:
         """See `Fault.describe`."""
         return f"{self.role}: {(LASTING | INSTANT)[self.what]}"
+
+    def needs(self, topology: Topology) -> Needs:
+        """See `Needing.needs`."""
+        return {self.role: ("CONFIG_MODULES",)}
 
     def prepare(self, site: Site) -> None:
         """See `Prepared.prepare`; raises UsageError if the host has no module, ShellError if it refuses to load."""

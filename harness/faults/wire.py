@@ -9,6 +9,8 @@ from pathlib import Path
 from harness.drivers.protocols import Completed
 from harness.model.errors import InfraError, UsageError
 from harness.model.measure import Measure
+from harness.model.topology import Topology
+from harness.targets.needs import Needs
 from harness.targets.seed import Interface, interfaces, own_module_path
 from harness.targets.target import Site, Target
 
@@ -51,6 +53,10 @@ class AllocatingDriver:
     def describe(self) -> str:
         """See `Fault.describe`."""
         return f"{self.role} sends on {self.link} through a driver that allocates with {self.gfp}"
+
+    def needs(self, topology: Topology) -> Needs:
+        """See `Needing.needs`."""
+        return {self.role: ("CONFIG_MODULES",)}
 
     def prepare(self, site: Site) -> None:
         """See `Prepared.prepare`; raises UsageError if the host has no module, or is not on the link."""

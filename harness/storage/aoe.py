@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.model.errors import InfraError, UsageError
-from harness.model.topology import MIB
+from harness.model.topology import MIB, Topology
 from harness.storage.base import MEMORY, StorageProbe, pages_per_second
 from harness.storage.folder import Folder
+from harness.targets.needs import Needs, together
 from harness.targets.target import Site, Target
 
 FOLDER = "/srv/harness-aoe"
@@ -89,6 +90,11 @@ class AoeDisk:
     @property
     def _folder(self) -> Folder:
         return Folder(path=FOLDER, server=self.server)
+
+    def needs(self, topology: Topology) -> Needs:
+        """See `Needing.needs`."""
+        alone = topology.roles.get(self.client) == topology.roles.get(self.server)
+        return together({self.client: ("aoe", *(("veth",) if alone else ()))}, {self.server: ("af_packet",)})
 
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`."""

@@ -8,11 +8,13 @@ from functools import partial
 from pathlib import Path
 
 from harness.model.measure import Measure
+from harness.model.topology import Topology
 from harness.storage.base import StorageProbe, take_down
 from harness.storage.cluster.scripted import Scripted
 from harness.storage.cluster.service import EXPORT, MARKS, Driver, Service
 from harness.storage.mount import Mount, written_through
-from harness.storage.nfs_mount import MOUNT, RETRANS, TIMEO_S, UNMOUNT, check_times, hard_mount
+from harness.storage.nfs_mount import CLIENT_MODULES, MOUNT, RETRANS, TIMEO_S, UNMOUNT, check_times, hard_mount
+from harness.targets.needs import Needs, together
 from harness.targets.target import Site, Target
 
 
@@ -70,6 +72,11 @@ class FailoverNfs:
     def bound_s(self) -> float:
         """See `Storage.bound_s`: take-over + lease + grace + `timeo` × `retrans`, as for `NfsDisk`."""
         return self.driver.takeover_s + self.lease_s + self.grace_s + TIMEO_S * RETRANS
+
+    def needs(self, topology: Topology) -> Needs:
+        """See `Needing.needs`."""
+        mounts = dict.fromkeys((self.client, *self.nodes), CLIENT_MODULES[False])
+        return together(mounts, dict.fromkeys(self.nodes, ("nfsd", "CONFIG_NFSD_V4")))
 
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`; raises UsageError if the nodes share no disk or no link."""

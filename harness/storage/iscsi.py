@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.model.errors import InfraError, UsageError
-from harness.model.topology import MIB
+from harness.model.topology import MIB, Topology
 from harness.storage.base import MEMORY, StorageProbe, pages_per_second
 from harness.storage.folder import Folder
 from harness.storage.iscsi_target import FOLDER, LISTENS, NOTES, PORT, TARGET, TGT, IscsiServer
+from harness.targets.needs import Needs, together
 from harness.targets.target import Site, Target
 
 DEVICE = "/dev/harness-iscsi"
@@ -87,6 +88,10 @@ class IscsiDisk:
     @property
     def _folder(self) -> Folder:
         return Folder(path=FOLDER, server=self.server)
+
+    def needs(self, topology: Topology) -> Needs:
+        """See `Needing.needs`."""
+        return together({self.client: ("iscsi_tcp", "sd_mod")}, {self.server: self.program.modules})
 
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`."""

@@ -45,6 +45,10 @@ class IscsiServer(Protocol):
     def mortal(self) -> tuple[str, ...]:
         """Names of its tasks."""
 
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """What it needs of its host's kernel."""
+
     def start(self, image: str, size: int) -> str:
         """A command that serves the file `image` of `size` bytes."""
 
@@ -64,6 +68,11 @@ class Tgt:
     def mortal(self) -> tuple[str, ...]:
         """See `IscsiServer.mortal`."""
         return ("tgtd",)
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """See `IscsiServer.modules`."""
+        return ()
 
     def start(self, image: str, size: int) -> str:
         """See `IscsiServer.start`."""
@@ -86,6 +95,11 @@ class Lio:
     def mortal(self) -> tuple[str, ...]:
         """See `IscsiServer.mortal`."""
         return ()  # kernel threads
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """See `IscsiServer.modules`."""
+        return ("configfs", "iscsi_target_mod", "target_core_file")
 
     def start(self, image: str, size: int) -> str:
         """See `IscsiServer.start`."""

@@ -8,8 +8,9 @@ from functools import partial
 from typing import Any, Protocol
 
 from harness.model.errors import InfraError, UsageError
-from harness.model.topology import MIB
+from harness.model.topology import MIB, Topology
 from harness.storage.base import MKFS, Storage, StorageProbe, pages_per_second, take_down, unmount
+from harness.targets.needs import Needs, needs_of, together
 from harness.targets.target import Site, Target
 
 MOUNT = "/srv/harness-loop"
@@ -71,6 +72,10 @@ class LoopDisk:
     def path(self) -> str:
         """Where a workload writes: the device from its beginning to 1 MiB before its end, or a file."""
         return f"{MOUNT}/work" if self.use == "file" else DEVICE
+
+    def needs(self, topology: Topology) -> Needs:
+        """See `Needing.needs`."""
+        return together(needs_of(self.disk, topology), {self.client: ("loop",)})
 
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`."""

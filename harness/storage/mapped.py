@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.model.errors import InfraError, UsageError
-from harness.model.topology import MIB
+from harness.model.topology import MIB, Topology
 from harness.storage.base import MEMORY, MKFS, StorageProbe, pages_per_second, take_down, unmount
 from harness.targets import mapper
+from harness.targets.needs import Needs
 from harness.targets.target import Site, Target
 
 DISK = Path(mapper.SCRATCH).name
@@ -66,6 +67,11 @@ class MappedDisk:
     def path(self) -> str:
         """Where a workload writes: the device from its beginning to 1 MiB before its end, or a file."""
         return f"{MOUNT}/work" if self.use == "file" else mapper.DEVICE
+
+    def needs(self, topology: Topology) -> Needs:
+        """See `Needing.needs`."""
+        swap = ("CONFIG_SWAP",) if self.use == "swap" else ()
+        return {self.host: ("dm_mod", "dm_delay", *swap)}
 
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`; raises UsageError if the host has no scratch disk."""

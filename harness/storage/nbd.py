@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.model.measure import Measure
-from harness.model.topology import MIB
+from harness.model.topology import MIB, Topology
 from harness.storage.base import MEMORY, StorageProbe, pages_per_second
 from harness.storage.nbd_client import HandedOver, Kept, NbdConnection, disconnect, held_by, still_held
 from harness.storage.nbd_server import NbdServer
+from harness.targets.needs import Needs
 from harness.targets.target import Site
 
 DISK = 64 * MIB
@@ -59,6 +60,10 @@ class NbdSwap:
     def bound_s(self) -> float:
         """See `Storage.bound_s`."""
         return self.connection.bound_s
+
+    def needs(self, topology: Topology) -> Needs:
+        """See `Needing.needs`."""
+        return {self.client: ("nbd", "CONFIG_SWAP")}
 
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`."""
@@ -138,6 +143,10 @@ class NbdDisk:
     def bound_s(self) -> float:
         """See `Storage.bound_s`: a request that was under way waits for its own timeout first."""
         return self._connection.bound_s
+
+    def needs(self, topology: Topology) -> Needs:
+        """See `Needing.needs`."""
+        return {self.client: ("nbd",)}
 
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`."""

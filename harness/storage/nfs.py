@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.model.errors import UsageError
+from harness.model.topology import Topology
 from harness.storage.nfs_files import FOLDER, NfsFiles
 from harness.storage.nfs_mount import check_times, is_v3
+from harness.targets.needs import Needs, together
 from harness.targets.target import Site
 
 PIPES = "/run/rpc_pipefs"  # where Debian's nfs.conf has it
@@ -49,6 +51,11 @@ class NfsDisk(NfsFiles):
     def mortal(self) -> tuple[str, ...]:
         """See `Storage.mortal`."""
         return ("nfsd", "rpc.mountd", "rpcbind" if is_v3(self.version) else "nfsdcld")
+
+    def needs(self, topology: Topology) -> Needs:
+        """See `Needing.needs`."""
+        v4 = () if is_v3(self.version) else ("CONFIG_NFSD_V4",)
+        return together(NfsFiles.needs(self, topology), {self.server: ("nfsd", *v4)})
 
     def _serve(self, site: Site) -> None:
         words = {"pipes": PIPES, "clients": CLIENTS, "lease": self.lease_s, "grace": self.grace_s}

@@ -7,11 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from harness.model.errors import HarnessError
-from harness.model.topology import MIB
+from harness.model.topology import MIB, Topology
 from harness.storage.base import StorageProbe
 from harness.storage.folder import Folder
 from harness.storage.mount import Mount, written_through
-from harness.storage.nfs_mount import MOUNT, RETRANS, TIMEO_S, UNMOUNT, hard_mount, is_v3
+from harness.storage.nfs_mount import CLIENT_MODULES, MOUNT, RETRANS, TIMEO_S, UNMOUNT, hard_mount, is_v3
+from harness.targets.needs import Needs
 from harness.targets.target import Site
 
 FOLDER = "/srv/harness-nfs"
@@ -88,6 +89,10 @@ class NfsFiles(ABC):
 
     def _served_by(self, who: str) -> str:
         return f"NFS {self.version} mount of {self.client}, served by {who}{self._folder.describe()}"
+
+    def needs(self, topology: Topology) -> Needs:
+        """See `Needing.needs`: what the mount needs; servers of the kernel need more."""
+        return {self.client: CLIENT_MODULES[is_v3(self.version)]}
 
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`; raises UsageError if a scratch disk is wanted that the server does not have."""

@@ -10,6 +10,7 @@ MOUNT = "/mnt/harness-nfs"
 VERSIONS = ("3", "4.0", "4.1", "4.2")
 SHORTEST_S, LONGEST_S = 10, 3600  # what nfsd accepts for lease and grace (__nfsd4_write_time in fs/nfsd/nfsctl.c)
 TIMEO_S, RETRANS = 5, 2
+CLIENT_MODULES = {True: ("nfs", "nfsv3"), False: ("nfs", "nfsv4")}  # by whether it is version 3
 # Forced, requests under way fail; lazily, it does not matter that the agent's probe has a file open there.
 UNMOUNT = f"umount -f -l {MOUNT}; rmdir {MOUNT}; true"
 EVIDENCE = ("/proc/net/rpc/nfs", "/proc/self/mountstats", "/proc/fs/nfsfs/servers", "/proc/net/tcp", *MEMORY)

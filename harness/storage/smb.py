@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.model.errors import InfraError, UsageError
-from harness.model.topology import MIB
+from harness.model.topology import MIB, Topology
 from harness.storage.base import MEMORY, StorageProbe, unmount
 from harness.storage.folder import Folder
 from harness.storage.mount import Mount, written_through
+from harness.targets.needs import Needs
 from harness.targets.target import Site
 
 FOLDER = "/srv/harness-smb"
@@ -99,6 +100,10 @@ class SmbDisk:
         options = f"guest,vers={self.version},hard,echo_interval={self.echo_interval_s}"
         counters = {"smb": "/proc/fs/cifs/Stats"}
         return Mount(folder=MOUNT, kind="cifs", options=options, counters=counters, evidence=EVIDENCE)
+
+    def needs(self, topology: Topology) -> Needs:
+        """See `Needing.needs`."""
+        return {self.client: ("cifs",)}
 
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from harness.model.topology import MIB
+from harness.model.topology import MIB, Topology
 from harness.storage.base import Storage, StorageProbe, pages_per_second
+from harness.targets.needs import Needs, needs_of, together
 from harness.targets.target import Site
 
 
@@ -45,6 +46,10 @@ class Swap:
     def bound_s(self) -> float:
         """See `Storage.bound_s`."""
         return self.on.bound_s
+
+    def needs(self, topology: Topology) -> Needs:
+        """See `Needing.needs`."""
+        return together(needs_of(self.on, topology), {self.on.client: ("CONFIG_SWAP",)})
 
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`; raises InfraError or ShellError if the server has no room for the file."""

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from harness.model.errors import InfraError, UsageError
 from harness.model.measure import Measure
-from harness.model.topology import MIB
+from harness.model.topology import MIB, Topology
 from harness.storage.base import Storage, StorageProbe, take_down
+from harness.targets.needs import Needs, needs_of
 from harness.targets.target import Site, Target
 
 MOUNT = "/srv/harness-memory"
@@ -55,6 +56,10 @@ class Tmpfs:
     def bound_s(self) -> float:
         """See `Storage.bound_s`."""
         return self.disk.bound_s
+
+    def needs(self, topology: Topology) -> Needs:
+        """See `Needing.needs`."""
+        return needs_of(self.disk, topology)
 
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`; raises InfraError on a host that has swap."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from harness.targets.apt import PrivateApt
 from harness.targets.cache import BUILD_LOG, Cache, digest_of
 from harness.targets.ext4 import mke2fs_command
 from harness.targets.initrd import build_initrd
-from harness.targets.kernel_files import check_kernel_image
+from harness.targets.kernel_debs import part_names, unpack_kernel
 from harness.targets.mirror import Sources, codename_of, find_sources
 from harness.targets.module_tree import ModulesRecipe, reduce_modules
 from harness.targets.recipes import read_recipe, vm_images
@@ -112,41 +113,40 @@ class _Build:
         """Package → unpacked → the modules that guests need → their disk; the package does not stay."""
         full = self._folder / "full"
         full.mkdir()
-        version = self._unpack(full)
-        release = self._take_boot_files(full)
-        self._progress.step(f"kernel {release}: choosing modules")
-        reduce_modules(full, self._folder, release, self._recipe, self._log)
-        shutil.rmtree(full)
-        self._progress.step(f"kernel {release}: making the disk of modules")
-        make_modules_image(self._folder, self._log)
-        facts = {"release": release, "version": version}
-        (self._folder / "kernel.json").write_text(json.dumps(facts), encoding="utf-8")
+        packages, version = self._download()
+        self._progress.step(f"unpacking {packages[0].name}")
+        kernel = unpack_kernel(packages, full, self._log)
+        for package in packages:
+            package.unlink()
+        kernel.vmlinuz.rename(self._folder / "vmlinuz")
+        if kernel.config is None:
+            raise HostEnvironmentError(f"{packages[0].name} has no configuration of its kernel")
+        kernel.config.rename(self._folder / "config")
+        self._progress.step(f"kernel {kernel.release}: choosing modules, making their disk")
+        fill_entry(self._folder, full, kernel.release, version, self._recipe)
 
-    def _unpack(self, full: Path) -> str:
+    def _download(self) -> tuple[list[Path], str]:
+        """The kernel's package and, if it is in parts, those of its parts; and the version of them all."""
         apt = PrivateApt(self._folder / "apt", self._sources, self._progress, self._log)
         apt.update()
-        package = apt.show(META_PACKAGE).dependency(IMAGE_PACKAGE)
-        if package is None:
+        name = apt.show(META_PACKAGE).dependency(IMAGE_PACKAGE)
+        if name is None:
             raise HostEnvironmentError(f"{META_PACKAGE} of {self._sources.codename} depends on no kernel image")
-        version = apt.show(package).version
-        archive = apt.download(package, version, self._folder)
-        self._progress.step(f"unpacking {package}")
-        run_tool(["dpkg-deb", "-x", str(archive), str(full)], log=self._log)
-        archive.unlink()
+        package = apt.show(name)
+        parts = (package.dependency(re.escape(part)) for part in part_names(name))
+        files = [apt.download(part, package.version, self._folder) for part in (name, *filter(None, parts))]
         shutil.rmtree(self._folder / "apt")
-        return version
+        return files, package.version
 
-    def _take_boot_files(self, full: Path) -> str:
-        """Move vmlinuz and config out of the package's tree; gives the release."""
-        (vmlinuz,) = (full / "boot").glob("vmlinuz-*")
-        release = vmlinuz.name.removeprefix("vmlinuz-")
-        check_kernel_image(vmlinuz)
-        vmlinuz.rename(self._folder / "vmlinuz")
-        (full / "boot" / f"config-{release}").rename(self._folder / "config")
-        # Since Debian 13 the package has them in /usr.
-        if (full / "usr/lib/modules").is_dir():
-            (full / "usr/lib/modules").rename(_made(full / "lib") / "modules")
-        return release
+
+def fill_entry(folder: Path, full: Path, release: str, version: str, recipe: ModulesRecipe) -> None:
+    """Complete a kernel's entry, which has vmlinuz and config, from all of its modules; takes the root `full` away."""
+    log = folder / BUILD_LOG
+    reduce_modules(full, folder, release, recipe, log)
+    shutil.rmtree(full)
+    make_modules_image(folder, log)
+    facts = {"release": release, "version": version}
+    (folder / "kernel.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
 def make_modules_image(folder: Path, log: Path) -> None:
@@ -158,8 +158,3 @@ def make_modules_image(folder: Path, log: Path) -> None:
     image = folder / "modules.ext4"
     run_tool(["fakeroot", *mke2fs_command(tree, image, size, "modules")], log=log)
     image.chmod(0o444)
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.model.errors import UsageError
 from harness.model.observe import Progress
 from harness.model.settings import Settings
 from harness.model.topology import Host
@@ -13,10 +14,12 @@ from harness.targets.accelerator import find_accelerator
 from harness.targets.images import Image, build_image
 from harness.targets.kernel_files import check_module
 from harness.targets.kernels import Kernel, fetch_kernel
-from harness.targets.module_tree import find_module
+from harness.targets.module_tree import ModulesRecipe, boot_order, find_module
 from harness.targets.modules import build_variant, read_variant, variant_names
 from harness.targets.own_kernels import find_kernel
-from harness.targets.recipes import vm_images
+from harness.targets.patched import build_patched
+from harness.targets.preflight import check_kernel
+from harness.targets.recipes import read_recipe, vm_images
 
 IMAGE_RECIPE = "debian12.toml"
 DEFAULT_KERNEL = "debian:12"
@@ -37,18 +40,21 @@ class Machine:
     own_modules: Mapping[str, Path] = field(default_factory=dict)
 
 
-def machines_for(settings: Settings, hosts: Iterable[Host], progress: Progress) -> dict[str, Machine]:
+def machines_for(
+    settings: Settings, hosts: Iterable[Host], progress: Progress, needs: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, Machine]:
     """What each host boots from, by its name; builds what is missing.
 
-    Raises UsageError for a kernel or a module that does not fit, HostEnvironmentError for what this machine lacks.
+    `needs` are modules and options that a host's kernel must have besides what every guest needs. Raises UsageError for
+    a kernel that lacks one, or a kernel, module or patch that does not fit, HostEnvironmentError for what this machine
+    lacks.
     """
+    hosts = list(hosts)
+    kernels = _kernels(settings, hosts, progress, needs or {})
     image = build_image(settings, vm_images() / IMAGE_RECIPE, progress)
-    kernels: dict[str, Kernel] = {}
     machines = {}
     for host in hosts:
-        if host.kernel not in kernels:
-            kernels[host.kernel] = find_kernel(settings, host.kernel, progress)
-        kernel = kernels[host.kernel]
+        kernel = kernels[host.name]
         machines[host.name] = Machine(
             image=image,
             kernel=kernel,
@@ -57,6 +63,21 @@ def machines_for(settings: Settings, hosts: Iterable[Host], progress: Progress) 
             own_modules=_own_modules(settings, host, kernel, progress),
         )
     return machines
+
+
+def _kernels(
+    settings: Settings, hosts: Sequence[Host], progress: Progress, needs: Mapping[str, Sequence[str]]
+) -> dict[str, Kernel]:
+    """The kernel of each host, by its name; each is found once, and has all that its hosts need."""
+    users: dict[tuple[str, str], list[Host]] = {}
+    for host in hosts:
+        users.setdefault((host.kernel, host.modules_from), []).append(host)
+    kernels = {}
+    for (name, modules_from), of_it in users.items():
+        kernel = find_kernel(settings, name, progress, modules_from=modules_from)
+        check_kernel(kernel, {host.name: needs.get(host.name, ()) for host in of_it}, progress)
+        kernels.update({host.name: kernel for host in of_it})
+    return kernels
 
 
 def prepare(settings: Settings, progress: Progress, *, refresh: bool = False) -> None:
@@ -74,9 +95,24 @@ def _replacements(settings: Settings, host: Host, kernel: Kernel, progress: Prog
         if _is_own(name):
             continue
         file = Path(name) if name.endswith(".ko") else build_variant(settings, kernel, name, progress)
-        module = check_module(file, kernel.release)
-        replaced[find_module(kernel.modules_dir, module.name)] = file
+        replaced[_place_of(file, kernel)] = file
+    for file in build_patched(settings, kernel, host.patches, progress) if host.patches else ():
+        path = _place_of(file, kernel)
+        if path in replaced:
+            problem = f"host {host.name}: {path} is touched by a patch, and replaced by {replaced[path]} as well"
+            raise UsageError(f"{problem}; leave out one of them")
+        replaced[path] = file
     return replaced
+
+
+def _place_of(file: Path, kernel: Kernel) -> str:
+    """The path of the module that `file` replaces; raises UsageError if it is too late for that when it could be."""
+    path = find_module(kernel.modules_dir, check_module(file, kernel.release).name)
+    recipe = read_recipe(vm_images() / "modules.toml", ModulesRecipe)
+    if kernel.modules_dir / path in boot_order(kernel.modules_dir, recipe):
+        hint = "build a kernel with it, and give that with --kernel"
+        raise UsageError(f"{path} is loaded from the initramfs, before any module can be replaced; {hint}")
+    return path
 
 
 def _own_modules(settings: Settings, host: Host, kernel: Kernel, progress: Progress) -> dict[str, Path]:

@@ -14,7 +14,8 @@ from pathlib import Path
 from harness.model.errors import HostEnvironmentError, UsageError
 from harness.targets.toolrun import read_tool
 
-CODENAMES = {"11": "bullseye", "12": "bookworm", "13": "trixie", "14": "forky"}
+CODENAMES = {"11": "bullseye", "12": "bookworm", "13": "trixie", "14": "forky", "sid": "sid"}
+WITHOUT_PARTS = "sid"  # nothing is ever updated or secured there: what is new is the suite itself
 
 _FIELDS = ("CREATED_BY", "REPO_URI", "RELEASE", "COMPONENT", "ORIGIN", "CODENAME", "SOURCESENTRY")
 _FORMAT = "|".join(f"$({name})" for name in _FIELDS)
@@ -74,7 +75,8 @@ def _of_mirror(mirror: str, codename: str) -> Iterator[str]:
         if not re.match(r"^((https?|ftp)://[^\s/]|file:/)\S*$", uri):
             raise UsageError(f"mirror {uri!r} is no address of a package archive; it should read http://host/debian")
         suffixes = ("-security",) if uri.rstrip("/").endswith("security") else ("", "-updates")
-        yield from (f"deb {uri} {codename}{suffix} main" for suffix in suffixes)
+        known = (suffix for suffix in suffixes if not suffix or codename != WITHOUT_PARTS)
+        yield from (f"deb {uri} {codename}{suffix} main" for suffix in known)
 
 
 def _of_machine(codename: str) -> Iterator[str]:
@@ -82,7 +84,8 @@ def _of_machine(codename: str) -> Iterator[str]:
     for target in _debian_targets():
         part = target.release.partition("-")[2]
         suite = f"{codename}-{part}" if part else codename
-        if part in _PARTS and (target.uri, suite) not in seen:
+        known = part in _PARTS and not (part and codename == WITHOUT_PARTS)
+        if known and (target.uri, suite) not in seen:
             seen.add((target.uri, suite))
             keyring = _signed_by(target)
             yield f"deb {f'[signed-by={keyring}] ' if keyring else ''}{target.uri} {suite} main"

@@ -16,6 +16,10 @@ from harness.targets.recipes import Recipe
 from harness.targets.toolrun import find_tool, run_tool
 
 _SUFFIX = re.compile(r"\.ko(\.xz|\.zst|\.gz)?$")
+# All modules of a kernel, also those that guests do not get: who misses one is told whose choice that was.
+ORDER = "modules.order"
+BUILT_IN = "modules.builtin"
+STRIPPED_AT_ONCE = 200
 
 
 class ModulesRecipe(Recipe):
@@ -25,7 +29,6 @@ class ModulesRecipe(Recipe):
     leave_out: tuple[str, ...] = ()
     keep_anyway: tuple[str, ...] = ()
     boot: tuple[str, ...]
-    boot_needs: tuple[str, ...] = ()
 
 
 def reduce_modules(full: Path, reduced: Path, release: str, recipe: ModulesRecipe, log: Path) -> None:
@@ -39,12 +42,14 @@ def reduce_modules(full: Path, reduced: Path, release: str, recipe: ModulesRecip
         # A package leaves it to its installation to run depmod.
         run_tool(["depmod", "-b", str(full), release], log=log)
     depends = read_dependencies(source)
-    for path in closure(select(depends, recipe), depends):
-        _copy_uncompressed(source / path, target / _SUFFIX.sub(".ko", path))
+    copies = {target / _SUFFIX.sub(".ko", path): source / path for path in closure(select(depends, recipe), depends)}
+    _strip([copy for copy, original in copies.items() if _copy_uncompressed(original, copy)], log)
     target.mkdir(parents=True, exist_ok=True)
-    for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
+    for name in (ORDER, BUILT_IN, "modules.builtin.modinfo"):
         if (source / name).exists():
             shutil.copyfile(source / name, target / name)
+    if not (target / ORDER).exists():
+        (target / ORDER).write_text("".join(f"{path}\n" for path in depends), encoding="utf-8")
     run_tool(["depmod", "-b", str(reduced), release], log=log)
 
 
@@ -80,28 +85,23 @@ def closure(wanted: Iterable[str], depends: Mapping[str, Sequence[str]]) -> list
 def find_module(folder: Path, name: str) -> str:
     """The path of module `name` below the module folder of a kernel; raises UsageError if it has none."""
     for path in read_dependencies(folder):
-        if module_name(path) == _plain(name):
+        if module_name(path) == plain(name):
             return path
-    known = "it is built in" if _plain(name) in _built_in(folder) else "see vm-images/modules.toml for what guests get"
+    known = "it is built in" if plain(name) in built_in(folder) else "see vm-images/modules.toml for what guests get"
     raise UsageError(f"kernel {folder.name} has no module {name}: {known}")
 
 
 def boot_order(folder: Path, recipe: ModulesRecipe) -> list[Path]:
-    """Files of the modules that an initramfs loads, in order; raises UsageError if a needed one is not there."""
+    """Files of the modules that an initramfs loads, in order; what is not there is built in, or preflight says so."""
     depends = read_dependencies(folder)
-    if not depends:
-        return []  # a kernel without modules; if it lacks a driver, its console will say so
     by_name = {module_name(path): path for path in depends}
-    missing = [name for name in recipe.boot_needs if _plain(name) not in {*by_name, *_built_in(folder)}]
-    if missing:
-        raise UsageError(f"kernel {folder.name} has no module {', '.join(missing)}: no guest can boot with it")
-    wanted = [by_name[_plain(name)] for name in recipe.boot if _plain(name) in by_name]
+    wanted = [by_name[plain(name)] for name in recipe.boot if plain(name) in by_name]
     return [folder / path for path in closure(wanted, depends)]
 
 
 def module_name(path: str) -> str:
     """The name under which the kernel knows the module of a file: `pvpanic-pci.ko.xz` → `pvpanic_pci`."""
-    return _plain(_SUFFIX.sub("", PurePosixPath(path).name))
+    return plain(_SUFFIX.sub("", PurePosixPath(path).name))
 
 
 def read_module(path: Path) -> bytes:
@@ -122,17 +122,36 @@ def _unzstd(path: Path) -> bytes:
     return done.stdout
 
 
-def _copy_uncompressed(source: Path, target: Path) -> None:
+def _copy_uncompressed(source: Path, target: Path) -> bool:
+    """Whether what was copied has debug information in it."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(read_module(source))
+    data = read_module(source)
+    target.write_bytes(data)
+    return b"\0.debug_info\0" in data
 
 
-def _built_in(folder: Path) -> set[str]:
-    listing = folder / "modules.builtin"
+def _strip(modules: Sequence[Path], log: Path) -> None:
+    """Take debug information away: a tenfold of the module, in the memory of every guest that loads it early."""
+    for first in range(0, len(modules), STRIPPED_AT_ONCE):
+        run_tool(["strip", "-g", *map(str, modules[first : first + STRIPPED_AT_ONCE])], log=log)
+
+
+def built_in(folder: Path) -> set[str]:
+    """Names of the modules that are built into the kernel of a module folder, as far as it tells."""
+    return _listed(folder / BUILT_IN)
+
+
+def all_modules(folder: Path) -> set[str]:
+    """Names of all modules of the kernel of a module folder, also of those that were left out of it."""
+    return _listed(folder / ORDER)
+
+
+def _listed(listing: Path) -> set[str]:
     return {module_name(line) for line in listing.read_text().splitlines()} if listing.exists() else set()
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """The name of a module as the kernel spells it: `iscsi-tcp` → `iscsi_tcp`."""
     return name.replace("-", "_")
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from harness.model.errors import HostEnvironmentError, UsageError
+from harness.model.errors import UsageError
 from harness.model.observe import Progress
 from harness.model.settings import Settings
 from harness.model.topology import MIB
@@ -18,11 +17,12 @@ from harness.targets.cache import BUILD_LOG, Cache, digest_of
 from harness.targets.kernel_files import check_module
 from harness.targets.kernel_packages import KernelPackages
 from harness.targets.kernels import Kernel
+from harness.targets.module_build import compiler_version, make_modules, unpack_headers
 from harness.targets.recipes import Recipe, read_recipe, vm_images
-from harness.targets.toolrun import CommandFailed, find_tool, read_tool, run_tool
+from harness.targets.toolrun import CommandFailed, run_tool
 
 # Changes whenever the same variant would give another module.
-BUILDER = 1
+BUILDER = 2
 
 # No segment begins with a dot, so none leads out of the tree.
 RelativePath = Annotated[str, StringConstraints(pattern=r"^([\w+-][\w.+-]*/)*[\w+-][\w.+-]*$")]
@@ -102,7 +102,7 @@ def build_variant(settings: Settings, kernel: Kernel, name: str, progress: Progr
         "recipe": recipe.model_dump(),
         "patch": None if patch is None else patch.read_text(encoding="utf-8"),
         "source": _own_text(source, recipe) if recipe.is_own else digest_of(source),
-        "compiler": _compiler_version(kernel),
+        "compiler": compiler_version(kernel),
     }
 
     def build(folder: Path) -> None:
@@ -152,7 +152,9 @@ class _Build:
         if patch is not None:
             self._apply(patch, tree)
             shutil.copyfile(patch, self._folder / "applied.patch")
-        self._make(self._unpack_headers(headers), top)
+        build_tree = unpack_headers(headers, self._folder / "headers", self._kernel, self._log)
+        self._progress.step(f"{self._name}: compiling {self._recipe.module}.ko for {self._kernel.release}")
+        make_modules(build_tree, str(top), self._kernel, f"variant {self._name}", self._log)
         module = self._folder / f"{self._recipe.module}.ko"
         shutil.move(top / module.name, module)
         run_tool(["strip", "-g", str(module)], log=self._log)
@@ -177,48 +179,3 @@ class _Build:
         except CommandFailed as error:
             source = f"the source of {self._kernel.name} {self._kernel.version}"
             raise UsageError(f"{patch} does not apply to {source}: {error.last}") from error
-
-    def _unpack_headers(self, headers: Path) -> Path:
-        root = self._folder / "headers"
-        for package in sorted(headers.glob("*.deb")):
-            run_tool(["dpkg-deb", "-x", str(package), str(root)], log=self._log)
-        build_tree = root / "usr/src" / f"linux-headers-{self._kernel.release}"
-        makefile = build_tree / "Makefile"
-        # The package expects to be installed: its Makefile names its other half by absolute path.
-        text = re.sub(r"(?<=\s)/usr/(src|lib)/", rf"{root}/usr/\1/", makefile.read_text(encoding="utf-8"))
-        makefile.write_text(text, encoding="utf-8")
-        return build_tree
-
-    def _make(self, build_tree: Path, source: Path) -> None:
-        if re.search(r"[\s:]", str(source)):
-            raise HostEnvironmentError(
-                f"make takes no blank or colon in {source}", remedy="choose another XDG_CACHE_HOME"
-            )
-        self._progress.step(f"{self._name}: compiling {self._recipe.module}.ko for {self._kernel.release}")
-        argv = ["make", "-C", str(build_tree), f"M={source}", f"CC={_compiler(self._kernel)}", "modules"]
-        try:
-            run_tool(argv, log=self._log)
-        except CommandFailed as error:
-            problem = f"variant {self._name} does not compile for {self._kernel.release}: {error.last}"
-            remedy = f"that kernel wants {_wanted_compiler(self._kernel)}; install it if this machine has another"
-            raise HostEnvironmentError(problem, remedy=remedy) from error
-
-
-def _compiler(kernel: Kernel) -> str:
-    """The compiler that the kernel was built with if this machine has it, else its own gcc."""
-    wanted = _wanted_compiler(kernel)
-    if shutil.which(wanted) is None:
-        find_tool("gcc")
-        return "gcc"
-    return wanted
-
-
-def _wanted_compiler(kernel: Kernel) -> str:
-    """`gcc-12` of a kernel that says CONFIG_CC_VERSION_TEXT="gcc-12 (Debian …"; "gcc" if it says nothing like it."""
-    config = kernel.config.read_text(encoding="utf-8")
-    named = re.search(r'^CONFIG_CC_VERSION_TEXT="\S*?(gcc-\d+) ', config, re.MULTILINE)
-    return named[1] if named else "gcc"
-
-
-def _compiler_version(kernel: Kernel) -> str:
-    return read_tool([_compiler(kernel), "--version"]).splitlines()[0]

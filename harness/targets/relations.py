@@ -102,12 +102,12 @@ def _variants(loc: Loc, host: Table, known: Sequence[str] | None) -> Iterator[Pr
 
 
 def _files(loc: Loc, host: Table, folder: Path) -> Iterator[Problem]:
-    files = [(place, module) for place, module in _modules(loc, host) if is_module_file(module)]
+    files = [(place, module, _is_file) for place, module in _modules(loc, host) if is_module_file(module)]
     kernel = host.get("kernel")
     if isinstance(kernel, str) and is_kernel_file(kernel):
-        files.append(((*loc, "kernel"), kernel))
-    for place, name in files:
-        if not _is_file(folder / name):
+        files.append(((*loc, "kernel"), kernel, _is_there))  # a built tree is a folder
+    for place, name, is_right in files:
+        if not is_right(folder / name):
             hint = "paths start at the inventory's own folder"
             yield Problem(loc=place, problem=f"there is no file {shown(name)}", hint=hint)
 
@@ -115,6 +115,13 @@ def _files(loc: Loc, host: Table, folder: Path) -> Iterator[Problem]:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
     except (OSError, ValueError):
         return False
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from harness.model.errors import UsageError
 from harness.model.measure import Measure
+from harness.model.topology import Topology
+from harness.targets.needs import Needs
 from harness.targets.seed import interfaces
 from harness.targets.target import Site
 
@@ -40,6 +42,10 @@ class Capture:
     def describe(self) -> str:
         """See `Instrument.describe`."""
         return f"packets of {self.link} on {self.host}: the last {self.files * self.megabytes} MB of headers"
+
+    def needs(self, topology: Topology) -> Needs:
+        """See `Needing.needs`."""
+        return {self.host: ("af_packet",)}
 
     def prepare(self, site: Site) -> None:
         """See `Instrument.prepare`; raises UsageError if the host is not on the link."""

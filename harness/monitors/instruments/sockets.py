@@ -13,7 +13,9 @@ from typing import Any
 from harness.guest.board import RUN, STOP, WAIT
 from harness.model.errors import HarnessError, InfraError, UsageError
 from harness.model.measure import Measure
+from harness.model.topology import Topology
 from harness.monitors.instrument import ASK_S, ask
+from harness.targets.needs import Needs
 from harness.targets.scripts import pack
 from harness.targets.target import Site, Target
 
@@ -56,6 +58,10 @@ class SocketWatch:
     def describe(self) -> str:
         """See `Instrument.describe`."""
         return f"sockets of {self.host} with {self.peer}: stalls from {self.stall_s:g} s"
+
+    def needs(self, topology: Topology) -> Needs:
+        """See `Needing.needs`."""
+        return {self.host: ("inet_diag", "tcp_diag")}
 
     def prepare(self, site: Site) -> None:
         """See `Instrument.prepare`: both ends run already, for under the load they might not come up."""

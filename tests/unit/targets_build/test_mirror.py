@@ -117,6 +117,13 @@ def test_a_mirror_of_the_settings_replaces_the_machines(monkeypatch: pytest.Monk
     )
 
 
+def test_sid_has_neither_updates_nor_security(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, FakeApt(known=MACHINE))
+    assert find_sources(None, "sid").lines == ("deb http://a.example/debian/ sid main",)
+    mirror = "http://m.example/debian,http://m.example/debian-security"
+    assert find_sources(mirror, "sid").lines == ("deb http://m.example/debian sid main",)
+
+
 @pytest.mark.parametrize("bad", ["m.example/debian", "http://", "http://m.example/de bian", "http://x\ndeb http://y"])
 def test_a_mirror_that_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch, bad: str) -> None:
     use(monkeypatch, FakeApt())
@@ -126,6 +133,7 @@ def test_a_mirror_that_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch,
 
 def test_names_of_distributions() -> None:
     assert codename_of("debian:12") == codename_of("debian:bookworm") == "bookworm"
+    assert codename_of("debian:sid") == "sid"
     for bad in ("debian", "debian:3", "ubuntu:12", "12", ""):
         with pytest.raises(UsageError, match="there are: debian:11, debian:12"):
             codename_of(bad)

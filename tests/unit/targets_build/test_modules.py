@@ -146,7 +146,7 @@ def test_a_module_of_our_own_is_built_for_every_kernel_and_again_when_its_source
 ) -> None:
     monkeypatch.setattr(modules, "KernelPackages", OnlyHeaders)
     monkeypatch.setattr(modules, "_Build", Built)
-    monkeypatch.setattr(modules, "_compiler_version", lambda _: "gcc")
+    monkeypatch.setattr(modules, "compiler_version", lambda _: "gcc")
     wanted = kernel(tmp_path, release=f"{series}.0-1-amd64")
     make_own(folder)
     first = build_variant(settings(tmp_path), wanted, "demo", Silent())

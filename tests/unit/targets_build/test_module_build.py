@@ -1,0 +1,60 @@
+"""How a distribution's headers become a tree in which modules can be made."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness.targets.module_build import merge_headers, unpack_headers
+
+RELEASE = "6.1.0-1-amd64"
+HALVES = {
+    "Debian 12": "include /usr/src/linux-headers-6.1.0-1-common/Makefile\n",
+    "Debian 14": (
+        f"KBUILD_OUTPUT=/usr/src/linux-headers-{RELEASE}\ninclude /usr/src/linux-headers-6.1.0-1-common/Makefile\n"
+    ),
+}
+
+
+def headers(folder: Path, makefile: str) -> Path:
+    """The packages of a kernel's headers, with one file of each kind."""
+    own, common = f"usr/src/linux-headers-{RELEASE}", "usr/src/linux-headers-6.1.0-1-common"
+    files = {
+        f"own/{own}/Makefile": makefile,
+        f"own/{own}/.config": "CONFIG_X=y\n",
+        f"own/{own}/include/generated/autoconf.h": "generated\n",
+        f"common/{common}/Makefile": "all:\n",
+        f"common/{common}/include/linux/fs.h": "header\n",
+        "kbuild/usr/lib/linux-kbuild-6.1/scripts/Makefile.build": "script\n",
+    }
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    for half in (f"own/{own}", f"common/{common}"):
+        for name in ("scripts", "tools"):
+            (folder / half / name).symlink_to(f"../../lib/linux-kbuild-6.1/{name}")
+    (folder / "debs").mkdir()
+    for name in ("own", "common", "kbuild"):
+        (folder / name / "DEBIAN").mkdir()
+        control = f"Package: linux-{name}\nVersion: 1\nArchitecture: all\nMaintainer: me <me@example>\nDescription: x\n"
+        (folder / name / "DEBIAN/control").write_text(control)
+        deb = folder / "debs" / f"{name}.deb"
+        subprocess.run(["dpkg-deb", "-Znone", "--build", folder / name, deb], check=True, capture_output=True)
+    return folder / "debs"
+
+
+@pytest.mark.parametrize("makefile", HALVES.values(), ids=HALVES)
+def test_the_halves_of_unpacked_headers_find_each_other_and_make_one_tree(tmp_path: Path, makefile: str) -> None:
+    kernel: Any = SimpleNamespace(release=RELEASE)
+    root = tmp_path / "root"
+    build_tree = unpack_headers(headers(tmp_path, makefile), root, kernel, tmp_path / "log")
+    text = (build_tree / "Makefile").read_text()
+    assert text.count(f"{root}/usr/src/") == makefile.count("/usr/src/"), "nothing of the machine's own is meant"
+    top = merge_headers(build_tree)
+    for name in ("include/linux/fs.h", "include/generated/autoconf.h", ".config", "scripts/Makefile.build"):
+        assert (top / name).is_file()
+    assert (top / "Makefile").read_text() == "all:\n"
