@@ -1,19 +1,11 @@
 #!/bin/sh
 # What a guest does after its root file system is there; PID 1 (init.c) runs it once.
-# Everything that differs between guests comes from /run/harness, which the harness put into the initramfs.
+# Nothing here is of one guest only: name, addresses and keys come later, by an order to the agent ("become"), so that
+# what runs by then can be saved and started again as another guest.
 cd /run/harness || exit 1
 exec </dev/null >/dev/console 2>&1
 
-hostname "$(cat hostname)"
-printf '127.0.0.1 localhost\n' >/etc/hosts
-cat hosts >>/etc/hosts
-
-# net: "<interface> <address/prefix>" a line
 ip link set lo up
-while read -r interface address; do
-	ip address add "$address" dev "$interface"
-	ip link set "$interface" up
-done <net
 
 # modules.map: "<path below /lib/modules/<release>> <file below modules/>" a line. A replacement is laid over the
 # kernel's own file, so that modprobe and modules.dep stay as they are.
@@ -21,6 +13,7 @@ while read -r path file; do
 	mount --bind "modules/$file" "/lib/modules/$(uname -r)/$path" || echo "harness-boot: cannot replace $path"
 done <modules.map
 
+# The host key that is there now lets sshd start; each connection reads the file anew, and finds the guest's own there.
 mkdir -p /run/sshd
 /usr/sbin/sshd
 

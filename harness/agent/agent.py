@@ -11,7 +11,7 @@ One file, standard library only. Three processes, all locked in memory:
   fork     the one question that does need that lock for itself.
 
 Lines to the harness, each `JSON*CRC32\\n`:
-  {"hello": …}   once: kernel release, memory in KiB, processors, seconds that `calibrate` took
+  {"hello": …}   once: kernel release, memory in KiB, processors
   {"b": seq, "u": uptime_s, "c": [seconds since each processor ticked], "w": progress|null,
    "p": {rung: [latency_s|null, blocked_s|null, errors, detail]}}
   {"v": {counter: value}}      cumulative counters of /proc/vmstat and of the block devices asked for
@@ -55,6 +55,8 @@ WORK_INTERVAL_S = 4.0  # it wakes every processor
 STATS_SIZE = 16 * 1024
 POLL_S = 0.25
 FLUSH_S = 0.02
+# Who has just asked something asks again soon: for so long after an order, the next is looked for every FLUSH_S.
+BRISK_S = 1.0
 IVSHMEM = ("0x1af4", "0x1110")
 ANSWER = 32 * 1024  # characters of an answer; escaped, they still fit into an executor's box in all but odd cases
 PIECE = 600  # bytes of an answer a line, so that a line stays below the tty's 4 KiB even when escaped
@@ -74,6 +76,10 @@ SIGNALS = {"hold": signal.SIGSTOP, "resume": signal.SIGCONT, "kill": signal.SIGK
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)
+# include/uapi/linux/sockios.h, if.h, if_arp.h and random.h.
+SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCSIFADDR, SIOCSIFNETMASK, SIOCSIFHWADDR = 0x8913, 0x8914, 0x8916, 0x891C, 0x8924
+IFF_UP, ARPHRD_ETHER = 1, 1
+RNDADDENTROPY, RNDRESEEDCRNG = 0x40085203, 0x5207
 
 
 def calibrate() -> float:
@@ -412,6 +418,11 @@ def take_order(probe: Any, order: dict[str, Any], slot: Slot) -> Any:
         except OSError as error:
             print("harness-agent: stats:", error, flush=True)
         return probe
+    if "peers" in order:
+        if isinstance(probe, Echo):
+            probe.socket.close()
+        slot.put(0.0, 0.0, 0.0, 0, 0, b"")
+        return Echo(order["peers"]) if order["peers"] else None
     if isinstance(probe, Direct):
         os.close(probe.fd)  # or what it was could never be unmounted
     if order.get("path") is None:
@@ -421,6 +432,60 @@ def take_order(probe: Any, order: dict[str, Any], slot: Slot) -> Any:
         return Direct(order)
     except OSError as error:
         return Refused(error)
+
+
+# --- identity: what makes this host another than those that were started from the same state
+
+
+def become(order: dict[str, Any]) -> None:
+    """Take a name, addresses, keys, the time and fresh entropy; docs/agent.md has the form of the order."""
+    socket.sethostname(order["hostname"])
+    time.clock_settime(time.CLOCK_REALTIME, order["time"])
+    for path, (text, mode) in order["files"].items():
+        replace_file(path, text.encode(), mode)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control_socket:
+        for name, mac, address in order["cards"]:
+            set_up_card(control_socket, name.encode(), bytes.fromhex(mac.replace(":", "")), address)
+    stir(bytes.fromhex(order["entropy"]))
+
+
+def replace_file(path: str, data: bytes, mode: int) -> None:
+    """Put another file in the place of one, whole at every moment."""
+    fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    try:
+        os.fchmod(fd, mode)
+        os.write(fd, data)
+    finally:
+        os.close(fd)
+    os.rename(path + ".new", path)
+
+
+def set_up_card(control_socket: socket.socket, name: bytes, mac: bytes, address: str) -> None:
+    """Give a network card its MAC and its only IPv4 address, `10.77.0.1/24`; with "" it is down and has none.
+
+    netdevice(7) has the requests.
+    """
+    ip, _, bits = (address or "0.0.0.0/32").partition("/")
+    mask = struct.pack(">I", (0xFFFFFFFF << (32 - int(bits))) & 0xFFFFFFFF)
+
+    def call(request: int, data: bytes) -> bytes:
+        return fcntl.ioctl(control_socket, request, struct.pack("=16s24s", name, data))
+
+    flags = struct.unpack_from("=H", call(SIOCGIFFLAGS, b""), 16)[0]
+    # Down first: what the kernel derived of the old MAC (IPv6 addresses) and learnt with it (neighbours) goes.
+    call(SIOCSIFFLAGS, struct.pack("=H", flags & ~IFF_UP))
+    call(SIOCSIFHWADDR, struct.pack("=H6s", ARPHRD_ETHER, mac))
+    call(SIOCSIFADDR, struct.pack("=HH4s", socket.AF_INET, 0, socket.inet_aton(ip)))
+    if address:
+        call(SIOCSIFNETMASK, struct.pack("=HH4s", socket.AF_INET, 0, mask))
+        call(SIOCSIFFLAGS, struct.pack("=H", flags | IFF_UP))
+
+
+def stir(entropy: bytes) -> None:
+    """Make the kernel's random numbers others than those of every host with the same memory; random(4)."""
+    with open("/dev/urandom", "rb", buffering=0) as device:
+        fcntl.ioctl(device, RNDADDENTROPY, struct.pack("=ii", 8 * len(entropy), len(entropy)) + entropy)
+        fcntl.ioctl(device, RNDRESEEDCRNG)
 
 
 # --- late actions, in processes that were forked early
@@ -516,6 +581,11 @@ def read_whole(fd: int, limit: int) -> bytes:
     return b"".join(parts)
 
 
+def pause_after(newest: float) -> float:
+    """Seconds until it is time to look for an order again, when the newest one came at `newest`."""
+    return FLUSH_S if time.monotonic() - newest < BRISK_S else POLL_S
+
+
 class Executor:
     """A thread of the probes' process that does what may block, and the shared memory through which it is asked.
 
@@ -547,18 +617,18 @@ class Executor:
 
     def work(self) -> None:
         """Take orders for ever; one that blocks leaves the other executor free."""
-        done = 0
+        done, newest = 0, time.monotonic()
         while True:
             text = self.take(self.orders, done)
             if text is None:
-                time.sleep(POLL_S)
+                time.sleep(pause_after(newest))
                 continue
             order = json.loads(text)
             try:
                 good, out = True, act(order)[:ANSWER]
             except (OSError, ValueError, KeyError, TypeError) as error:
                 good, out = False, str(error)
-            done += 1
+            done, newest = done + 1, time.monotonic()
             self.post(self.answers, done, self.fitting({"id": order["id"], "ok": good, "out": out}))
 
     def fitting(self, answer: dict[str, Any]) -> bytes:
@@ -659,6 +729,7 @@ class Agent:
         self.orders: dict[str, int] = {}
         self.interval = config.get("probe_interval_s", 0.8)
         self.executors = [Executor(), Executor()]
+        self.newest = time.monotonic()  # when the last order came
         self.start_children()
 
     def start_children(self) -> None:
@@ -666,8 +737,7 @@ class Agent:
         alloc = Alloc()
         probes: dict[str, Any] = {"alloc": alloc, "disk": Direct(disk), "storage": None}
         peers = self.config.get("peers", [])
-        if peers:
-            probes["net"] = Echo(peers)
+        probes["net"] = Echo(peers) if peers else None
         if os.path.exists(Work.PATH):
             probes["work"] = Work()
         probes["stats"] = Stats(self.memory, self.stats_offset)
@@ -676,7 +746,7 @@ class Agent:
         for index, (name, probe) in enumerate(probes.items()):
             self.slots[name] = Slot(self.memory, index)
             inbox, self.orders[name] = os.pipe()
-            orders = inbox if name in ("storage", "stats") else None
+            orders = inbox if name in ("storage", "stats", "net") else None
             jobs.append((keep_probing, (self.slots[name], probe, orders, self.interval_of(name))))
         child(run_threads, jobs, alloc)
         self.slots["fork"] = Slot(self.memory, len(probes))
@@ -698,9 +768,10 @@ class Agent:
                 self.wait_for_uart(wait)
             else:
                 # Never asking the tty whether it is ready: that alone can block, see Letterbox.
-                time.sleep(min(wait, FLUSH_S if self.outgoing else POLL_S))
+                time.sleep(min(wait, FLUSH_S if self.outgoing else pause_after(self.newest)))
                 if (order := self.letterbox.take()) is not None:
                     self.obey(parsed(order))
+                    self.newest = time.monotonic()
             self.flush()
             self.collect()
             if time.monotonic() >= due:
@@ -813,6 +884,12 @@ class Agent:
         elif verb == "progress":
             self.open_progress(order["path"])
             self.answer(order["id"], True, "")
+        elif verb == "become":
+            become(order)
+            os.write(self.orders["net"], json.dumps({"peers": order["peers"]}).encode() + b"\n")
+            self.answer(order["id"], True, json.dumps(hello()))
+        elif verb == "calibrate":
+            self.answer(order["id"], True, str(round(calibrate(), 5)))
         elif verb in ("storage", "stats"):
             os.write(self.orders[verb], json.dumps(order).encode() + b"\n")
             self.answer(order["id"], True, "")
@@ -879,7 +956,6 @@ def hello() -> dict[str, Any]:
         "kernel": os.uname().release,
         "memory_kib": memory,
         "cpus": os.cpu_count(),
-        "calibration_s": round(calibrate(), 5),
         "python": sys.version.split()[0],
     }
 

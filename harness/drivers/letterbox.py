@@ -37,7 +37,12 @@ class Letterbox:
     def device(self) -> list[str]:
         """The QEMU arguments that give the box to a guest."""
         backend = f"memory-backend-file,id=letterbox,share=on,mem-path={self.path},size={SIZE}"
-        return ["-object", backend, "-device", "ivshmem-plain,memdev=letterbox,addr=0x1e"]
+        # master: its contents are saved with the guest; without it, a guest that has a box cannot be saved.
+        return ["-object", backend, "-device", "ivshmem-plain,memdev=letterbox,addr=0x1e,master=on"]
+
+    def resume(self) -> None:
+        """Count on from what is in the box: a restored guest brings the box of the one that was saved."""
+        self._number = TAKEN.unpack_from(self._memory, TAKEN_AT)[0]
 
     def post(self, text: bytes, deadline: Deadline) -> bool:
         """Leave an order once the last one was taken; False if it was not taken within the deadline."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.drivers.libvirt_host import libvirt_module
 from harness.drivers.protocols import DomainState
+from harness.model.clock import Deadline
 from harness.model.errors import BootError, InfraError
 
 # Linux key codes of Alt, SysRq and the letters that sysrq takes (include/uapi/linux/input-event-codes.h).
@@ -75,24 +77,61 @@ class GuestSpec:
         return arguments
 
 
+def kill_process(uuid: UUID) -> bool:
+    """Kill the QEMU of this machine that runs the guest with that UUID; whether there was one."""
+    for process in psutil.process_iter(["cmdline"]):
+        argv = process.info["cmdline"] or []
+        if "-uuid" in argv and str(uuid) in argv:
+            process.kill()
+            return True
+    return False
+
+
+@contextmanager
+def killed_when_overdue(uuid: UUID, deadline: Deadline) -> Iterator[None]:
+    """Kill the QEMU of a guest if the body is not over by then: libvirt itself waits for QEMU as long as that takes."""
+    timer = threading.Timer(deadline.remaining, kill_process, [uuid])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def domain_xml(spec: GuestSpec) -> str:
     """The libvirt description of a guest."""
     return _TEMPLATES.get_template("domain.xml.j2").render(guest=spec)
 
 
 class LibvirtGuest:
-    """A running guest; see `protocols.Hypervisor` for what each method promises."""
+    """A running guest; see `protocols.Hypervisor` for what each method promises.
 
-    def __init__(self, connection: Any, spec: GuestSpec, send_console: Callable[[bytes], None]) -> None:
+    It boots, or goes on where the one stood that was saved in the image `saved`.
+    """
+
+    def __init__(
+        self, connection: Any, spec: GuestSpec, send_console: Callable[[bytes], None], *, saved: Path | None = None
+    ) -> None:
         self._libvirt = libvirt_module()
         self._connection = connection
         self._send_console = send_console
         self._lock = threading.Lock()
         self.spec = spec
         try:
-            self._domain = connection.createXML(domain_xml(spec), 0)
+            if saved is None:
+                self._domain = connection.createXML(domain_xml(spec), 0)
+            else:
+                connection.restore(str(saved))
+                self._domain = connection.lookupByUUIDString(str(spec.uuid))
         except self._libvirt.libvirtError as error:
-            raise BootError(host=spec.name, problem=f"libvirt cannot start it: {error}") from error
+            verb = "start" if saved is None else "restore"
+            raise BootError(host=spec.name, problem=f"libvirt cannot {verb} it: {error}") from error
+
+    def save(self, image: Path, deadline: Deadline) -> None:
+        """Write the guest, as it is now, to a file, and end it; raises InfraError."""
+        with killed_when_overdue(self.spec.uuid, deadline):
+            self._act(lambda: self._domain.save(str(image)))
 
     def state(self) -> DomainState:
         """See `Hypervisor.state`."""
@@ -150,6 +189,10 @@ class LibvirtGuest:
         """See `Hypervisor.registers`."""
         return self._hmp("info registers -a")
 
+    def send_console(self, data: bytes) -> None:
+        """See `Hypervisor.send_console`."""
+        self._send_console(data)
+
     def send_break(self, key: str) -> None:
         """See `Hypervisor.send_break`."""
         self._hmp("chardev-send-break charserial0")
@@ -162,13 +205,8 @@ class LibvirtGuest:
 
     def kill(self) -> None:
         """See `Hypervisor.kill`; InfraError where the guest is no process of this machine."""
-        uuid = str(self.spec.uuid)
-        for process in psutil.process_iter(["cmdline"]):
-            argv = process.info["cmdline"] or []
-            if "-uuid" in argv and uuid in argv:
-                process.kill()
-                return
-        raise InfraError(f"{self.spec.name}: no process of this machine runs it")
+        if not kill_process(self.spec.uuid):
+            raise InfraError(f"{self.spec.name}: no process of this machine runs it")
 
     def _hmp(self, command: str) -> str:
         import libvirt_qemu

@@ -73,6 +73,9 @@ class Hypervisor(Protocol):
     def send_sysrq(self, key: str) -> None:
         """Press Alt+SysRq+key on the guest's keyboard."""
 
+    def send_console(self, data: bytes) -> None:
+        """Type on the guest's console port; raises InfraError where no guest reads it."""
+
     def send_break(self, key: str) -> None:
         """Send a break and `key` over the guest's console port, which the kernel takes as sysrq."""
 

@@ -78,6 +78,11 @@ class Cache:
         """The folders of all whole entries, every generation."""
         yield from sorted(path.parent for path in self._root.glob(f"[!.]*/[!.]*/{MANIFEST}"))
 
+    def remove(self, entry: Path) -> None:
+        """Remove one entry, once nobody looks it up or builds it again."""
+        with self._lock(entry.parent.name, entry.name.partition(".")[0]):
+            _remove(entry)
+
     def verify(self) -> list[Damage]:
         """What is damaged in the whole cache; reads and hashes every file."""
         return [damage for entry in self.entries() for damage in find_damage(entry, contents=True)]

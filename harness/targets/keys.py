@@ -1,4 +1,4 @@
-"""SSH keys of one state folder: the key that logs in, and the host key that every guest shows."""
+"""SSH keys: the one that logs in, of a state folder, and those that guests show, one for each start of a guest."""
 
 from __future__ import annotations
 
@@ -15,37 +15,41 @@ from harness.model.errors import HostEnvironmentError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
-    """Paths of the two private keys, and their public halves (`ssh-ed25519 AAAA…`)."""
+    """Path of the private key that logs in, and its public half (`ssh-ed25519 AAAA…`)."""
 
     client_file: Path
-    host_file: Path
     client_public: str
-    host_public: str
 
 
 def keys_of(state: Path) -> Keys:
     """The keys of a state folder, made when they are first asked for."""
     folder = state / "keys"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    client, host = folder / "id_ed25519", folder / "ssh_host_ed25519_key"
-    for path in (client, host):
-        if not path.exists():
-            _make(path)
+    client = folder / "id_ed25519"
+    if not client.exists():
+        _make(client)
     try:
-        return Keys(client_file=client, host_file=host, client_public=read_key(client), host_public=read_key(host))
+        return Keys(client_file=client, client_public=read_key(client))
     except Exception as error:
         raise HostEnvironmentError(
             f"the SSH keys in {folder} cannot be read ({error})", remedy=f"remove {folder}; new ones are made"
         ) from error
 
 
-def _make(path: Path) -> None:
-    text = Ed25519PrivateKey.generate().private_bytes(
+def make_key() -> tuple[bytes, str]:
+    """A new key: its private half as a file of OpenSSH, and the public one, `ssh-ed25519 AAAA…`."""
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
     )
+    public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    return private, public.decode()
+
+
+def _make(path: Path) -> None:
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     draft.touch(mode=0o600)
-    draft.write_bytes(text)
+    draft.write_bytes(make_key()[0])
     try:
         os.link(draft, path)  # the first of two processes wins; both then use the same key
     except FileExistsError:

@@ -1,12 +1,12 @@
-"""What makes one guest different from another: a small archive behind the kernel's initramfs.
+"""Addresses of hosts, and what every guest brings along: a small archive behind the kernel's initramfs.
 
-The kernel unpacks archives one after the other; vm-images/init.c finds this one under /seed.
+The kernel unpacks archives one after the other; vm-images/init.c finds this one under /seed. It has nothing in it that
+makes one guest different from another of the same machine: that comes later (`identity`).
 """
 
 from __future__ import annotations
 
 import ipaddress
-import json
 import lzma
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.model.topology import Host, Topology
 from harness.targets.cpio import make_cpio
-from harness.targets.keys import Keys
+from harness.targets.keys import make_key
 
 AGENT = Path(__file__).parent.parent / "agent" / "agent.py"
 SEED = "/run/harness"  # where vm-images/init.c leaves the archive
@@ -71,40 +71,22 @@ def _packed(path: str, file: Path) -> bytes:
     return lzma.compress(data, check=lzma.CHECK_CRC32) if path.endswith(".xz") else data
 
 
-def make_seed(
-    topology: Topology,
-    host: Host,
-    keys: Keys,
-    boot_script: Path,
-    modules: Mapping[str, Path],
-    own_modules: Mapping[str, Path],
-) -> bytes:
-    """The archive of one guest.
+def make_seed(boot_script: Path, modules: Mapping[str, Path], own_modules: Mapping[str, Path]) -> bytes:
+    """The archive of a guest.
 
     `modules`: path below /lib/modules/<release> → the file that replaces it there. `own_modules`: name → file of a
     module that only lies there, see `own_module_path`.
     """
-    config = {"peers": peers(topology, host)}
-    names = "".join(
-        f"{address_of(topology, segment.name, other)} {other} {other}.{segment.name}\n"
-        for segment in topology.links
-        for other in segment.hosts
-    )
-    cards = "".join(f"{card.name} {card.address}\n" for card in interfaces(topology, host))
     files: dict[str, bytes | Path] = {
         "agent.py": AGENT,
-        "agent.json": json.dumps(config).encode(),
+        "agent.json": b"{}",
         "boot.sh": boot_script,
-        "hostname": host.name.encode() + b"\n",
-        "hosts": names.encode(),
-        "net": cards.encode(),
-        "authorized_keys": keys.client_public.encode() + b"\n",
-        "ssh_host_ed25519_key": keys.host_file,
+        # Only for sshd to start with; nobody ever sees it.
+        "ssh_host_ed25519_key": make_key()[0],
         "modules.map": "".join(f"{path} {Path(path).name}\n" for path in modules).encode(),
     }
     for path, file in modules.items():
         files[f"modules/{Path(path).name}"] = _packed(path, file)
     for name, file in own_modules.items():
         files[f"modules/{name}.ko"] = file
-    modes = {"seed/ssh_host_ed25519_key": 0o600, "seed/authorized_keys": 0o600}
-    return make_cpio({f"seed/{name}": data for name, data in files.items()}, modes)
+    return make_cpio({f"seed/{name}": data for name, data in files.items()}, {"seed/ssh_host_ed25519_key": 0o600})
