@@ -20,7 +20,9 @@ from harness.model.side import STOCK, Side, make_side
 
 LIVE = ("auto", "ladder", "lines", "off")
 PROFILES = SMOKE, NIGHTLY, SOAK = ("smoke", "nightly", "soak")
+LEASES = Path("/run/lock/harness")  # every user of a machine may write to /run/lock (Filesystem Hierarchy Standard)
 ACCELERATORS = ("auto", "kvm", "tcg")
+YES, NO = "yes", "no"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,8 @@ Parser = Callable[[str, Origin], object]
 class Option:
     """One option: `parse` turns its text into a value or raises UsageError.
 
-    One that may be given `several` times has one text nevertheless, of words as a shell splits them.
+    One that may be given `several` times has one text nevertheless, of words as a shell splits them. A `flag` takes no
+    text on the command line, where it means YES; elsewhere it is one of YES and NO.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Option:
     help: str
     parse: Parser
     several: bool = False
+    flag: bool = False
 
     @property
     def environment(self) -> str:
@@ -62,12 +66,15 @@ class Option:
 class Options:
     """Resolved options; `run` is a run directory to use, `live` one of LIVE, `profile` one of PROFILES if named.
 
+    `resume` is a run to go on with, `repeat` a file that says how often, and on which sides, each case is run.
     `side` is what kernel, modules, command line, memory and processors of every case are changed to.
     """
 
     settings: Settings
     inventory: Path | None = None
     run: Path | None = None
+    resume: Path | None = None
+    repeat: Path | None = None
     live: str = "auto"
     profile: str | None = None
     side: Side = STOCK
@@ -104,6 +111,10 @@ def _of_side(name: str) -> Parser:
     return parse
 
 
+def _flag(text: str, origin: Origin) -> bool:
+    return _choice(YES, NO)(text, origin) == YES
+
+
 def _factor(text: str, origin: Origin) -> float:
     try:
         value = float(text)
@@ -120,12 +131,27 @@ OPTIONS = (
     Option(name="cache", metavar="DIR", help="what is built once: images, kernels, modules", parse=_path),
     Option(name="results", metavar="DIR", help="where runs leave their results", parse=_path),
     Option(name="run", metavar="DIR", help="use this run directory, not a new one in results", parse=_path),
+    Option(name="resume", metavar="RUN", help="go on with this run where it stopped, as it was begun", parse=_path),
+    Option(name="repeat", metavar="FILE", help="each case many times, on several sides: JSON", parse=_path),
+    Option(
+        name="leases",
+        metavar="DIR",
+        help=f"where all users of this machine queue up for its memory (default: {LEASES})",
+        parse=_path,
+    ),
     Option(name="uri", metavar="URI", help="libvirt URI, or 'embedded' (default)", parse=_text),
     Option(
         name="accel",
         metavar="|".join(ACCELERATORS),
         help="how guests are run (default: auto, kvm if a guest boots with it)",
         parse=_choice(*ACCELERATORS),
+    ),
+    Option(
+        name="cold",
+        metavar=f"{YES}|{NO}",
+        help="boot every guest, restore none from a snapshot",
+        parse=_flag,
+        flag=True,
     ),
     Option(name="budget", metavar="FLOAT", help="scales time and passes of every case (default: 1)", parse=_factor),
     Option(
@@ -188,7 +214,21 @@ def resolve(
     `flag` is how an option is spelled on the command line (`--harness-`), `root` the folder that holds the
     ini file. Raises UsageError, one line that names the place, on a text that an option cannot take.
     """
-    values: dict[str, object] = {}
+    chosen = choose(given, flag=flag, environ=environ, ini=ini, cwd=cwd, root=root)
+    return parse_chosen(chosen, environ=environ, root=root)
+
+
+def choose(
+    given: Mapping[str, str | None],
+    *,
+    flag: str,
+    environ: Mapping[str, str],
+    ini: Mapping[str, str],
+    cwd: Path,
+    root: Path,
+) -> dict[str, tuple[str, Origin]]:
+    """The text of every option that is set, and where it comes from; arguments as of `resolve`."""
+    chosen: dict[str, tuple[str, Origin]] = {}
     for option in OPTIONS:
         sources = (
             (given.get(option.name), Origin(name=flag + option.name, base=cwd)),
@@ -197,8 +237,14 @@ def resolve(
         )
         for text, origin in sources:
             if text:
-                values[option.name] = option.parse(text, origin)
+                chosen[option.name] = (text, origin)
                 break
+    return chosen
+
+
+def parse_chosen(chosen: Mapping[str, tuple[str, Origin]], *, environ: Mapping[str, str], root: Path) -> Options:
+    """The options that the chosen texts make; raises UsageError as `resolve` does."""
+    values = {option.name: option.parse(*chosen[option.name]) for option in OPTIONS if option.name in chosen}
     return _assemble(values, environ, root)
 
 
@@ -218,12 +264,13 @@ def _assemble(values: Mapping[str, object], environ: Mapping[str, str], root: Pa
         uri=str(values.get("uri", EMBEDDED)),
         accelerator=str(values.get("accel", "auto")),
         budget=budget,
+        leases=path("leases", LEASES) if "leases" in values or LEASES.parent.is_dir() else None,
         mirror=None if mirror is None else str(mirror),
+        cold=values.get("cold") is True,
     )
     return Options(
         settings=settings,
-        inventory=path("inventory", root) if "inventory" in values else None,
-        run=path("run", root) if "run" in values else None,
+        **{name: path(name, root) for name in ("inventory", "run", "resume", "repeat") if name in values},
         live=str(values.get("live", "auto")),
         profile=str(values["profile"]) if "profile" in values else None,
         side=_side(values),

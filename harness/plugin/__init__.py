@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from harness.model.settings import Settings
     from harness.model.verdict import Verdict
     from harness.plugin.markers import Case
+    from harness.plugin.repeat import Repeater
     from harness.plugin.trials import Trial
     from harness.results.store import RunStore
     from harness.targets.inventory import Inventory
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 OPTIONS: pytest.StashKey[Options] = pytest.StashKey()
 STORE: pytest.StashKey[RunStore] = pytest.StashKey()
 CASE: pytest.StashKey[Case] = pytest.StashKey()
+REPEATER: pytest.StashKey[Repeater] = pytest.StashKey()
 
 # What the controlling process and the xdist workers tell one another: the folder of the run, a user's mistakes.
 RUN_KEY = "harness_run"
@@ -57,6 +59,31 @@ def pytest_harness_options(config: pytest.Config) -> Options:
     return read_options(config)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """What `-n auto` means where an inventory is named: guests compute, not Python."""
+    options = config.hook.pytest_harness_options(config=config)
+    if options.inventory is None:
+        return None
+    from harness.plugin.workers import auto_workers
+
+    return auto_workers(options)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Where a run is resumed and nothing else is said, run what it was begun with."""
+    given = config.getoption("harness_resume")
+    if given is None or hasattr(config, "workerinput") or _only_looking(config):
+        return None
+    from harness.plugin.resume import run_again
+
+    try:
+        return run_again(config.invocation_params.dir / given, config)
+    except UsageError as error:
+        raise pytest.UsageError(*str(error).splitlines()) from error
+
+
 @pytest.hookimpl(tryfirst=True)  # before pytest's own JUnit writer asks where to write
 def pytest_configure(config: pytest.Config) -> None:
     """Resolve the options; where an inventory is named, this session is a run and gets a folder."""
@@ -67,12 +94,22 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(_Controller(), "harness-controller")
     try:
         options = config.stash[OPTIONS] = config.hook.pytest_harness_options(config=config)
+        _repeat(config, options)
         if hasattr(config, "workerinput"):
             _join_run(config)
         elif options.inventory is not None and not _only_looking(config):
             _begin_run(config, options)
     except UsageError as error:
         raise pytest.UsageError(*str(error).splitlines()) from error
+
+
+def _repeat(config: pytest.Config, options: Options) -> None:
+    if options.repeat is not None:
+        from harness.plugin.repeat import Repeater, read_repetition
+
+        repetition = read_repetition(options.repeat, config.invocation_params.dir)
+        repeater = config.stash[REPEATER] = Repeater(repetition)
+        config.pluginmanager.register(repeater, "harness-repeater")
 
 
 class _Controller:
@@ -91,21 +128,29 @@ def _only_looking(config: pytest.Config) -> bool:
 
 
 def _begin_run(config: pytest.Config, options: Options) -> None:
-    from harness.plugin.session import RunSession, make_store
+    from harness.plugin.ending import Asking, Ending
+    from harness.plugin.session import RunSession, open_store
 
-    store = config.stash[STORE] = make_store(options, config.invocation_params.args)
+    store, notes = open_store(config, options)
+    config.stash[STORE] = store
     config.option.xmlpath = config.option.xmlpath or str(store.junit_path)
     if getattr(config.option, "maxschedchunk", 0) is None:  # xdist would hand out the cases in packs
         config.option.maxschedchunk = 1
-    config.pluginmanager.register(RunSession(store, options, RUN_KEY), "harness-run")
+    config.pluginmanager.register(RunSession(store, options, RUN_KEY, notes), "harness-run")
+    config.pluginmanager.register(Ending(store), "harness-ending")
+    config.pluginmanager.register(Asking(store, config), "harness-asking")
 
 
 def _join_run(config: pytest.Config) -> None:
+    from harness.plugin.ending import Ending
+    from harness.results.occupancy import join
     from harness.results.store import RunStore
 
     run = getattr(config, "workerinput", {}).get(RUN_KEY)
     if run is not None:
-        config.stash[STORE] = RunStore.open(Path(run))
+        store = config.stash[STORE] = RunStore.open(Path(run))
+        config.add_cleanup(join(store.path).close)
+        config.pluginmanager.register(Ending(store), "harness-ending")
 
 
 @pytest.hookimpl(trylast=True)  # what was deselected needs no inventory
@@ -113,29 +158,38 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Read and check the markers of every selected test, before anything boots."""
     from harness.plugin.forms import is_case
 
+    repeater = config.stash.get(REPEATER, None)
+    if repeater is not None:
+        _checked(config, repeater.leave_named(config, items))
     cases = [item for item in items if is_case(item)]
     if cases:
         from harness.plugin.selection import select
 
         _read_cases(config, cases)
-        select(config, items, {item: item.stash[CASE] for item in cases}, config.stash[OPTIONS].profile)
+        select(config, items, {item: item.stash[CASE] for item in cases}, config.stash[OPTIONS])
 
 
 def _read_cases(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     from harness.plugin.markers import read_case
 
     inventory = cache(partial(_inventory, config.stash[OPTIONS]))
+    repeater = config.stash.get(REPEATER, None)
     where: dict[str, str] = {}  # a mistake that many tests share is reported once
     for item in items:
         try:
-            item.stash[CASE] = read_case(item, inventory, config.stash[OPTIONS].side)
+            case = read_case(item, inventory, config.stash[OPTIONS].side)
+            item.stash[CASE] = case if repeater is None else repeater.adapted(item, case)
         except UsageError as error:
             for line in str(error).splitlines():
                 where.setdefault(line, item.nodeid)
-    if where:
-        problems = [f"{nodeid}: {line}" for line, nodeid in where.items()]
+    _checked(config, [f"{nodeid}: {line}" for line, nodeid in where.items()])
+
+
+def _checked(config: pytest.Config, problems: Sequence[str]) -> None:
+    """End the session if a user's mistakes were found at collection."""
+    if problems:
         # xdist would report a worker that ends like this as an internal error; its controller can do better.
-        getattr(config, "workeroutput", {})[USAGE_KEY] = problems
+        getattr(config, "workeroutput", {})[USAGE_KEY] = list(problems)
         raise pytest.UsageError(*problems)
 
 
@@ -172,7 +226,8 @@ def trial(request: pytest.FixtureRequest) -> Trial:
         topology=case.topology,
         expected=case.expected,
         settings=options.settings,
-        store=config.stash[STORE],
+        store=config.stash[STORE].of(case.entry),
+        resumed=options.resume is not None,
         view=open_view(config, options.live, item.nodeid),
     )
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from harness.model.options import Options
     from harness.model.settings import Settings
     from harness.model.verdict import Verdict
-    from harness.results.store import RunStore
+    from harness.results.store import RunStore, TrialStore
     from harness.trial import Plan
 
 
@@ -40,6 +40,15 @@ def pytest_harness_run_trial(
     runs on the guests of `plan.topology`. Another implementation may run it elsewhere; it writes what happens
     to `store.trial(plan.name, expected=plan.expected)`, hands each event to every one of `observers`, and
     raises UsageError or InfraError when no verdict is to be had.
+    """
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_harness_enough(store: TrialStore) -> str | None:
+    """Whether the session may end before all its trials have run; a text says why, and ends it with exit code 0.
+
+    It is asked in the process that the user started, after each trial, `store` being that trial: one that finished
+    before the run was resumed as well. Trials that run at that moment under `-n` go on to their end, no other begins.
     """
 
 

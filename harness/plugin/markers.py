@@ -25,7 +25,7 @@ from harness.model.topology import MIB, Host, Topology
 from harness.model.verdict import REPRODUCIBLE
 from harness.plugin.features import FEATURES
 from harness.plugin.forms import FORMS, runs_trial
-from harness.results.store import SURVIVES
+from harness.results.store import PLAIN, SURVIVES, Entry
 from harness.targets import relations, schema
 from harness.targets.inventory import Inventory, require_role
 from harness.targets.modules import read_variant
@@ -46,6 +46,7 @@ class Case:
     features: tuple[str, ...] = ()
     minutes: float = 0.0
     profile: str = NIGHTLY
+    entry: Entry = PLAIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from harness.model.options import NIGHTLY, SMOKE, SOAK
+from harness.model.options import NIGHTLY, SMOKE, SOAK, Options
 from harness.plugin.markers import Case
 
 # What each profile runs, of cases that say so themselves.
@@ -14,9 +14,13 @@ INCLUDED = {SMOKE: {SMOKE}, NIGHTLY: {SMOKE, NIGHTLY}, SOAK: {SMOKE, NIGHTLY, SO
 
 
 def select(
-    config: pytest.Config, items: list[pytest.Item], cases: Mapping[pytest.Item, Case], profile: str | None
+    config: pytest.Config, items: list[pytest.Item], cases: Mapping[pytest.Item, Case], options: Options
 ) -> None:
-    """Leave those of `items` that `profile` runs, the longest first; without one whatever was named, or the nightly."""
+    """Leave those of `items` that the profile runs; without one whatever was named, or the nightly ones.
+
+    The longest come first, unless the order of their trials is given.
+    """
+    profile = options.profile
     if profile is None and any("::" in argument for argument in config.args):
         profile = SOAK
     wanted = INCLUDED[profile or NIGHTLY]
@@ -24,7 +28,8 @@ def select(
     out: list[pytest.Item] = []
     for item in items:
         (out if item in cases and cases[item].profile not in wanted else kept).append(item)
-    kept.sort(key=lambda item: -cases[item].minutes if item in cases else 0.0)
+    if options.repeat is None:
+        kept.sort(key=lambda item: -cases[item].minutes if item in cases else 0.0)
     items[:] = kept
     if out:
         config.hook.pytest_deselected(items=out)

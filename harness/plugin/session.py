@@ -13,7 +13,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from harness.model.errors import HarnessError, UsageError
 from harness.model.options import Options
 from harness.model.verdict import VerdictKind
 from harness.plugin import outcomes
+from harness.plugin.settings import choose_options
 from harness.plugin.summary import table
 from harness.results.text import plain_line
 
@@ -34,12 +35,25 @@ if TYPE_CHECKING:
 TROUBLE = 2
 
 
-def make_store(options: Options, arguments: Sequence[str]) -> RunStore:
-    """The folder of this run: the one that `--harness-run` names, or a new one. Raises UsageError."""
+def open_store(config: pytest.Config, options: Options) -> tuple[RunStore, list[str]]:
+    """The folder of this run, and what to tell about it. Raises UsageError."""
+    from harness.plugin.resume import begin, reopen
+    from harness.results.occupancy import join
+
+    if options.resume is not None:
+        store, notes = reopen(options.resume, config)
+    else:
+        manifest = {**_manifest(options), **begin(config, choose_options(config))}
+        store, notes = _make_store(options, manifest), []
+    config.add_cleanup(join(store.path).close)
+    return store, notes
+
+
+def _make_store(options: Options, manifest: Mapping[str, Any]) -> RunStore:
+    """The folder that `--harness-run` names, or a new one."""
     from harness.results.files import disk_errors, write_json
     from harness.results.store import MANIFEST, RunStore
 
-    manifest = _manifest(options, arguments)
     if options.run is None:
         return RunStore.create(options.settings.results, manifest=manifest)
     with disk_errors(options.run):
@@ -51,12 +65,11 @@ def make_store(options: Options, arguments: Sequence[str]) -> RunStore:
     return RunStore.open(options.run)
 
 
-def _manifest(options: Options, arguments: Sequence[str]) -> dict[str, Any]:
+def _manifest(options: Options) -> dict[str, Any]:
     host = os.uname()
     return {
         "harness": harness.__version__,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "arguments": list(arguments),
         "inventory": str(options.inventory),
         "settings": {key: str(value) for key, value in asdict(options.settings).items()},
         "host": {
@@ -71,10 +84,12 @@ def _manifest(options: Options, arguments: Sequence[str]) -> dict[str, Any]:
 class RunSession:
     """Plugin of the controlling process for one run."""
 
-    def __init__(self, store: RunStore, options: Options, key: str) -> None:
+    def __init__(self, store: RunStore, options: Options, key: str, notes: Sequence[str]) -> None:
         self._store = store
-        self._is_new = options.run is None
-        self._state = options.settings.state
+        self._notes = notes
+        self._is_new = options.run is None and options.resume is None
+        self._is_plain = options.repeat is None
+        self._settings = options.settings
         self._key = key
         self._removed: list[str] = []
         self._interrupted = False
@@ -103,7 +118,8 @@ class RunSession:
 
     def pytest_report_header(self) -> list[str]:
         """Say where the results go, and what was removed."""
-        return [f"harness: {plain_line(line)}" for line in (f"results in {self._store.path}", *self._removed)]
+        lines = (f"results in {self._store.path}", *self._notes, *self._removed)
+        return [f"harness: {plain_line(line)}" for line in lines]
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -157,12 +173,16 @@ class RunSession:
         for line in table(trials):
             terminalreporter.write_line(line)
         terminalreporter.write_line(f"report: {self._report}")
+        if self._store.enough_path.exists():
+            terminalreporter.write_line(f"ended early: {plain_line(self._store.enough_path.read_text())}")
+        if self._interrupted and self._is_plain:
+            terminalreporter.write_line(f"to go on: harness run --resume {self._store.path}")
 
     def _reap(self) -> list[str]:
         from harness.targets.state import StateDir
         from harness.trial.run import clean
 
-        return clean(StateDir(self._state))
+        return clean(StateDir.of(self._settings))
 
     def _write_report(self) -> bool:
         from harness.results.report import write_report

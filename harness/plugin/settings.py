@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness.model.options import OPTIONS, Options, resolve
+from harness.model.options import OPTIONS, YES, Option, Options, Origin, choose, parse_chosen
 
 FLAG = "--harness-"
 
@@ -18,12 +20,18 @@ def add_options(parser: pytest.Parser) -> None:
         group.addoption(
             FLAG + option.name,
             dest=option.ini,
-            metavar=option.metavar,
             default=None,
-            action="append" if option.several else "store",
+            **_form(option),
             help=f"{option.help} [${option.environment}, ini {option.ini}]",
         )
         parser.addini(option.ini, option.help, type="string", default="")
+
+
+def _form(option: Option) -> dict[str, Any]:
+    """How an option is written on the command line."""
+    if option.flag:
+        return {"action": "store_const", "const": YES}
+    return {"action": "append" if option.several else "store", "metavar": option.metavar}
 
 
 def _text(given: str | list[str] | None) -> str | None:
@@ -32,13 +40,26 @@ def _text(given: str | list[str] | None) -> str | None:
 
 
 def read_options(config: pytest.Config) -> Options:
-    """The options in force; raises harness.model.errors.UsageError."""
-    root = config.rootpath if config.inipath is None else config.inipath.parent
-    return resolve(
+    """The options in force, those of the run if one is resumed; raises harness.model.errors.UsageError."""
+    return parse_chosen(choose_options(config), environ=os.environ, root=_root(config))
+
+
+def choose_options(config: pytest.Config) -> dict[str, tuple[str, Origin]]:
+    """The text of every option that is set, and where it comes from; raises harness.model.errors.UsageError."""
+    chosen = choose(
         {option.name: _text(config.getoption(option.ini)) for option in OPTIONS},
         flag=FLAG,
         environ=os.environ,
         ini={option.ini: str(config.getini(option.ini)) for option in OPTIONS},
         cwd=config.invocation_params.dir,
-        root=root,
+        root=_root(config),
     )
+    if "resume" not in chosen:
+        return chosen
+    from harness.plugin.resume import as_begun
+
+    return as_begun(chosen, FLAG)
+
+
+def _root(config: pytest.Config) -> Path:
+    return config.rootpath if config.inipath is None else config.inipath.parent

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from harness.faults.base import Fault
     from harness.model.measure import Measure
     from harness.monitors.instrument import Instrument
-    from harness.results.store import RunStore
+    from harness.results.store import RunStore, TrialStore
     from harness.storage.base import Storage
     from harness.trial import Plan
     from harness.workloads.base import Workload
 
 VERDICT: pytest.StashKey[VerdictKind] = pytest.StashKey()
+# Seconds that the trial took when it ran, of one that was not run again.
+WALL_S: pytest.StashKey[float] = pytest.StashKey()
 
 
 class View(Observer, Protocol):
@@ -42,7 +44,8 @@ class Trial:
     """One trial on the hosts of the test's topology.
 
     `budget` scales the time and passes of a case; it is what `--harness-budget` says. `measures` are the figures of the
-    trial by name, once it has run.
+    trial by name, once it has run. In a run that is `resumed`, a trial that had finished before is not run again: it
+    ends as it did.
     """
 
     item: pytest.Item
@@ -51,6 +54,7 @@ class Trial:
     settings: Settings
     store: RunStore
     view: AbstractContextManager[View]
+    resumed: bool = False
     started: bool = False
     measures: dict[str, Measure] = field(default_factory=dict)
 
@@ -84,11 +88,13 @@ class Trial:
             tunings=tuple(tunings),
             instruments=tuple(instruments),
         )
+        finished = self.store.finished(plan.name) if self.resumed else None
         with self.view as view:
-            verdict = self._verdict(plan, view)
+            verdict = self._verdict(plan, view) if finished is None else self._replay(finished, view)
             self.measures = _measures(self.store, plan.name)
             view.write(plain_line(f"verdict: {verdict.kind.value}: {verdict.summary}"))
-        self.item.ihook.pytest_harness_verdict(plan=plan, verdict=verdict)
+        if finished is None:
+            self.item.ihook.pytest_harness_verdict(plan=plan, verdict=verdict)
         error = replace(verdict, summary=plain(verdict.summary)).to_error()
         if error is not None:
             raise error
@@ -122,6 +128,14 @@ class Trial:
         self._note(verdict.kind, verdict.summary)
         return verdict
 
+    def _replay(self, finished: TrialStore, view: View) -> Verdict:
+        from harness.plugin.resume import replay
+
+        view.write("finished before the run was resumed")
+        verdict, self.item.stash[WALL_S] = replay(finished)
+        self._note(verdict.kind, verdict.summary)
+        return verdict
+
     def _note(self, kind: VerdictKind, summary: str) -> None:
         self.item.stash[VERDICT] = kind
         record(self.item, kind, run=str(self.store.path), summary=summary)
@@ -129,7 +143,7 @@ class Trial:
 
 def _measures(store: RunStore, name: str) -> dict[str, Measure]:
     """The figures of the newest trial of that name; another runner than ours may have left none."""
-    stores = [trial for trial in store.trials() if trial.name == name]
+    stores = store.trials(name)
     return {found.name: found for found in stores[-1].read_measures()} if stores else {}
 
 

@@ -1,0 +1,66 @@
+"""pytest as the `harness` command calls it: in this process, with our plugin, and with our exit codes."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+import pytest
+
+from harness.model.options import OPTIONS
+
+PASSED, FAILED, TROUBLE, INTERRUPTED = 0, 1, 2, 130
+
+# This process has imported parts of the harness before pytest could rewrite their assertions; they have none
+# that a test would want explained.
+_QUIET = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
+# By its entry point, so that it is there even where autoloading of plugins is off.
+PLUGIN = ("-p", "harness", *_QUIET)
+
+
+def pytest_arguments(given: Mapping[str, str | None]) -> list[str]:
+    """The options that were given, as pytest spells them."""
+    flags = {option.name for option in OPTIONS if option.flag}
+    return [
+        f"--harness-{name}" if name in flags else f"--harness-{name}={text}"
+        for name, text in given.items()
+        if text is not None
+    ]
+
+
+def run_pytest(arguments: Sequence[str], *, plugins: Sequence[object] = ()) -> int:
+    """Run a session and return 0 all as expected, 1 an expectation failed, 2 trouble, or 130 interrupted."""
+    watcher = _Watcher()
+    with watcher.noting_ctrl_c():
+        status = pytest.main(list(arguments), plugins=[watcher, *plugins])
+    if watcher.interrupted:
+        return INTERRUPTED
+    if status == pytest.ExitCode.NO_TESTS_COLLECTED:
+        print("harness: no test case was selected; name files, folders or node ids", file=sys.stderr)
+    return {pytest.ExitCode.OK: PASSED, pytest.ExitCode.TESTS_FAILED: FAILED}.get(pytest.ExitCode(status), TROUBLE)
+
+
+class _Watcher:
+    """Sees what the exit status of pytest does not tell: whether 2 means Ctrl-C."""
+
+    interrupted = False
+
+    @contextmanager
+    def noting_ctrl_c(self) -> Iterator[None]:
+        """Note the signal itself: it may be swallowed while pytest waits for workers that got it as well."""
+
+        def note(number: int, frame: FrameType | None) -> None:
+            self.interrupted = True
+            signal.default_int_handler(number, frame)
+
+        before = signal.signal(signal.SIGINT, note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        self.interrupted = excinfo.errisinstance(KeyboardInterrupt)

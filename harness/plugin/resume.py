@@ -1,0 +1,161 @@
+"""Going on with a run where it stopped: after Ctrl-C, a reboot or `kill -9`.
+
+A run's manifest has the arguments, the options and the folder that it was begun with. It is run again just so: a trial
+that has a verdict about the kernel is not run again, its test ends as it did, from what was recorded, so that counts,
+JUnit and report cover the whole run. Any other trial that there is is set aside, and its test runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.model.errors import UsageError
+from harness.model.options import OPTIONS, Origin
+from harness.model.verdict import Verdict
+from harness.plugin.invoke import run_pytest
+from harness.results.occupancy import take_over
+from harness.results.store import RunStore, TrialStore
+
+RESUME = "--harness-resume"
+# They say which run, and how it is shown; all others say what is run.
+FREE = ("resume", "live")
+# pytest's options that say which tests are run.
+SELECTING = ("file_or_dir", "keyword", "markexpr", "deselect")
+OTHER_CASES = f"{RESUME}: the run was begun with other cases; it knows them, leave them out"
+
+Chosen = Mapping[str, tuple[str, Origin]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """How a run was begun: pytest's `arguments` in `folder`, and the options in force."""
+
+    folder: Path
+    arguments: tuple[str, ...]
+    options: Chosen
+
+
+def begin(config: pytest.Config, chosen: Chosen) -> dict[str, Any]:
+    """What a manifest must have for its run to be resumed: no mappings, as those would be merged with older ones."""
+    invoked = config.invocation_params
+    return {
+        "arguments": list(invoked.args),
+        "folder": str(invoked.dir),
+        "selected": _selected(config),
+        "options": [[name, text, str(origin.base)] for name, (text, origin) in chosen.items()],
+    }
+
+
+def _selected(config: pytest.Config) -> list[list[Any]]:
+    """What the command line says about which tests run; empty if it says nothing."""
+    said = [[name, config.getoption(name, default=None)] for name in SELECTING]
+    return [[name, value] for name, value in said if value]
+
+
+def begun(run: Path) -> Begun:
+    """How the run in `run` was begun; raises UsageError if that cannot be read."""
+    manifest = RunStore.open(run).read_manifest()
+    try:
+        options = {
+            name: (str(text), Origin(name=f"{run.name}: {name}", base=Path(base)))
+            for name, text, base in manifest["options"]
+        }
+        return Begun(folder=Path(manifest["folder"]), arguments=tuple(manifest["arguments"]), options=options)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{run}: its manifest does not say how it was begun; it cannot be resumed") from error
+
+
+def as_begun(chosen: Chosen, flag: str) -> dict[str, tuple[str, Origin]]:
+    """The options of the run that `chosen` resumes; raises UsageError if one on the command line contradicts it."""
+    text, origin = chosen["resume"]
+    old = begun(origin.base / Path(text).expanduser()).options
+    check(chosen, old, flag)
+    free = {name: found for name, found in chosen.items() if name in FREE}
+    return {**{name: found for name, found in old.items() if name not in FREE}, **free}
+
+
+def check(chosen: Chosen, old: Chosen, flag: str) -> None:
+    """Raise UsageError if an option of `chosen` that was given as a `flag` is another than the run was begun with."""
+    for option in OPTIONS:
+        found = chosen.get(option.name)
+        if found is None or option.name in FREE or not found[1].name.startswith(flag):
+            continue
+        before = old.get(option.name)
+        if before is None or option.parse(*found) != option.parse(*before):
+            was = "without it" if before is None else f"with '{before[0]}'"
+            raise UsageError(f"{found[1].name}: the run was begun {was}, and is resumed as it was begun; leave it out")
+
+
+def reopen(run: Path, config: pytest.Config) -> tuple[RunStore, list[str]]:
+    """The run to go on with, without what had not finished, and what to tell about it; raises UsageError.
+
+    Until the session ends nobody else can resume the run.
+    """
+    store = RunStore.open(run)
+    manifest = store.read_manifest()
+    if _selected(config) != manifest.get("selected"):
+        raise UsageError(OTHER_CASES)
+    config.add_cleanup(take_over(run, on_wait=lambda line: print(f"harness: {line}", file=sys.stderr)).close)
+    aside = store.set_aside_unfinished()
+    store.merge_manifest({"resumed": [*manifest.get("resumed", []), datetime.now(UTC).isoformat(timespec="seconds")]})
+    notes = [f"set aside, as it had not finished: {path}" for path in aside]
+    return store, [f"resumed; finished before: {len(store.trials())} trials", *notes]
+
+
+def replay(trial: TrialStore) -> tuple[Verdict, float]:
+    """The verdict of a trial that has finished, and the seconds that it took.
+
+    A kill may have come between the verdict and what follows from it: that is written now.
+    """
+    from harness.trial.run import explain
+
+    record = trial.read_verdict() or {}
+    verdict = Verdict.from_dict(record)
+    events, _ = trial.scan_history()
+    explain(trial, events, verdict)
+    return verdict, float(record.get("wall_s") or 0.0)
+
+
+def go_on(run: Path, *, extra: Sequence[str] = (), plugins: Sequence[object] = ()) -> int:
+    """Run the session again that was begun as `run`, with `extra` arguments; exit codes as of `run_pytest`."""
+    run = run.resolve()
+    old = begun(run)
+    if not old.folder.is_dir():
+        raise UsageError(f"{run}: it was begun in {old.folder}, which is gone; make that folder again")
+    with contextlib.chdir(old.folder):
+        return run_pytest([*old.arguments, *extra, f"{RESUME}={run}"], plugins=plugins)
+
+
+def run_again(run: Path, config: pytest.Config) -> int | None:
+    """What `pytest --harness-resume RUN` does: run it as it was begun, with what else is said, such as -v.
+
+    None if this session already is that, or one of those that `run_session` begins: whoever called that for the run
+    calls it again. Raises UsageError if other cases are named.
+    """
+    arguments, folder = _others(config.invocation_params.args), config.invocation_params.dir
+    old = begun(run)
+    if arguments[: len(old.arguments)] == old.arguments and folder == old.folder:
+        return None
+    if config.getoption("harness_repeat") is not None:
+        return None
+    if _selected(config):
+        raise UsageError(OTHER_CASES)
+    return go_on(run, extra=arguments)
+
+
+def _others(arguments: Sequence[str]) -> tuple[str, ...]:
+    """The arguments without those that say which run is resumed."""
+    before = ("", *arguments)
+    return tuple(
+        argument
+        for previous, argument in zip(before, arguments, strict=False)
+        if previous != RESUME and argument.partition("=")[0] != RESUME
+    )
