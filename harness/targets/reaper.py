@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from harness.model.clock import SYSTEM_CLOCK, Clock
-from harness.targets import lease, ports, processes
+from harness.targets import camps, lease, ports, processes
 from harness.targets.domains import Domain, noted
 from harness.targets.locks import describe, read_record, try_lock
 from harness.targets.state import OWNER, RunDir, StateDir, remove_run
@@ -60,7 +60,8 @@ def reap(
     lines: list[str] = []
     for path in state.runs():
         lines += _reap_run(path, hypervisor_cleanup, clock)
-    return lines + _remove_half_made(state) + lease.remove_dead(state) + ports.remove_dead(state)
+    lines += _remove_half_made(state) + camps.remove_dead(state)
+    return lines + lease.remove_dead(state) + ports.remove_dead(state)
 
 
 def _reap_run(path: Path, cleanup: HypervisorCleanup | None, clock: Clock) -> list[str]:

@@ -1,0 +1,36 @@
+"""`harness down`: the end of what `harness up` began."""
+
+from __future__ import annotations
+
+import click
+
+from harness.cli.options import harness_options, resolve_options
+from harness.results.text import plain_line
+
+
+@click.command()
+@click.argument("topology", required=False)
+@harness_options("state", "uri")
+def down(topology: str | None, **given: str | None) -> None:
+    """End the guests of TOPOLOGY, or of the only one that is up, and say what was ended.
+
+    What a supervisor that was killed left behind goes as well.
+    """
+    from harness.camp.choose import choose_camp
+    from harness.camp.end import end
+    from harness.model.clock import SYSTEM_CLOCK
+    from harness.targets.camps import camps
+    from harness.targets.state import StateDir
+    from harness.trial.run import clean
+
+    state = StateDir.of(resolve_options(given).settings)
+    was_left = topology in [camp.name for camp in camps(state, alive=False)]
+    removed = clean(state)
+    for line in removed:
+        click.echo(plain_line(line))
+    if was_left or (topology is None and not camps(state)):
+        if not removed:
+            click.echo("nothing is up")
+        return
+    for line in end(state, choose_camp(state, topology), SYSTEM_CLOCK):
+        click.echo(plain_line(line))

@@ -1,0 +1,27 @@
+"""`harness logs`: what the hosts that `harness up` booted printed on their consoles."""
+
+from __future__ import annotations
+
+import click
+
+from harness.cli.options import harness_options, resolve_options
+
+
+@click.command()
+@click.argument("host", required=False)
+@click.option("-f", "--follow", is_flag=True, help="go on with what they print, until Ctrl-C or `harness down`")
+@harness_options("state")
+def logs(host: str | None, follow: bool, **given: str | None) -> None:
+    """Print the console of HOST, a name, a role, or TOPOLOGY/HOST; without it, those of all hosts that are up."""
+    from harness.camp.choose import consoles_of
+    from harness.camp.logs import show
+    from harness.model.clock import SYSTEM_CLOCK
+    from harness.targets.state import StateDir
+
+    found = consoles_of(StateDir.of(resolve_options(given).settings), host)
+    show(
+        {mark: camp.console(name) for mark, (camp, name) in found.items()},
+        click.echo,
+        going_on=lambda: follow and any(camp.alive for camp, _ in found.values()),
+        clock=SYSTEM_CLOCK,
+    )

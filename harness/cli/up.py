@@ -1,0 +1,124 @@
+"""`harness up`: guests for work by hand, or for one command."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.cli.options import harness_options, resolve_options
+from harness.cli.progress import Bars
+from harness.cli.terminal import wide
+from harness.model.errors import UsageError
+from harness.model.side import NAMES as SIDE
+from harness.results.text import plain_line
+
+if TYPE_CHECKING:
+    from harness.camp.guests import Wish
+    from harness.model.options import Options
+    from harness.targets.camps import Camp
+
+COMMAND = "harness.cli.up.command"
+# Those of harness.camp.storages, which is not imported for a help text.
+STORAGES = "aoe, aoe-swap, ganesha, iscsi, iscsi-swap, nbd, nbd-swap, nfs, nfs3, smb"
+HEADINGS = ("host", "roles", "kernel", "memory", "cpus", "address", "get in")
+
+
+class _WithCommand(click.Command):
+    """What stands after -- is no argument of ours: a command."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if "--" in args:
+            place = args.index("--")
+            ctx.meta[COMMAND] = shlex.join(args[place + 1 :])
+            args = args[:place]
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=_WithCommand, options_metavar="[OPTIONS]", epilog="After -- : COMMAND…, as with --exec.")
+@click.argument("topology", required=False)
+@click.option("--storage", metavar="NAME", help=f"network storage between client and server: {STORAGES}")
+@click.option("--exec", "command", metavar="COMMAND", help="run it on the first host and go down again")
+@harness_options("inventory", "state", "cache", "uri", "accel", "cold", "mirror", *SIDE)
+@click.pass_context
+def up(
+    ctx: click.Context, /, topology: str | None, storage: str | None, command: str | None, **given: str | None
+) -> int | None:
+    """Boot the guests of TOPOLOGY, as in trials, and leave them to you until `harness down`.
+
+    Without TOPOLOGY: the only one of the inventory, or `single`. Without an inventory: the one that comes with the
+    harness. With a command, its output and exit code are this command's own, and nothing stays.
+
+    Exit code 2 if the guests do not come up; nothing is left then.
+    """
+    from harness.camp.once import run_once
+    from harness.camp.start import start
+
+    command = _one_of(command, ctx.meta.get(COMMAND))
+    wish = _wish(resolve_options(given), topology, storage, alone=command is not None)
+    if command is not None:
+        return run_once(wish, command, _note)
+    _show(start(wish, _note))
+    return None
+
+
+def _one_of(option: str | None, rest: str | None) -> str | None:
+    if option is not None and rest is not None:
+        raise UsageError("--exec and -- both name a command; leave one out")
+    chosen = rest if option is None else option
+    if chosen is not None and not chosen.strip():
+        raise UsageError("the command to run is empty; leave --exec and -- out to work by hand")
+    return chosen
+
+
+def _wish(options: Options, name: str | None, storage: str | None, *, alone: bool) -> Wish:
+    """What is to be up, with everything that its guests are made of; builds what is missing."""
+    import psutil
+
+    from harness.camp.choose import check_free, choose_topology, inventory_file
+    from harness.camp.guests import Wish
+    from harness.camp.storages import kernel_needs, storage_of
+    from harness.targets.inventory import load_inventory
+    from harness.targets.machines import machines_for
+    from harness.targets.state import StateDir
+    from harness.trial.run import clean
+
+    settings = options.settings
+    state = StateDir.of(settings)
+    inventory = load_inventory(inventory_file(options), machine_memory=psutil.virtual_memory().total)
+    topology = options.side.apply(choose_topology(inventory, name))
+    wanted = None if storage is None else storage_of(storage, topology)
+    if not alone:
+        check_free(state, topology.name)
+    for line in clean(state):
+        _note(f"left by a dead run: {line}")
+    with Bars(Console(stderr=True)) as progress:
+        machines = machines_for(settings, topology.hosts, progress, kernel_needs(wanted, topology))
+    return Wish(topology=topology, machines=machines, settings=settings, storage=wanted)
+
+
+def _note(line: str) -> None:
+    click.echo(plain_line(line), err=True)
+
+
+def _show(camp: Camp) -> None:
+    record = camp.read()
+    table = Table(*HEADINGS, box=None, pad_edge=False, header_style="bold")
+    for host in record["hosts"]:
+        addresses = ", ".join(host["addresses"]) or f"127.0.0.1 port {host['port']}"
+        memory = f"{host['memory'] // 2**20} MiB"
+        cells: Sequence[str] = (
+            *(host["name"], ", ".join(host["roles"]), host["kernel"], memory, str(host["cpus"]), addresses),
+            f"harness ssh {host['name']}",
+        )
+        table.add_row(*map(Text, cells))
+    console = wide()
+    console.print(table)
+    if record["storage"]:
+        console.print(Text(f"storage: {record['storage']['about']}: {record['storage']['place']}"), soft_wrap=True)
+    console.print(Text(f"harness console HOST, harness logs -f; harness down {camp.name} ends it"), soft_wrap=True)
