@@ -14,11 +14,13 @@ from markupsafe import Markup
 from harness.model.history import Rung
 from harness.results.files import DamagedResult
 from harness.results.report import words
+from harness.results.report.comparison import Comparison, read_comparison
 from harness.results.report.graph import draw_graph
 from harness.results.report.lanes import SLOW_S, VERY_SLOW_S, State
-from harness.results.report.palette import BANDS, BLOCKED_HATCH, COLOURS, LINES, ROWS, UNKNOWN
+from harness.results.report.palette import BANDS, BLOCKED_HATCH, COLOURS, CURVES, LINES, ROWS, UNKNOWN
 from harness.results.report.read import TrialView, read_trial
 from harness.results.report.sides import spelled, tables
+from harness.results.report.survival import draw_survival
 from harness.results.report.timeline import draw_timeline
 from harness.results.store import RunStore
 from harness.results.text import plain, plain_line
@@ -26,13 +28,14 @@ from harness.results.waits import cited_words, node_words, waits
 
 _TEMPLATES = Path(__file__).parent / "templates"
 # Shown at the end of the page, whole.
-_BULK = frozenset({"trials", "arguments"})
+_BULK = frozenset({"trials", "arguments", "folder", "options", "selected"})
 _FACTS = 16
 
 
 def render_run(run: RunStore) -> str:
     """The whole page as HTML; safe to encode as UTF-8, whatever the guests printed."""
     manifest, problem = _manifest(run)
+    comparison, comparison_problem = _comparison(run)
     trials = [read_trial(store) for store in run.trials()]
     return _environment().get_template("report.html.j2").render(
         run=run.name,
@@ -40,6 +43,9 @@ def render_run(run: RunStore) -> str:
         facts=_facts(manifest),
         manifest=json.dumps(manifest, indent=2, ensure_ascii=True, default=str),
         manifest_problem=problem,
+        comparison=comparison,
+        comparison_problem=comparison_problem,
+        survival=_survival(comparison),
         trials=trials,
         tables=tables(trials),
         graphs={trial.slug: draw_graph(trial.diagnosis) for trial in trials if trial.diagnosis is not None},
@@ -69,6 +75,7 @@ def _environment() -> Environment:
         unknown=UNKNOWN,
         bands=BANDS,
         lines=LINES,
+        curves=CURVES,
         rows=ROWS,
         slow=SLOW_S,
         very_slow=VERY_SLOW_S,
@@ -100,6 +107,20 @@ def _manifest(run: RunStore) -> tuple[dict[str, Any], str]:
         return run.read_manifest(), ""
     except DamagedResult as error:
         return {}, str(error)
+
+
+def _comparison(run: RunStore) -> tuple[Comparison | None, str]:
+    try:
+        return read_comparison(run.path), ""
+    except DamagedResult as error:
+        return None, str(error)
+
+
+def _survival(comparison: Comparison | None) -> Markup:
+    if comparison is None:
+        return Markup()
+    title = plain_line(f"How long the runs of {comparison.case} stayed without it, by side")
+    return Markup(draw_survival(comparison.sides, prefix="ab-", title=title))
 
 
 def _headline(trials: list[TrialView], manifest: Mapping[str, Any]) -> str:

@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 from xml.etree import ElementTree
+
+# Of every drawing, for matplotlib.
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.family": ["DejaVu Sans"],  # comes with matplotlib, for measuring; the page's style sheet names the real one
+    "hatch.linewidth": 1.1,
+    "axes.linewidth": 0.6,
+    "text.parse_math": False,
+    "axes.formatter.use_mathtext": False,
+    "axes.unicode_minus": False,
+}
 
 _DROPPED = frozenset({"metadata", "defs/style"})
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")

@@ -20,7 +20,7 @@ from harness.results.report.lanes import Lane, State, coarsen
 from harness.results.report.layout import Layout, make_layout
 from harness.results.report.marks import Mark, Span
 from harness.results.report.palette import BANDS, BLOCKED_HATCH, COLOURS, CURVES, INK, LINES, MUTED, ROWS, UNKNOWN
-from harness.results.report.svg import embed
+from harness.results.report.svg import STYLE, embed
 from harness.results.report.words import RUNGS
 from harness.results.text import plain_line
 
@@ -28,15 +28,6 @@ TEXT, SMALL = 10.5, 9.8  # points, at the width at which the page shows a drawin
 _SEGMENTS = 6000  # about 100 bytes each in the drawing, which is to stay well below a megabyte
 _NAMES = 6  # that many curves can be named beside a panel
 _LETTER = 6.2  # points of width of an average letter of the small type, to see what fits
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "font.family": ["DejaVu Sans"],  # comes with matplotlib, for measuring; the page's style sheet names the real one
-    "hatch.linewidth": 1.1,
-    "axes.linewidth": 0.6,
-    "text.parse_math": False,
-    "axes.formatter.use_mathtext": False,
-    "axes.unicode_minus": False,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +50,7 @@ class Story:
 
 def draw_timeline(story: Story, *, prefix: str, title: str) -> str:
     """The timeline as an `<svg>` element, safe to put into a page; `prefix` makes its ids unique there."""
-    with rc_context({**_STYLE, "svg.hashsalt": prefix}), warnings.catch_warnings():
+    with rc_context({**STYLE, "svg.hashsalt": prefix}), warnings.catch_warnings():
         # the reader's browser has letters that the font used for measuring lacks
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         document = _Drawing(story).render()

@@ -1,0 +1,1 @@
+"""What figures of many trials say; pure functions, no I/O."""
