@@ -1,16 +1,22 @@
-"""How long it takes until work begins, side by side with virtme-ng.
+"""How long it takes until work begins, warm and cold, side by side with virtme-ng.
 
     python benchmarks/startup.py [--runs 3] [--json]
 
 Each run measures, one after the other:
-  boot        power-on of one guest until it answers over SSH (the topology `single` of inventories/local.toml)
-  first byte  start of the process `harness run` until the first operation of a small workload was seen, boot included;
-              progress is read twice a second, so it is up to 0.5 s late
-  virtme-ng   `vng --run <kernel> -- true`, from the start of the process to its end, with the same kernel,
-              accelerator, processors and memory. The guest of virtme-ng has this machine's own root file system.
+  warm boot        start of one guest from a snapshot until it answers over SSH (the topology `single` of
+                   inventories/local.toml)
+  warm first byte  start of the process `harness run` until the first operation of a small workload was seen;
+                   progress is read twice a second, so it is up to 0.5 s late
+  cold boot, cold first byte
+                   the same with `--cold`, where the guest is powered on
+  virtme-ng        `vng --run <kernel> -- true`, from the start of the process to its end, with the same kernel,
+                   accelerator, processors and memory. The guest of virtme-ng has this machine's own root file system.
 
-Boot and virtme-ng are done once before anything is timed, so that all find their files in the page cache. virtme-ng is
-installed into a virtual environment of its own below the cache folder. Where it does not work, its row says why.
+Where the time of a warm first byte goes is taken from the trial's own history.
+
+The snapshot is made, and virtme-ng is tried, before anything is timed, so that all find their files in the page cache.
+virtme-ng is installed into a virtual environment of its own below the cache folder. Where it does not work, its row
+says why.
 
 Takes about one minute a run under software emulation, and one before the first.
 """
@@ -21,6 +27,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -54,38 +61,66 @@ CASE_S = 600.0
 BOOT_ONCE = ROOT / "benchmarks" / "common" / "boot_once.py"
 
 
+# What happens in a trial before its workload's first operation: the phase of its history, and what it is.
+PHASES = {
+    "boot": "guests, from snapshots, until SSH answers",
+    "storage": "look at the host, storage",
+    "baseline": "baseline, everything put in place",
+}
+
+
 def first_byte(events: Sequence[Event]) -> float | None:
     """When the first operation of the workload was seen, in seconds since the epoch; None if none was."""
-    started = next((event for event in events if event.kind is Kind.TRIAL), None)
-    worked = next((event for event in events if event.kind is Kind.PROGRESS and event.data["ops"] > 0), None)
+    started, worked = _begun(events), _worked(events)
     if started is None or worked is None:
         return None
     return float(started.data["started"]) + worked.t - started.t
 
 
+def shares(events: Sequence[Event], began: float) -> dict[str, float]:
+    """Seconds of each step from the start of the process, `began`, to the first operation."""
+    started, worked = _begun(events), _worked(events)
+    if started is None or worked is None:
+        return {}
+    marks = {(event.data["name"], event.data["state"]): event.t for event in events if event.kind is Kind.PHASE}
+    found = {"start": float(started.data["started"]) - began, "found": marks["boot", "begin"] - started.t}
+    found |= {name: marks[name, "end"] - marks[name, "begin"] for name in PHASES}
+    return {**found, "load": worked.t - marks["load", "begin"]}
+
+
+def _begun(events: Sequence[Event]) -> Event | None:
+    return next((event for event in events if event.kind is Kind.TRIAL), None)
+
+
+def _worked(events: Sequence[Event]) -> Event | None:
+    return next((event for event in events if event.kind is Kind.PROGRESS and event.data["ops"] > 0), None)
+
+
 class Startup:
-    """The three measurements; their samples, in seconds."""
+    """The measurements; their samples, in seconds: [0] warm, [1] cold."""
 
     def __init__(self, settings: Settings, folder: Path, progress: Progress) -> None:
         self._settings, self._folder, self._progress = settings, folder, progress
         self._topology = read_topology()
         self._machines = machines_for(settings, self._topology.hosts, progress)
         self._virtme: virtme.VirtmeNg | None = None
-        self.boots: list[float] = []
-        self.firsts: list[float] = []
+        self.boots: tuple[list[float], list[float]] = ([], [])
+        self.firsts: tuple[list[float], list[float]] = ([], [])
+        self.shares: list[dict[str, float]] = []
         self.others: list[float] = []
         self.why_not = ""
 
     def run(self, runs: int) -> None:
-        """Warm up, then take the three in turn."""
-        self._progress.step("a boot before anything is timed")
-        self._boot()
+        """Warm up, then take all in turn."""
+        self._progress.step("a snapshot, before anything is timed")
+        self._boot(cold=False)
         self._try_virtme()
         for number in range(1, runs + 1):
-            self._progress.step(f"run {number} of {runs}: boot")
-            self.boots.append(self._boot())
-            self._progress.step(f"run {number} of {runs}: first byte")
-            self.firsts.append(self._first_byte())
+            for cold, word in enumerate(("warm", "cold")):
+                self._progress.step(f"run {number} of {runs}: {word} boot")
+                self.boots[cold].append(self._boot(cold=bool(cold)))
+                self._progress.step(f"run {number} of {runs}: {word} first byte")
+                self.firsts[cold].append(self._first_byte(cold=bool(cold)))
             if self._virtme is not None:
                 self._progress.step(f"run {number} of {runs}: virtme-ng")
                 self.others.append(self._virtme.run_true(self._folder))
@@ -95,18 +130,22 @@ class Startup:
         """What the guest boots from."""
         return self._machines[self._topology.hosts[0].name]
 
-    def _boot(self) -> float:
-        command = [sys.executable, str(BOOT_ONCE), *arguments_of(self._settings)]
+    def _boot(self, *, cold: bool) -> float:
+        command = [sys.executable, str(BOOT_ONCE), *arguments_of(replace(self._settings, cold=cold))]
         finished = run_child(command, limit_s=CASE_S, cwd=self._folder)
         if finished.exit_code != 0:
             raise InfraError(f"the guest did not boot:\n{finished.tail}")
         return float(finished.output.split()[-1])
 
-    def _first_byte(self) -> float:
-        finished, run = harness_run(self._settings, self._folder / "results", CASE, limit_s=CASE_S)
-        seen = first_byte(only_trial(finished, run).read_history())
+    def _first_byte(self, *, cold: bool) -> float:
+        settings = replace(self._settings, cold=cold)
+        finished, run = harness_run(settings, self._folder / "results", CASE, limit_s=CASE_S)
+        events = list(only_trial(finished, run).read_history())
+        seen = first_byte(events)
         if seen is None:
             raise InfraError(f"the workload of {CASE} never reported an operation:\n{finished.tail}")
+        if not cold:
+            self.shares.append(shares(events, finished.began))
         return seen - finished.began
 
     def _try_virtme(self) -> None:
@@ -121,14 +160,33 @@ def figures_of(startup: Startup) -> list[Figure]:
     """The samples as figures, with the ratios of what was measured side by side."""
     machine, why_not = startup.machine, startup.why_not
     boot_note = f"{machine.kernel.release}, {machine.accelerator}"
+    warm, cold = startup.boots
+    first, cold_first = startup.firsts
+    ratio = {"unit": "ratio", "note": why_not}
     return [
-        figure_of("boot", "boot: power-on to SSH", "s", startup.boots, note=boot_note),
-        figure_of("first_byte", "first byte: `harness run` to first operation", "s", startup.firsts),
+        figure_of("warm_boot", "warm boot: snapshot to SSH", "s", warm, note=boot_note),
+        figure_of("cold_boot", "cold boot: power-on to SSH", "s", cold, note=boot_note),
+        figure_of("warm_first_byte", "warm first byte: `harness run` to first operation", "s", first, aim="1.5"),
+        *_steps(startup.shares),
+        figure_of("cold_first_byte", "cold first byte", "s", cold_first),
         figure_of("virtme_ng_true", f"virtme-ng {virtme.VERSION}: `true`", "s", startup.others, note=why_not),
-        figure_of("boot_ratio", "boot / virtme-ng", "ratio", ratios(startup.boots, startup.others), note=why_not),
-        figure_of(
-            "first_byte_ratio", "first byte / virtme-ng", "ratio", ratios(startup.firsts, startup.others), note=why_not
-        ),
+        figure_of("times_boot", "virtme-ng / warm boot", samples=ratios(startup.others, warm), aim="8", **ratio),
+        figure_of("times_cold", "virtme-ng / cold boot", samples=ratios(startup.others, cold), **ratio),
+        figure_of("times_first_byte", "virtme-ng / warm first byte", samples=ratios(startup.others, first), **ratio),
+    ]
+
+
+def _steps(samples: Sequence[dict[str, float]]) -> list[Figure]:
+    """Where the time of a warm first byte goes."""
+    steps = {
+        "start": "Python, pytest, the case",
+        "found": "image, kernel, memory",
+        **PHASES,
+        "load": "launch to first operation",
+    }
+    return [
+        figure_of(f"warm_{name}", f"  {what}", "s", [sample[name] for sample in samples])
+        for name, what in steps.items()
     ]
 
 

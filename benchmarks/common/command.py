@@ -14,11 +14,11 @@ from pathlib import Path
 from types import FrameType
 
 from harness.model.errors import HarnessError
-from harness.model.options import OPTIONS, resolve
+from harness.model.options import OPTIONS, YES, resolve
 from harness.model.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-SHARED = ("state", "cache", "uri", "accel", "mirror")
+SHARED = ("state", "cache", "uri", "accel", "cold", "mirror")
 MEASURED, INCOMPLETE, TROUBLE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 
@@ -29,7 +29,10 @@ def make_parser(doc: str | None) -> argparse.ArgumentParser:
     for option in OPTIONS:
         if option.name in SHARED:
             help_text = f"{option.help} [${option.environment}]"
-            parser.add_argument(f"--{option.name}", metavar=option.metavar, help=help_text)
+            if option.flag:
+                parser.add_argument(f"--{option.name}", action="store_const", const=YES, help=help_text)
+            else:
+                parser.add_argument(f"--{option.name}", metavar=option.metavar, help=help_text)
     return parser
 
 
@@ -43,7 +46,7 @@ def settings_of(given: argparse.Namespace, *, results: Path) -> Settings:
 def arguments_of(settings: Settings) -> list[str]:
     """The same settings as options, for a process of its own; without those of results."""
     arguments = ["--state", str(settings.state), "--cache", str(settings.cache)]
-    arguments += ["--uri", settings.uri, "--accel", settings.accelerator]
+    arguments += ["--uri", settings.uri, "--accel", settings.accelerator, *(["--cold"] if settings.cold else [])]
     return arguments + (["--mirror", settings.mirror] if settings.mirror else [])
 
 

@@ -25,14 +25,22 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 # Commands import what they need when they are called: `harness --version` needs neither pytest nor libvirt.
 _COMMANDS = {
+    "bisect": "harness.cli.bisect",
+    "bisect-step": "harness.cli.bisect",
     "clean": "harness.cli.upkeep",
+    "compare": "harness.cli.compare",
+    "console": "harness.cli.console",
     "doctor": "harness.cli.upkeep",
+    "down": "harness.cli.down",
     "explain": "harness.cli.explain",
+    "logs": "harness.cli.logs",
     "prepare": "harness.cli.upkeep",
     "report": "harness.cli.runs",
     "run": "harness.cli.run",
     "selftest": "harness.cli.selftest",
     "scan": "harness.cli.scan",
+    "ssh": "harness.cli.ssh",
+    "up": "harness.cli.up",
     "verdict": "harness.cli.runs",
 }
 
@@ -48,8 +56,9 @@ class _Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module = __import__(_COMMANDS[cmd_name], fromlist=[cmd_name])
-        command: click.Command = getattr(module, cmd_name)
+        name = cmd_name.replace("-", "_")
+        module = __import__(_COMMANDS[cmd_name], fromlist=[name])
+        command: click.Command = getattr(module, name)
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:

@@ -15,17 +15,13 @@ import click
 import pytest
 
 from harness.model.errors import UsageError
-from harness.model.options import OPTIONS, Option, Options, Origin
+from harness.model.options import OPTIONS, YES, Option, Options, Origin
+from harness.plugin.invoke import PLUGIN, pytest_arguments
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# This process has imported parts of the harness before pytest could rewrite their assertions; they have none
-# that a test would want explained.
-_QUIET = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
 # A session that only asks for options takes no offence at anything else in the file.
 _ASKED = ("-W", "ignore::pytest.PytestConfigWarning")
-# By its entry point, so that it is there even where autoloading of plugins is off.
-PLUGIN = ("-p", "harness", *_QUIET)
 
 
 class Workers(click.ParamType[str]):
@@ -50,11 +46,6 @@ def harness_options(*names: str) -> Callable[[F], F]:
         return command
 
     return decorate
-
-
-def pytest_arguments(given: Mapping[str, str | None]) -> list[str]:
-    """The options that were given, as pytest spells them."""
-    return [f"--harness-{name}={text}" for name, text in given.items() if text is not None]
 
 
 def resolve_options(given: Mapping[str, str | None]) -> Options:
@@ -85,10 +76,9 @@ def _click_option(option: Option) -> Callable[[F], F]:
             option.parse(text, Origin(name=f"--{option.name}", base=Path.cwd()))
         return text
 
+    help_text = f"{option.help} [${option.environment}, ini {option.ini}]"
+    if option.flag:
+        return click.option(f"--{option.name}", help=help_text, is_flag=True, flag_value=YES, type=str, default=None)
     return click.option(
-        f"--{option.name}",
-        metavar=option.metavar,
-        help=f"{option.help} [${option.environment}, ini {option.ini}]",
-        callback=check,
-        multiple=option.several,
+        f"--{option.name}", metavar=option.metavar, help=help_text, callback=check, multiple=option.several
     )

@@ -2,79 +2,85 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 import click
-import pytest
 
-from harness.cli.options import PLUGIN, Workers, harness_options, pytest_arguments
+from harness.cli.find import find_run
+from harness.cli.options import Workers, harness_options
+from harness.model.errors import UsageError
+from harness.model.options import Origin
 from harness.model.side import NAMES as SIDE
+from harness.plugin.invoke import PLUGIN, pytest_arguments, run_pytest
+from harness.plugin.resume import Begun, begun, check, go_on
 
 CASES = Path("testcases")
-PASSED, FAILED, TROUBLE, INTERRUPTED = 0, 1, 2, 130
 
 
 @click.command()
 @click.argument("paths", nargs=-1, type=click.UNPROCESSED)
 @click.option("-n", "--workers", type=Workers(), metavar="N|auto", help="run N trials at the same time")
 @click.option("-k", "matching", metavar="EXPR", help="only cases whose names match, as pytest's -k")
+@click.option("--resume", metavar="RUN", help="go on with RUN where it stopped, as it was begun")
 @harness_options(
-    *("inventory", "state", "cache", "results", "run", "uri", "accel", "budget", "profile", "live", "mirror"), *SIDE
+    *("inventory", "state", "cache", "results", "run", "uri", "accel", "cold", "budget", "profile", "live", "mirror"),
+    *SIDE,
 )
-def run(paths: tuple[str, ...], workers: str | None, matching: str | None, **given: str | None) -> int:
+def run(
+    paths: tuple[str, ...], workers: str | None, matching: str | None, resume: str | None, **given: str | None
+) -> int:
     """Run test cases: files, folders or pytest node ids (default: the folder testcases).
 
     What stands after -- goes to pytest as it is: harness run testcases/test_nbd_swap.py -k loopback -- -x
 
+    A run that was interrupted, of whatever, goes on with --resume RUN alone: a folder, or its name in the results
+    folder. What had finished is not run again.
+
     Exit codes: 0 all as expected, 1 an expectation failed, 2 a trial ended without a verdict, or usage or
     environment, 130 interrupted.
     """
-    watcher = _Watcher()
-    with watcher.noting_ctrl_c():
-        status = pytest.main(_arguments(paths, workers, matching, given), plugins=[watcher])
-    if watcher.interrupted:
-        return INTERRUPTED
-    if status == pytest.ExitCode.NO_TESTS_COLLECTED:
-        click.echo("harness: no test case was selected; name files, folders or node ids", err=True)
-    return {pytest.ExitCode.OK: PASSED, pytest.ExitCode.TESTS_FAILED: FAILED}.get(pytest.ExitCode(status), TROUBLE)
+    if resume is not None:
+        return _resume(resume, paths, workers, matching, given)
+    return run_pytest([*PLUGIN, *_parallel(workers), *_arguments(paths, matching, given)])
 
 
-class _Watcher:
-    """Sees what the exit status of pytest does not tell: whether 2 means Ctrl-C."""
-
-    interrupted = False
-
-    @contextmanager
-    def noting_ctrl_c(self) -> Iterator[None]:
-        """Note the signal itself: it may be swallowed while pytest waits for workers that got it as well."""
-
-        def note(number: int, frame: FrameType | None) -> None:
-            self.interrupted = True
-            signal.default_int_handler(number, frame)
-
-        before = signal.signal(signal.SIGINT, note)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
-
-    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        self.interrupted = excinfo.errisinstance(KeyboardInterrupt)
+def _resume(
+    name: str, paths: tuple[str, ...], workers: str | None, matching: str | None, given: dict[str, str | None]
+) -> int:
+    """Go on with the run of that name. How many trials run at a time, and what is shown of them, may be another."""
+    folder = find_run(name, given["results"]).path
+    old = begun(folder)
+    if "repeat" in old.options:
+        raise UsageError(f"{folder}: not begun by `harness run`; resume it with the command that began it")
+    shown = {"live": given.pop("live")}
+    if (paths or matching is not None) and not _is_same(_arguments(paths, matching, given), old):
+        raise UsageError("--resume: the run was begun with other cases; it knows them, leave them out")
+    given.pop("results")
+    check(
+        {name: (text, Origin(name=f"--{name}", base=Path.cwd())) for name, text in given.items() if text},
+        old.options,
+        "--",
+    )
+    return go_on(folder, extra=[*_parallel(workers), *pytest_arguments(shown)])
 
 
-def _arguments(
-    paths: tuple[str, ...], workers: str | None, matching: str | None, given: dict[str, str | None]
-) -> list[str]:
+def _is_same(arguments: list[str], old: Begun) -> bool:
+    """Whether `arguments` are the last of those that the run was begun with, but for what `--live` said."""
+    before = [argument for argument in old.arguments if not argument.startswith("--harness-live=")]
+    return before[-len(arguments) :] == arguments and Path.cwd() == old.folder
+
+
+def _parallel(workers: str | None) -> Sequence[str]:
+    return () if workers is None else ("-n", workers)
+
+
+def _arguments(paths: tuple[str, ...], matching: str | None, given: dict[str, str | None]) -> list[str]:
     chosen = list(paths)
     if not any(_is_path(path) for path in paths) and CASES.is_dir():
         chosen.insert(0, str(CASES))
-    parallel = [] if workers is None else ["-n", workers]
     selected = [] if matching is None else ["-k", matching]
-    return [*PLUGIN, *parallel, *selected, *pytest_arguments(given), *chosen]
+    return [*selected, *pytest_arguments(given), *chosen]
 
 
 def _is_path(argument: str) -> bool:

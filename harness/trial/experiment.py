@@ -16,13 +16,13 @@ from harness.monitors.evidence import Collector
 from harness.monitors.ladder import PERIOD_S, HostMonitor
 from harness.monitors.recorder import Recorder
 from harness.storage.base import StorageProbe
-from harness.targets.kernel_files import source_version
 from harness.targets.machines import Machine
 from harness.targets.target import Site
 from harness.trial.figures import measuring, record
 from harness.trial.listening import Listening
 from harness.trial.plan import Plan
 from harness.trial.recovery import probe_recovery
+from harness.trial.replaced import check_replaced
 from harness.trial.schedule import Schedule, Step
 from harness.trial.traces import Traces
 from harness.verdicts.watch import Watch
@@ -89,7 +89,7 @@ class Experiment:
             self._schedule.undo_later(self._plan.storage.tear_down)
             probe = self._plan.storage.set_up(self._site)
             self._schedule.undo_later(self._let_go)
-            self._check_modules()
+            check_replaced(self._site, self._machines)
         with self._phase("baseline"):
             self._recorder.emit(Kind.BASELINE, probe.host, ops_per_s=round(self._baseline(), 1))
             progress = self._prepare(probe)
@@ -174,19 +174,6 @@ class Experiment:
                 monitor.tick()
             due += PERIOD_S
             stop.wait(max(0.0, due - self._clock.monotonic()))
-
-    def _check_modules(self) -> None:
-        """Whether the replaced modules are what really runs; a stock module in their place would prove nothing."""
-        for name, machine in self._machines.items():
-            target = self._site.targets[name]
-            for file in machine.modules.values():
-                path = f"/sys/module/{file.stem.replace('-', '_')}/srcversion"
-                shown = target.shell.run("cat %s", path, deadline=self._site.deadline(5), check=False).stdout.strip()
-                wanted = source_version(file)
-                if shown != wanted:
-                    raise InfraError(
-                        f"{name}: module {file.stem} runs from source {shown or 'that is not loaded'}, not {wanted}"
-                    )
 
     def _prepare(self, probe: StorageProbe) -> Progress:
         """Everything that the agent will need, while memory is plentiful."""

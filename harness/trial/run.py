@@ -29,7 +29,7 @@ from harness.targets.state import StateDir
 from harness.trial.experiment import Experiment
 from harness.trial.listening import Listening
 from harness.trial.plan import Plan
-from harness.verdicts.diagnosis import diagnose_trial
+from harness.trial.preflight import kernel_needs
 from harness.verdicts.judge import judge
 from harness.verdicts.measures import measures_of
 from harness.verdicts.watch import Watch
@@ -87,6 +87,9 @@ def _conclude(trial: TrialStore, started: float) -> Verdict:
 
 def explain(trial: TrialStore, history: Sequence[Event], verdict: Verdict) -> None:
     """Write what follows from a trial's history and verdict, unless it is there; raises HostEnvironmentError."""
+    # Here, since it brings a library of graphs along: no trial's start should wait for what its end needs.
+    from harness.verdicts.diagnosis import diagnose_trial
+
     if not trial.measures_path.exists():
         trial.write_measures(measures_of(history, verdict))
     if not trial.diagnosis_path.exists():
@@ -118,7 +121,7 @@ def _run(plan: Plan, settings: Settings, store: RunStore, trial: TrialStore, rec
     for line in clean(state):
         recorder.emit(Kind.NOTE, text=f"left by a dead run, removed: {line}")
     notes = _Notes(recorder)
-    machines = machines_for(settings, plan.topology.hosts, notes)
+    machines = machines_for(settings, plan.topology.hosts, notes, kernel_needs(plan))
     store.merge_manifest({"trials": {trial.slug: _manifest(plan, machines)}})
     with ExitStack() as stack:
         memory = int(plan.topology.memory * QEMU_OVERHEAD)
@@ -168,11 +171,13 @@ def _manifest(plan: Plan, machines: dict[str, Machine]) -> dict[str, Any]:
         "hosts": {
             host.name: {
                 "kernel": machines[host.name].kernel.release,
+                "kernel_from": machines[host.name].kernel.name,
                 "kernel_package": machines[host.name].kernel.version,
                 "kernel_digest": machines[host.name].kernel.digest,
                 "image_digest": machines[host.name].image.digest,
                 "modules": {path: file.name for path, file in machines[host.name].modules.items()},
                 "variants": list(host.modules),
+                "patches": list(host.patches),
                 "accelerator": machines[host.name].accelerator,
                 "memory": host.memory,
                 "cpus": host.cpus,

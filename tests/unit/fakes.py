@@ -128,6 +128,9 @@ class FakeHypervisor:
     def send_sysrq(self, key: str) -> None:
         self._act(f"keyboard {key}")
 
+    def send_console(self, data: bytes) -> None:
+        self._act(f"console {data!r}")
+
     def send_break(self, key: str) -> None:
         self._act(f"break {key}")
 

@@ -161,6 +161,21 @@ def test_first_byte_is_wall_clock_of_the_first_operation() -> None:
     assert startup.first_byte(events) == 1010.0
 
 
+def test_the_steps_to_the_first_operation_are_all_of_its_time() -> None:
+    events = [trial_event(0.5)]
+    at = 1.0
+    for name, seconds in (("boot", 2.0), ("storage", 3.0), ("baseline", 4.0), ("load", 5.0)):
+        events += [
+            Event(at + end * seconds, Kind.PHASE, "", {"name": name, "state": state})
+            for end, state in enumerate(("begin", "end"))
+        ]
+        at += seconds
+    events.append(progress(at - 1.0, 1))
+    found = startup.shares(events, 997.0)
+    assert found == {"start": 3.0, "found": 0.5, "boot": 2.0, "storage": 3.0, "baseline": 4.0, "load": 4.0}
+    assert startup.first_byte(events) == 997.0 + sum(found.values())
+
+
 def test_no_operation_no_first_byte() -> None:
     assert startup.first_byte([trial_event(0.0), progress(1.0, 0)]) is None
     assert startup.first_byte([progress(1.0, 1)]) is None

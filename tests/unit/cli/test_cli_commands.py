@@ -71,7 +71,7 @@ def test_version(capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["cleen"], "The commands are: clean, doctor, explain, prepare, report, run, "),
+        (["cleen"], "The commands are: bisect, bisect-step, clean, "),
         (["run", "--bugdet", "1"], "--budget"),
         (["run", "--budget", "x"], "--budget: 'x' is no factor"),
         (["run", "--accel", "kwm"], "--accel: 'kwm' is none of auto, kvm, tcg"),

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli.run import run
 from harness.model.errors import UsageError
 from harness.model.options import OPTIONS, Options, resolve
+from harness.plugin.invoke import pytest_arguments
 
 CWD, ROOT = Path("/cwd"), Path("/root-of-ini")
 
@@ -74,3 +76,28 @@ def test_a_value_that_is_overruled_is_not_looked_at() -> None:
 def test_every_option_says_what_it_is() -> None:
     assert len({option.name for option in OPTIONS}) == len(OPTIONS)
     assert all(option.help and option.metavar for option in OPTIONS)
+
+
+def test_every_option_is_documented_and_no_other() -> None:
+    page = Path(__file__).parents[3] / "docs" / "options.md"
+    rows = [line.split("`")[1] for line in page.read_text().splitlines() if line.startswith("| `")]
+    assert sorted(rows) == sorted(option.name for option in OPTIONS)
+
+
+@pytest.mark.parametrize(("text", "cold"), [("yes", True), ("no", False), (None, False)])
+def test_a_flag_is_yes_or_no_wherever_it_has_a_text(text: str | None, cold: bool) -> None:
+    assert resolved({"cold": text}).settings.cold is cold
+    assert resolved(environ={"HARNESS_COLD": text or ""}).settings.cold is cold
+    assert resolved({"cold": text}, ini={"harness_cold": "yes"}).settings.cold is (text != "no")
+
+
+def test_a_flag_that_is_neither() -> None:
+    with pytest.raises(UsageError, match=r"^HARNESS_COLD: 'true' is none of yes, no"):
+        resolved(environ={"HARNESS_COLD": "true"})
+
+
+def test_a_flag_takes_no_text_on_a_command_line() -> None:
+    assert pytest_arguments({"cold": "yes", "uri": "x", "mirror": None}) == ["--harness-cold", "--harness-uri=x"]
+    context = run.make_context("run", ["--cold", "cases"])
+    assert (context.params["cold"], context.params["paths"]) == ("yes", ("cases",))
+    assert run.make_context("run", ["cases"]).params["cold"] is None

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from harness.drivers.ssh import FabricShell, SshAddress, quote, read_key
 from harness.model.clock import Deadline
 from harness.model.errors import DeadlineExceeded, ShellError
-from harness.targets.keys import keys_of
+from harness.targets.keys import keys_of, make_key
 
 
 @given(st.lists(st.text(), min_size=1, max_size=4))
@@ -66,7 +66,7 @@ class Server:
 @pytest.fixture
 def address(tmp_path: Path) -> SshAddress:
     keys = keys_of(tmp_path)
-    return SshAddress(host="c1", port=1, key_file=keys.client_file, host_key=keys.host_public)
+    return SshAddress(host="c1", port=1, key_file=keys.client_file, host_key=make_key()[1])
 
 
 @pytest.fixture(params=[None, b"SSH-2.0-stopped\r\n"], ids=["silent", "stopped in the key exchange"])

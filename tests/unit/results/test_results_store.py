@@ -21,7 +21,7 @@ from harness.model.errors import HostEnvironmentError, UsageError
 from harness.model.history import Event, Kind
 from harness.model.verdict import Verdict, VerdictKind
 from harness.results.files import DamagedResult, write_json
-from harness.results.store import RunStore, TrialStore, folder_name, is_as_expected
+from harness.results.store import Entry, RunStore, TrialStore, folder_name, is_as_expected
 
 SURVIVED = Verdict(kind=VerdictKind.SURVIVED, summary="all passes complete")
 
@@ -282,6 +282,8 @@ def test_damaged_verdict_is_reported(trial: TrialStore) -> None:
         (VerdictKind.DEADLOCKED, "deadlock", True),
         (VerdictKind.INCONCLUSIVE, "deadlock", False),
         (VerdictKind.OOM_KILLED, "oom", True),
+        (VerdictKind.CRASHED, "anything", True),
+        (VerdictKind.LOST, "anything", False),
     ],
 )
 def test_as_expected(kind: VerdictKind, expected: str, agrees: bool) -> None:
@@ -289,8 +291,74 @@ def test_as_expected(kind: VerdictKind, expected: str, agrees: bool) -> None:
 
 
 def test_an_unknown_expectation_names_the_words() -> None:
-    with pytest.raises(ValueError, match="the words are: survives, stall, livelock"):
+    with pytest.raises(ValueError, match="the words are: survives, anything, stall, livelock"):
         is_as_expected(VerdictKind.SURVIVED, "hang")
+
+
+def test_a_trial_says_which_of_many_it_is(run: RunStore) -> None:
+    made = run.of(Entry(side="b", number=3, case="test_x.py::test_y")).trial("test_x.py::test_y[b-3]")
+    plain = run.trial("test_x.py::test_y")
+    assert [(trial.side, trial.number, trial.case) for trial in (made, plain)] == [
+        ("b", 3, "test_x.py::test_y"),
+        ("", 1, "test_x.py::test_y"),
+    ]
+    (made.path / "trial.json").write_text('{"name": "older"}')
+    assert (made.side, made.number, made.case) == ("", 1, "older")
+
+
+def test_trials_of_a_name_are_no_others(run: RunStore) -> None:
+    names = ["test_x.py::test_y", "test_x.py::test_y[a]", "test_x.py::test_y", "test_x.py::test_y_y"]
+    first, _, third, _ = (run.trial(name) for name in names)
+    assert [trial.path for trial in run.trials(names[0])] == [first.path, third.path]
+    assert [trial.name for trial in run.trials()] == names
+
+
+@pytest.mark.parametrize(
+    ("text", "finished"),
+    [
+        (None, False),
+        ("{", False),
+        ('{"verdict": "SURVIVED"}', False),
+        ('{"verdict": "SURVIVED", "summary": ""}', True),
+        ('{"verdict": "DEADLOCKED", "summary": ""}', True),
+        ('{"verdict": "LOST", "summary": ""}', False),
+        ('{"verdict": "INCONCLUSIVE", "summary": ""}', False),
+        ('{"verdict": "UNHEARD_OF", "summary": ""}', False),
+    ],
+)
+def test_a_trial_is_finished_by_a_verdict_about_the_kernel(
+    run: RunStore, trial: TrialStore, text: str | None, finished: bool
+) -> None:
+    if text is not None:
+        trial.verdict_path.write_text(text)
+    assert trial.is_finished is finished
+    assert [found.path for found in [run.finished(trial.name)] if found] == [trial.path] * finished
+    aside = run.set_aside_unfinished()
+    assert aside == ([] if finished else [trial.path.with_name(f"{trial.slug}.unfinished")])
+    assert len(run.trials()) == finished
+
+
+def test_what_is_set_aside_is_never_deleted_or_counted_and_its_name_is_free(run: RunStore) -> None:
+    for _ in range(3):
+        run.trial("t").append(note("one"))
+        run.set_aside_unfinished()
+    assert sorted(path.name for path in run.path.glob("trials/*")) == [
+        "t.unfinished",
+        "t.unfinished-2",
+        "t.unfinished-3",
+    ]
+    assert len(list(run.path.glob("trials/*/history.jsonl"))) == 3
+    assert run.trials() == run.trials("t") == []
+
+
+def test_a_folder_that_a_kill_left_without_a_name_is_set_aside(run: RunStore) -> None:
+    (run.trial("t").path / "trial.json").unlink()
+    assert [path.name for path in run.set_aside_unfinished()] == ["t.unfinished"]
+
+
+def test_no_name_of_a_trial_looks_as_if_it_were_set_aside(run: RunStore) -> None:
+    made = [run.trial("test_x.py::test_y[a.unfinished]") for _ in range(2)]
+    assert [trial.path for trial in run.trials(made[0].name)] == [trial.path for trial in made]
 
 
 def test_paths_of_consoles_and_evidence(trial: TrialStore) -> None:

@@ -1,17 +1,17 @@
-"""What makes one guest different from another: addresses, its seed archive, the keys of a state folder."""
+"""What guests bring along and how they are reached: addresses, the seed archive, keys."""
 
 from __future__ import annotations
 
-import json
 import lzma
 import stat
 from pathlib import Path
 
 import pytest
 
+from harness.drivers.ssh import read_key
 from harness.model.errors import HostEnvironmentError
 from harness.model.topology import MIB, Host, Link, Topology
-from harness.targets.keys import keys_of
+from harness.targets.keys import keys_of, make_key
 from harness.targets.seed import address_of, interfaces, make_seed, own_module_path, peers
 
 TOPOLOGY = Topology(
@@ -56,8 +56,7 @@ def test_peers_are_all_others_on_the_same_segments() -> None:
     assert peers(alone, alone.host("x")) == []
 
 
-def test_the_seed_of_a_guest(tmp_path: Path) -> None:
-    keys = keys_of(tmp_path / "state")
+def test_the_seed_of_a_guest_is_of_no_guest(tmp_path: Path) -> None:
     boot = tmp_path / "boot.sh"
     boot.write_text("#!/bin/sh\n")
     module = tmp_path / "nbd.ko"
@@ -65,29 +64,29 @@ def test_the_seed_of_a_guest(tmp_path: Path) -> None:
     paths = {"kernel/drivers/block/nbd.ko.xz": module}
     own = tmp_path / "demo-1.ko"
     own.write_bytes(b"\x7fELF own")
-    files = unpacked(make_seed(TOPOLOGY, TOPOLOGY.host("a"), keys, boot, paths, {"demo": own}))
+    files = unpacked(make_seed(boot, paths, {"demo": own}))
     text = {name: content for name, (_, content) in files.items()}
-    assert text["seed/hostname"] == b"a\n" and text["seed/boot.sh"] == b"#!/bin/sh\n"
-    assert json.loads(text["seed/agent.json"]) == {"peers": ["10.77.0.2", "10.78.4.1", "10.78.4.2"]}
-    assert text["seed/net"].decode().splitlines() == ["eth0 10.0.2.15/24", "eth1 10.77.0.1/24", "eth2 10.78.4.3/22"]
-    assert b"10.78.4.2 c c.san\n" in text["seed/hosts"]
-    assert text["seed/authorized_keys"].decode().strip() == keys.client_public
+    assert text["seed/boot.sh"] == b"#!/bin/sh\n" and text["seed/agent.json"] == b"{}"
     assert lzma.decompress(text["seed/modules/nbd.ko.xz"]) == b"\x7fELF module"
     assert text["seed/modules/demo.ko"] == b"\x7fELF own", "a module that replaces none lies there as it is"
     assert own_module_path("demo") == "/run/harness/modules/demo.ko"
     assert text["seed/modules.map"] == b"kernel/drivers/block/nbd.ko.xz nbd.ko.xz\n"
     assert stat.S_IMODE(files["seed/ssh_host_ed25519_key"][0]) == 0o600
-    # The client's private key stays here.
-    assert not any(keys.client_file.read_bytes() in content for content in text.values())
+    assert not set(text) & {"seed/hostname", "seed/hosts", "seed/net", "seed/authorized_keys"}
 
 
-def test_keys_are_made_once_and_are_secret(tmp_path: Path) -> None:
+def test_the_key_that_logs_in_is_made_once_and_is_secret(tmp_path: Path) -> None:
     first, second = keys_of(tmp_path), keys_of(tmp_path)
-    assert first == second and first.client_public != first.host_public
-    for path in (first.client_file, first.host_file):
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert first == second and first.client_public == read_key(first.client_file)
+    assert stat.S_IMODE(first.client_file.stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "keys").stat().st_mode) == 0o700
-    assert sorted(path.name for path in (tmp_path / "keys").iterdir()) == ["id_ed25519", "ssh_host_ed25519_key"]
+    assert [path.name for path in (tmp_path / "keys").iterdir()] == ["id_ed25519"]
+
+
+def test_a_new_key_every_time(tmp_path: Path) -> None:
+    (private, public), (_, other) = make_key(), make_key()
+    (tmp_path / "key").write_bytes(private)
+    assert read_key(tmp_path / "key") == public != other
 
 
 def test_keys_that_cannot_be_read(tmp_path: Path) -> None:

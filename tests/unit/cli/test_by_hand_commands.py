@@ -1,0 +1,245 @@
+"""`harness up`, `ssh`, `console`, `logs` and `down`: what they make of their arguments."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.camp import storages
+from harness.camp.guests import Wish
+from harness.cli import call
+from harness.cli.up import STORAGES
+from harness.model.errors import BootError
+from harness.model.topology import MIB
+from harness.storage.nfs import NfsDisk
+from harness.targets.camps import Camp, pitch
+from harness.targets.state import StateDir
+
+Capture = pytest.CaptureFixture[str]
+INVENTORY = """\
+[[host]]
+name = "front"
+memory = "256 MiB"
+[[host]]
+name = "back"
+memory = "128 MiB"
+[[topology]]
+name = "pair"
+roles = { client = "front", server = "back" }
+links = [{ name = "cluster", hosts = ["front", "back"] }]
+[[topology]]
+name = "lonely"
+roles = { client = "front" }
+"""
+HOSTS = [
+    {"name": name, "roles": [role], "kernel": "6.1.0", "memory": 256 * MIB, "cpus": 2, "addresses": found, "port": 2001}
+    for name, role, found in (("front", "client", ["10.77.0.1"]), ("back", "server", []))
+]
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StateDir]:
+    """An empty folder to be in, with an inventory, and a state folder with a short path."""
+    folder = Path(tempfile.mkdtemp(prefix="hc-", dir="/tmp"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HARNESS_STATE", str(folder))
+    monkeypatch.setenv("HARNESS_INVENTORY", str(tmp_path / "own.toml"))
+    monkeypatch.setenv("COLUMNS", "200")
+    (tmp_path / "own.toml").write_text(INVENTORY)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    yield StateDir(folder)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def camp(state: StateDir) -> Iterator[Camp]:
+    """A camp that this process holds."""
+    camp, lock = pitch(state, "pair")
+    camp.write({"hosts": HOSTS, "storage": {"about": "NFS mount", "place": "/mnt/load"}})
+    camp.ssh_config.write_text("Host front\n")
+    camp.console("front").write_text("Linux version\n")
+    camp.console("back").write_text("systemless\n")
+    yield camp
+    os.close(lock)
+
+
+@pytest.fixture
+def wishes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Wish, str | None]]:
+    """What would have been booted, and for which command; no machine is made."""
+    made: list[tuple[Wish, str | None]] = []
+
+    def machines_for(settings: object, hosts: object, progress: object, needs: object) -> Mapping[str, Any]:
+        return {}
+
+    def start(wish: Wish, note: Callable[[str], None]) -> Camp:
+        made.append((wish, None))
+        note("booting")
+        camp, lock = pitch(StateDir(wish.settings.state), wish.topology.name)
+        camp.write({"hosts": HOSTS, "storage": {"about": "NFS mount", "place": "/mnt/load"}})
+        os.close(lock)
+        return camp
+
+    def run_once(wish: Wish, command: str, note: Callable[[str], None]) -> int:
+        made.append((wish, command))
+        return 7
+
+    monkeypatch.setattr("harness.targets.machines.machines_for", machines_for)
+    monkeypatch.setattr("harness.camp.start.start", start)
+    monkeypatch.setattr("harness.camp.once.run_once", run_once)
+    return made
+
+
+def test_up_says_who_is_there_and_how_to_get_in(wishes: list[tuple[Wish, str | None]], capsys: Capture) -> None:
+    assert call(["up", "pair", "--storage", "nfs", "--memory", "300M", "--role", "client"]) == 0
+    ((wish, _),) = wishes
+    assert [host.memory // MIB for host in wish.topology.hosts] == [300, 128]
+    assert wish.storage == NfsDisk()
+    captured = capsys.readouterr()
+    assert captured.err == "booting\n"
+    heading, front, back, storage, rest = captured.out.splitlines()
+    assert heading.split() == ["host", "roles", "kernel", "memory", "cpus", "address", "get", "in"]
+    assert front.split() == ["front", "client", "6.1.0", "256", "MiB", "2", "10.77.0.1", "harness", "ssh", "front"]
+    assert "127.0.0.1 port 2001" in back
+    assert storage == "storage: NFS mount: /mnt/load"
+    assert "harness down pair" in rest
+
+
+def test_the_help_names_every_storage() -> None:
+    assert ", ".join(storages.STORAGES) == STORAGES
+
+
+@pytest.mark.parametrize(
+    ("arguments", "topology", "command"),
+    [
+        (["pair", "--exec", "uname -r | cat"], "pair", "uname -r | cat"),
+        (["lonely", "--", "grep", "-c", "a b", "--exec"], "lonely", "grep -c 'a b' --exec"),
+        (["--exec", "true", "pair"], "pair", "true"),
+    ],
+)
+def test_a_command_runs_on_guests_of_its_own(
+    wishes: list[tuple[Wish, str | None]], arguments: list[str], topology: str, command: str
+) -> None:
+    assert call(["up", *arguments]) == 7, "the exit code is the command's"
+    ((wish, given),) = wishes
+    assert (wish.topology.name, given) == (topology, command)
+
+
+def test_guests_for_a_command_do_not_mind_a_camp_of_that_name(
+    camp: Camp, wishes: list[tuple[Wish, str | None]], capsys: Capture
+) -> None:
+    assert call(["up", "pair", "--", "true"]) == 7
+    assert call(["up", "pair"]) == 2
+    assert "'pair' is up already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["up"], "which topology? "),
+        (["up", "pear"], "no topology 'pear'"),
+        (["up", "pair", "--storage", "nsf"], "no storage 'nsf', did you mean 'nfs'?"),
+        (["up", "lonely", "--storage", "nfs"], "needs the role 'server'"),
+        (["up", "pair", "--role", "clint"], "no role 'clint'"),
+        (["up", "pair", "--"], "the command to run is empty"),
+        (["up", "pair", "--exec", "a", "--", "b"], "both name a command"),
+        (["up", "pair", "extra"], "extra"),
+        (["ssh", "front"], "no host 'front' is up; `harness up` boots some"),
+        (["console", "front"], "no host 'front' is up"),
+        (["logs"], "nothing is up"),
+        (["down", "pair"], "nothing is up"),
+    ],
+)
+def test_a_mistake_by_hand_is_one_line(
+    wishes: list[tuple[Wish, str | None]], capsys: Capture, arguments: list[str], message: str
+) -> None:
+    assert call(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("harness: ") and message in line
+    assert not wishes
+
+
+def test_guests_that_do_not_come_up_are_exit_code_2(
+    wishes: list[tuple[Wish, str | None]], monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def fail(wish: Wish, note: object) -> Camp:
+        raise BootError(host="front", problem="its kernel panicked", console_tail="Oops")
+
+    monkeypatch.setattr("harness.camp.start.start", fail)
+    assert call(["up", "pair"]) == 2
+    assert "front: its kernel panicked" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["front"], ["front"]),
+        (["client", "uname", "-a"], ["front", "uname", "-a"]),
+        (["pair/back", "-t", "top", "-h"], ["back", "-t", "top", "-h"]),
+    ],
+)
+def test_ssh_becomes_the_systems_own(
+    camp: Camp, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: list[str]
+) -> None:
+    became: list[list[str]] = []
+    monkeypatch.setattr("os.execvp", lambda file, command: became.append(command))
+    call(["ssh", *arguments])
+    assert became == [["ssh", "-F", str(camp.ssh_config), *words]]
+
+
+@pytest.mark.parametrize("arguments", [["front", "--print-config"], ["--print-config", "front"]])
+def test_ssh_prints_its_configuration(camp: Camp, capsys: Capture, arguments: list[str]) -> None:
+    assert call(["ssh", *arguments]) == 0
+    assert capsys.readouterr().out == "Host front\n"
+
+
+def test_a_machine_without_ssh_is_told_what_to_install(
+    camp: Camp, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert call(["ssh", "front"]) == 2
+    assert "install openssh-client" in capsys.readouterr().err
+
+
+def test_logs_of_one_host_and_of_all(camp: Camp, capsys: Capture) -> None:
+    assert call(["logs", "front"]) == 0
+    assert capsys.readouterr().out == "Linux version\n"
+    assert call(["logs"]) == 0
+    assert capsys.readouterr().out == "front: Linux version\nback: systemless\n"
+
+
+def test_a_console_needs_a_terminal(camp: Camp, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    monkeypatch.setattr("harness.cli.console.KEYBOARD", reader)
+    assert call(["console", "front"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "`harness logs HOST -f` looks on" in line
+    os.close(reader)
+    os.close(writer)
+
+
+def test_down_with_nothing_up_is_no_failure(capsys: Capture) -> None:
+    assert call(["down"]) == 0
+    assert capsys.readouterr().out == "nothing is up\n"
+
+
+def test_down_of_a_dead_one_leaves_the_others_alone(camp: Camp, state: StateDir, capsys: Capture) -> None:
+    dead, lock = pitch(state, "lonely")
+    os.close(lock)
+    assert call(["down", "lonely"]) == 0
+    assert not dead.path.exists() and camp.alive
+    assert call(["down", "lonely"]) == 2
+    assert "'lonely' is not up; up are: pair" in capsys.readouterr().err
+
+
+def test_down_removes_what_a_killed_supervisor_left(state: StateDir, capsys: Capture) -> None:
+    camp, lock = pitch(state, "pair")
+    os.close(lock)
+    assert call(["down", "pair"]) == 0
+    assert f"camp pair: removed {camp.path}" in capsys.readouterr().out
+    assert not camp.path.exists()

@@ -1,0 +1,100 @@
+"""What the parts of a plan need of the kernels of its hosts."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.faults.kernel import KernelFault
+from harness.model.topology import MIB, Host, Topology
+from harness.monitors.instruments.capture import Capture
+from harness.monitors.instruments.sockets import SocketWatch
+from harness.storage.aoe import AoeDisk
+from harness.storage.base import Storage
+from harness.storage.disk import PlainDisk
+from harness.storage.failover import FailoverNfs
+from harness.storage.ganesha import GaneshaDisk
+from harness.storage.iscsi import IscsiDisk
+from harness.storage.iscsi_target import LIO
+from harness.storage.loop import LoopDisk
+from harness.storage.mapped import MappedDisk
+from harness.storage.nbd import NbdDisk, NbdSwap
+from harness.storage.nfs import NfsDisk
+from harness.storage.smb import SmbDisk
+from harness.storage.swap import Swap
+from harness.storage.tmpfs import Tmpfs
+from harness.targets.preflight import SYMBOLS
+from harness.trial.plan import Plan
+from harness.trial.preflight import kernel_needs
+from harness.workloads.thrash import SwapThrash
+
+HOSTS = tuple(Host(name=name, memory=256 * MIB) for name in ("front", "back", "third"))
+PAIR = Topology(
+    name="pair", hosts=HOSTS, roles={"client": "front", "server": "back", "first": "back", "second": "third"}
+)
+ALONE = Topology(name="alone", hosts=HOSTS[:1], roles={"client": "front", "server": "front"})
+
+CASES: list[tuple[Storage, dict[str, set[str]]]] = [
+    (PlainDisk(), {}),
+    (NbdSwap(), {"front": {"nbd", "CONFIG_SWAP"}}),
+    (NbdDisk(), {"front": {"nbd"}}),
+    (AoeDisk(), {"front": {"aoe"}, "back": {"af_packet"}}),
+    (IscsiDisk(), {"front": {"iscsi_tcp", "sd_mod"}, "back": set()}),
+    (
+        IscsiDisk(program=LIO),
+        {"front": {"iscsi_tcp", "sd_mod"}, "back": {"configfs", "iscsi_target_mod", "target_core_file"}},
+    ),
+    (SmbDisk(), {"front": {"cifs"}}),
+    (NfsDisk(), {"front": {"nfs", "nfsv4"}, "back": {"nfsd", "CONFIG_NFSD_V4"}}),
+    (NfsDisk(version="3"), {"front": {"nfs", "nfsv3"}, "back": {"nfsd"}}),
+    (GaneshaDisk(), {"front": {"nfs", "nfsv4"}}),
+    (MappedDisk(), {"front": {"dm_mod", "dm_delay"}}),
+    (MappedDisk(use="swap"), {"front": {"dm_mod", "dm_delay", "CONFIG_SWAP"}}),
+    (LoopDisk(disk=MappedDisk(use="file")), {"front": {"loop", "dm_mod", "dm_delay"}}),
+    (LoopDisk(disk=NfsDisk()), {"front": {"loop", "nfs", "nfsv4"}, "back": {"nfsd", "CONFIG_NFSD_V4"}}),
+    (Tmpfs(disk=SmbDisk()), {"front": {"cifs"}}),
+    (Swap(on=IscsiDisk()), {"front": {"iscsi_tcp", "sd_mod", "CONFIG_SWAP"}, "back": set()}),
+    (
+        FailoverNfs(),
+        {
+            "front": {"nfs", "nfsv4"},
+            "back": {"nfs", "nfsv4", "nfsd", "CONFIG_NFSD_V4"},
+            "third": {"nfs", "nfsv4", "nfsd", "CONFIG_NFSD_V4"},
+        },
+    ),
+]
+
+
+def plan(storage: Storage, topology: Topology) -> Plan:
+    return Plan(name="x", topology=topology, storage=storage, workload=SwapThrash(host="client"))
+
+
+@pytest.mark.parametrize(("storage", "needs"), CASES, ids=[case.describe() for case, _ in CASES])
+def test_a_storage_needs_its_drivers_on_the_hosts_that_load_them(storage: Storage, needs: dict[str, set[str]]) -> None:
+    assert {host: set(names) for host, names in kernel_needs(plan(storage, PAIR)).items()} == needs
+
+
+@pytest.mark.parametrize(("storage", "needs"), CASES, ids=[case.describe() for case, _ in CASES])
+def test_the_option_of_every_driver_is_known(storage: Storage, needs: dict[str, set[str]]) -> None:
+    names = {name for of_host in kernel_needs(plan(storage, PAIR)).values() for name in of_host}
+    assert {name for name in names if not name.startswith("CONFIG_")} <= set(SYMBOLS)
+
+
+def test_one_host_in_two_roles_needs_what_both_need() -> None:
+    assert kernel_needs(plan(AoeDisk(), ALONE)) == {"front": ("aoe", "veth", "af_packet")}
+    assert set(kernel_needs(plan(NfsDisk(), ALONE))["front"]) == {"nfs", "nfsv4", "nfsd", "CONFIG_NFSD_V4"}
+
+
+def test_faults_and_instruments_are_asked_as_well() -> None:
+    made = Plan(
+        name="x",
+        topology=PAIR,
+        storage=NbdDisk(),
+        workload=SwapThrash(host="client"),
+        faults=(KernelFault(role="server", what="panic"),),
+        instruments=(Capture(host="client"), SocketWatch(host="server")),
+    )
+    assert kernel_needs(made) == {"front": ("nbd", "af_packet"), "back": ("CONFIG_MODULES", "inet_diag", "tcp_diag")}
+
+
+def test_a_role_that_the_topology_does_not_have_is_left_to_whoever_uses_it() -> None:
+    assert kernel_needs(plan(NbdDisk(client="nobody"), PAIR)) == {}
