@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ $(foreach o,$(filter %.o,$(obj-y) $(lib-y)),$(info core $(o:.o=) $(call parts,$(
 .PHONY: harness-ask
 harness-ask: ; @:
 """
-_INCLUDE = re.compile(rb"^\s*#\s*include\s*[\"<]([^\">]+)[\">]", re.MULTILINE)
+_INCLUDE = re.compile(rb"^\s*#\s*include\s*([\"<])([^\">]+)[\">]", re.MULTILINE)
 CORE = ""  # stands for the name of a module
 
 
@@ -91,17 +92,41 @@ class Makefiles:
 
     def _users(self, header: str) -> set[str]:
         """The sources that include `header`, themselves or through other headers."""
-        found, names = set[str](), {header}
-        while names:
-            wanted = {PurePosixPath(name).name for name in names}
-            names = {path for path, included in self._includes.items() if included & wanted} - found
-            found |= names
+        found, wanted = set[str](), {header}
+        while wanted:
+            wanted = {path for path, included in self._includes.items() if included & wanted} - found
+            found |= wanted
         return {path for path in found if path.endswith((".c", ".S"))}
 
     @cached_property
     def _includes(self) -> Mapping[str, set[str]]:
-        """Of every file with code: the bare names of what it includes."""
-        return {str(path.relative_to(self._top)): _included(path) for path in self._top.rglob("*.[chS]")}
+        """Of every file with code: the headers of the tree that it includes."""
+        return {path: set(self._included(path)) for path in self._paths}
+
+    @cached_property
+    def _paths(self) -> list[str]:
+        return [str(path.relative_to(self._top)) for path in self._top.rglob("*.[chS]")]
+
+    @cached_property
+    def _headers(self) -> Mapping[str, list[str]]:
+        """Paths of headers by their bare names."""
+        named: dict[str, list[str]] = {}
+        for path in self._paths:
+            if path.endswith(".h"):
+                named.setdefault(PurePosixPath(path).name, []).append(path)
+        return named
+
+    def _included(self, path: str) -> Iterator[str]:
+        """As the compiler finds them: beside the file if in quotes, else through an -I of its own subsystem."""
+        folder, subsystem = posixpath.dirname(path), path.split("/")[:2]
+        for quote, text in _INCLUDE.findall((self._top / path).read_bytes()):
+            name = text.decode("utf-8", "replace")
+            known = self._headers.get(posixpath.basename(name), [])
+            beside = posixpath.normpath(f"{folder}/{name}")
+            if quote == b'"' and beside in known:
+                yield beside
+            else:
+                yield from (one for one in known if one.endswith(f"/{name}") and one.split("/")[:2] == subsystem)
 
 
 def file_of(folder: Path) -> Path | None:

@@ -82,21 +82,23 @@ class Templates:
         overlay = parts.disks[0].path
         make_overlay(snapshot.disk, overlay, size=parts.host.disk)
         guest = make_guest(replace(parts, is_restored=True))
-        pipe = self._ground.run.path / f"{parts.label}.save"
-        feeder = Feeder(snapshot.image, snapshot.image_crc, lambda xml: adapt(xml, guest.spec), pipe)
         try:
-            snapshot.check_disk()
-            guest.on_console(snapshot.console)
-            guest.restore(pipe, Deadline.after(RESTORE_S))
-            feeder.finish()
-        except BaseException as error:
+            self._feed(snapshot, guest, self._ground.run.path / f"{parts.label}.save")
+        except BaseException:
             guest.close()
             overlay.unlink(missing_ok=True)
-            if isinstance(error, HarnessError):
-                feeder.finish()  # that it was damaged says more than that libvirt could not take it
             raise
         self._notes.step(f"{parts.host.name}: restored as it was saved at {snapshot.saved}")
         return guest
+
+    def _feed(self, snapshot: Snapshot, guest: Guest, pipe: Path) -> None:
+        snapshot.check_disk()
+        feeder = Feeder(snapshot.image, snapshot.image_crc, lambda xml: adapt(xml, guest.spec), pipe)
+        try:
+            guest.on_console(snapshot.console)
+            guest.restore(pipe, Deadline.after(RESTORE_S))
+        finally:
+            feeder.finish()  # that the image was damaged says more than that libvirt could not take it
 
     def _builder(self, parts: Parts) -> Callable[[Path], None]:
         def build(folder: Path) -> None:

@@ -85,6 +85,12 @@ def test_a_good_inventory(tmp_path: Path) -> None:
 SHARED = 'shared_disk = { hosts = ["small", "storage"], size = "64 MiB" }'
 
 
+def test_a_kernel_may_be_a_built_tree(tmp_path: Path) -> None:
+    (tmp_path / "linux").mkdir()
+    inventory = load(tmp_path, GOOD.replace('"debian:13"', '"./linux"'))
+    assert inventory.topology("single").hosts[0].kernel == str(tmp_path / "linux")
+
+
 def with_shared_disk(text: str) -> str:
     return GOOD.replace('subnet = "10.77.0.0/24" } ]\n', f'subnet = "10.77.0.0/24" }} ]\n{text}\n')
 

@@ -13,7 +13,7 @@ import pytest
 from harness.drivers.libvirt_guest import Disk
 from harness.drivers.save_image import DamagedImage
 from harness.model.clock import Deadline
-from harness.model.errors import BootError, InfraError
+from harness.model.errors import BootError, HostEnvironmentError, InfraError
 from harness.model.settings import Settings
 from harness.model.topology import MIB, Host, Topology
 from harness.targets import restore, snapshots
@@ -159,6 +159,26 @@ def test_a_damaged_disk_is_seen_before_anything_starts(bench: Bench) -> None:
     with pytest.raises(NotRestored, match="contents changed after it was saved"):
         bench.start(lambda pipe: pytest.fail("it was started"))
     assert bench.entries == []
+
+
+def test_an_image_whose_head_is_no_head(bench: Bench) -> None:
+    bench.start(read)
+    image = bench.entries[0] / snapshots.IMAGE
+    image.write_bytes(bytes(image.stat().st_size))
+    with pytest.raises(NotRestored, match="no whole image"):
+        bench.start(lambda pipe: pytest.fail("it was started"))
+    assert bench.guests[-1].closed, "or the guest that is booted in its place could not have its sockets"
+
+
+def test_a_port_that_is_taken_is_not_the_fault_of_the_snapshot(bench: Bench) -> None:
+    bench.start(read)
+
+    def fail(pipe: Path) -> None:
+        raise HostEnvironmentError("port 2222 is taken")
+
+    with pytest.raises(NotRestored, match="port 2222"):
+        bench.start(fail)
+    assert len(bench.entries) == 1
 
 
 def test_a_snapshot_that_cannot_be_made(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,7 +116,8 @@ def tree(tmp_path: Path) -> Path:
         "drivers/block/Makefile": "obj-$(CONFIG_NBD) += nbd.o\nobj-$(CONFIG_CORE) += core.o\nobj-$(CONFIG_N) += no.o\n",
         "drivers/block/nbd.c": '#include <linux/x.h>\n# include "nbd.h"\n',
         "drivers/block/nbd.h": "int x;\n",
-        "drivers/block/core.c": "",
+        "drivers/block/core.c": "#include <linux/nbd.h>\n#include <deep/far.h>\n",
+        "drivers/block/deep/far.h": "",
         "fs/xfs/Makefile": (
             "obj-$(CONFIG_XFS) += xfs.o\nxfs-y += a.o $(addprefix libxfs/, b.o)\nxfs-$(CONFIG_XFS_QUOTA) += q.o\n"
             "xfs-$(CONFIG_XFS_RT) += rt.o\nccflags-y += $(call cc-option, -Wx)\n"
@@ -139,6 +140,7 @@ def tree(tmp_path: Path) -> Path:
         ("drivers/block/nbd.c", {Built("drivers/block", "nbd")}),
         ("drivers/block/nbd.h", {Built("drivers/block", "nbd")}),
         ("drivers/block/core.c", {Built("drivers/block", CORE)}),
+        ("drivers/block/deep/far.h", {Built("drivers/block", CORE)}),
         ("drivers/block/no.c", set()),
         ("drivers/block/Makefile", {Built("drivers/block", "nbd"), Built("drivers/block", CORE)}),
         ("fs/xfs/q.c", {Built("fs/xfs", "xfs")}),
