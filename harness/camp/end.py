@@ -12,6 +12,7 @@ from harness.camp.guests import TEAR_DOWN_S
 from harness.model.clock import Clock, Deadline
 from harness.targets.camps import Camp
 from harness.targets.processes import end as end_processes
+from harness.targets.processes import runs
 from harness.targets.state import StateDir
 from harness.trial.run import clean
 
@@ -47,15 +48,9 @@ def supervisor_of(camp: Camp) -> psutil.Process | None:
 
 def _wait(camp: Camp, supervisor: psutil.Process, deadline: Deadline) -> str:
     """How it ended."""
-    while _runs(supervisor):
+    while runs(supervisor):
         if deadline.passed:
             end_processes([supervisor], deadline.clock)
             return f"the supervisor of {camp.name!r} did not end within {END_S:.0f} s: killed, pid {supervisor.pid}"
         deadline.clock.sleep(POLL_S)
     return f"ended the supervisor of {camp.name!r}, pid {supervisor.pid}"
-
-
-def _runs(process: psutil.Process) -> bool:
-    with suppress(psutil.Error):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False

@@ -65,16 +65,19 @@ def end(processes: Sequence[psutil.Process], clock: Clock) -> list[psutil.Proces
 
 
 def _wait(processes: Sequence[psutil.Process], deadline: Deadline) -> list[psutil.Process]:
-    while rest := [process for process in processes if _runs(process)]:
+    while rest := [process for process in processes if runs(process)]:
         if deadline.passed:
             break
         deadline.clock.sleep(0.05)
     return rest
 
 
-def _runs(process: psutil.Process) -> bool:
+def runs(process: psutil.Process) -> bool:
+    """Whether a process still has something open. A zombie has not; that nobody collects it is no concern of ours.
+
+    But the first thread of a process is a zombie as soon as it ends, while others of it still hold locks and files.
+    """
     try:
-        # a zombie has ended; that its parent does not collect it is no concern of ours
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+        return process.is_running() and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
+    except psutil.Error:
         return False

@@ -20,7 +20,7 @@ from harness.camp import start as starting
 from harness.camp.end import end, supervisor_of
 from harness.camp.guests import Wish
 from harness.camp.start import start
-from harness.model.clock import SYSTEM_CLOCK, SystemClock
+from harness.model.clock import SYSTEM_CLOCK
 from harness.model.errors import InfraError, UsageError
 from harness.model.settings import Settings
 from harness.model.topology import MIB
@@ -42,13 +42,6 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StateDir]
     for camp in camps(state):
         list(end(state, camp, SYSTEM_CLOCK))
     subprocess.run(["rm", "-rf", folder], check=True)
-
-
-class Hurried(SystemClock):
-    """A clock that runs twenty times as fast."""
-
-    def monotonic(self) -> float:
-        return super().monotonic() * 20
 
 
 def wish_for(state: StateDir, behaviour: str = "") -> Wish:
@@ -180,12 +173,13 @@ def test_a_living_one_is_left_alone_by_the_clean_up(state: StateDir) -> None:
     assert camp.alive and camp.port("c1").exists()
 
 
-def test_a_supervisor_that_does_not_end_is_killed(state: StateDir) -> None:
+def test_a_supervisor_that_does_not_end_is_killed(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.camp.end.END_S", 0.5)
     camp = start(wish_for(state), ignore)
     supervisor = supervisor_of(camp)
     assert supervisor is not None
     supervisor.suspend()
 
-    lines = list(end(state, camp, Hurried()))
+    lines = list(end(state, camp, SYSTEM_CLOCK))
     assert f"killed, pid {supervisor.pid}" in lines[0]
     assert not camp.alive and not camp.path.exists()
