@@ -11,17 +11,17 @@ import psutil
 
 from benchmarks.common.command import ROOT
 from harness.drivers.libvirt_host import libvirt_module
-from harness.model.clock import SYSTEM_CLOCK, Deadline
+from harness.model.clock import SYSTEM_CLOCK
 from harness.model.observe import Progress
 from harness.model.settings import Settings
 from harness.model.topology import Topology
 from harness.targets.inventory import load_inventory
 from harness.targets.lab import Lab, Listener, own_speed
-from harness.targets.lease import acquire, default_budget
+from harness.targets.lease import lease_for
 from harness.targets.machines import Machine
 from harness.targets.state import StateDir
 from harness.targets.target import Site
-from harness.trial.run import LEASE_S, QEMU_OVERHEAD, clean
+from harness.trial.run import clean
 
 INVENTORY = ROOT / "inventories" / "local.toml"
 TOPOLOGY = "single"
@@ -46,16 +46,8 @@ def read_topology() -> Topology:
 @contextmanager
 def leased(settings: Settings, topology: Topology, progress: Progress) -> Iterator[None]:
     """Hold the memory of `topology`, so that trials that run at the same time wait."""
-    state = StateDir.of(settings)
-    clean(state)
-    with acquire(
-        state,
-        memory=int(topology.memory * QEMU_OVERHEAD),
-        budget=default_budget(state, available=psutil.virtual_memory().available),
-        deadline=Deadline.after(LEASE_S),
-        on_wait=progress.step,
-        purpose="a benchmark",
-    ):
+    clean(StateDir.of(settings))
+    with lease_for(topology, settings, purpose="a benchmark", on_wait=progress.step):
         yield
 
 

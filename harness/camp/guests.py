@@ -8,19 +8,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
-from harness.model.clock import Deadline
 from harness.model.errors import HarnessError
+from harness.model.observe import Steps
 from harness.model.settings import Settings
 from harness.model.topology import Topology
 from harness.storage.base import Storage
 from harness.targets.lab import Lab, Listener
-from harness.targets.lease import acquire, default_budget
+from harness.targets.lease import lease_for
 from harness.targets.machines import Machine
-from harness.targets.state import StateDir
 from harness.targets.target import Site
-from harness.trial.run import LEASE_S, QEMU_OVERHEAD
 
 # The guests go anyway: storage that a hang keeps busy is not waited for as long as in a trial.
 TEAR_DOWN_S = 30.0
@@ -50,19 +46,11 @@ def guests(wish: Wish, *, listener: Listener, console_path: Callable[[str], Path
     Waits for memory as a trial does. Raises BootError, InfraError or UsageError if they do not come up, and leaves
     nothing then.
     """
-    state, topology = StateDir.of(wish.settings), wish.topology
+    topology = wish.topology
     with ExitStack() as stack:
-        stack.enter_context(
-            acquire(
-                state,
-                memory=int(topology.memory * QEMU_OVERHEAD),
-                budget=default_budget(state, available=psutil.virtual_memory().available),
-                deadline=Deadline.after(LEASE_S),
-                on_wait=note,
-                purpose=f"harness up {topology.name}",
-            )
-        )
-        steps = _Steps(note)
+        purpose = f"harness up {topology.name}"
+        stack.enter_context(lease_for(topology, wish.settings, purpose=purpose, on_wait=note))
+        steps = Steps(note)
         lab = Lab(wish.settings, wish.machines, listener=listener, console_path=console_path, notes=steps)
         stack.callback(_end, lab, wish, note)
         note(f"booting {wish.hosts}")
@@ -74,19 +62,6 @@ def guests(wish: Wish, *, listener: Listener, console_path: Callable[[str], Path
             pages = wish.storage.baseline(site)  # of swap, this is also what makes it swap
             note(f"storage is up, {pages:.0f} pages of 4 KiB a second")
         yield site
-
-
-class _Steps:
-    """Progress as notes; steps that only differ in their share count once."""
-
-    def __init__(self, note: Note) -> None:
-        self._note, self._last = note, ""
-
-    def step(self, what: str, done: float | None = None) -> None:
-        """See `Progress.step`."""
-        if what != self._last:
-            self._last = what
-            self._note(what)
 
 
 def _end(lab: Lab, wish: Wish, note: Note) -> None:

@@ -31,13 +31,13 @@ def told(name: str, work: Callable[[], object]) -> bool:
     return True
 
 
-def fork(work: Callable[[], bool]) -> int:
-    """A process that does `work`, and has the exit code 0 if that returns true; returns its pid."""
+def fork(work: Callable[..., bool], *arguments: object) -> int:
+    """A process that does `work` with `arguments`, and has the exit code 0 if that returns true; returns its pid."""
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
-            code = 0 if work() else 1
+            code = 0 if work(*arguments) else 1
         finally:
             os._exit(code)
     return pid
@@ -45,7 +45,7 @@ def fork(work: Callable[[], bool]) -> int:
 
 def fork_all(count: int, work: Callable[[int], bool]) -> bool:
     """A process for each number, which `work` gets; waits for all of them, and returns whether all did well."""
-    pids = [fork(lambda number=number: work(number)) for number in range(count)]  # type: ignore[misc]
+    pids = [fork(work, number) for number in range(count)]
     statuses = [os.waitpid(pid, 0)[1] for pid in pids]
     return not any(statuses)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from harness.model.history import Event
@@ -19,6 +20,19 @@ class Progress(Protocol):
 
     def step(self, what: str, done: float | None = None) -> None:
         """`what` is being done; `done` is its share from 0.0 to 1.0, or None where nobody knows."""
+
+
+class Steps:
+    """Progress in words, each line to `say`; steps that only differ in their share count once."""
+
+    def __init__(self, say: Callable[[str], object]) -> None:
+        self._say, self._last = say, ""
+
+    def step(self, what: str, done: float | None = None) -> None:
+        """See `Progress.step`."""
+        if what != self._last:
+            self._last = what
+            self._say(what)
 
 
 class Silent:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from harness.guest.board import STOP
 from harness.model.errors import InfraError
 from harness.model.measure import Measure
 from harness.targets.target import Site
 
-ASK_S = 5.0
+ASK_S, END_S = 5.0, 15.0
 
 
 class Instrument(Protocol):
@@ -30,6 +31,13 @@ class Instrument(Protocol):
 
     def end(self, site: Site) -> None:
         """End what `prepare` and `launch` set going, and wait until it is gone: after the load, or a failure."""
+
+
+def end_script(site: Site, role: str, board: str, match: str) -> None:
+    """Tell the script that looks at `board` to stop, and wait until pgrep finds nothing by `match` any more."""
+    ask(site, role, "write", path=board, text=STOP.decode())
+    gone = f"for i in $(seq 100); do pgrep {match} >/dev/null || break; sleep 0.1; done"
+    site.role(role).shell.run(gone, deadline=site.deadline(END_S), check=False)
 
 
 def ask(site: Site, role: str, verb: str, **arguments: object) -> str:

@@ -7,9 +7,8 @@ import psutil
 from harness.model.options import Options
 from harness.targets.accelerator import known_accelerator
 from harness.targets.inventory import load_inventory
-from harness.targets.lease import SHARE_FOR_GUESTS
+from harness.targets.lease import SHARE_FOR_GUESTS, memory_of
 
-QEMU_OVERHEAD = 1.3  # of a guest's memory
 # Under emulation a guest's processor is a thread that computes all the time; benchmarks/throughput.py has the figures.
 EMULATED = 1  # trials for each processor of this machine
 NATIVE = 2
@@ -23,6 +22,6 @@ def auto_workers(options: Options) -> int:
         return by_processor
     memory = psutil.virtual_memory()
     inventory = load_inventory(options.inventory, machine_memory=memory.total)
-    largest = max((topology.memory for topology in inventory.topologies.values()), default=0) * QEMU_OVERHEAD
+    largest = max(map(memory_of, inventory.topologies.values()), default=0)
     by_memory = int(memory.available * SHARE_FOR_GUESTS / largest) if largest else by_processor
     return max(1, min(by_processor, by_memory))

@@ -9,17 +9,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from harness.model.clock import Deadline
 from harness.model.errors import HostEnvironmentError, InfraError
+from harness.model.settings import Settings
 from harness.model.sizes import format_size
+from harness.model.topology import Topology
 from harness.targets.locks import describe, explained, guard, read_record, this_process, try_lock, write_record
 from harness.targets.state import GUARD, StateDir
 
+LEASE_S = 4 * 3600.0
+QEMU_OVERHEAD = 1.3  # of a guest's memory: what QEMU needs beside it
 # The rest is for the harness itself, for QEMU's own memory and for whatever else runs here.
 SHARE_FOR_GUESTS = 0.8
 _POLL_SECONDS = 0.25
@@ -58,6 +64,26 @@ def leases(state: StateDir) -> list[Lease]:
         return []
     with _guarded(state) as folder:
         return _living(folder)
+
+
+def memory_of(topology: Topology) -> int:
+    """Bytes that the guests of `topology` take, QEMU's own included."""
+    return int(topology.memory * QEMU_OVERHEAD)
+
+
+def lease_for(
+    topology: Topology, settings: Settings, *, purpose: str, on_wait: Callable[[str], None]
+) -> AbstractContextManager[Lease]:
+    """Hold the memory of the guests of `topology` for the body, within what this machine has now; see `acquire`."""
+    state = StateDir.of(settings)
+    return acquire(
+        state,
+        memory=memory_of(topology),
+        budget=default_budget(state, available=psutil.virtual_memory().available),
+        deadline=Deadline.after(LEASE_S),
+        on_wait=on_wait,
+        purpose=purpose,
+    )
 
 
 @contextmanager

@@ -10,19 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-from harness.model.clock import SYSTEM_CLOCK, Deadline
+from harness.model.clock import SYSTEM_CLOCK
 from harness.model.errors import HostEnvironmentError, UsageError
 from harness.model.history import Event, Kind
-from harness.model.observe import Observer
+from harness.model.observe import Observer, Steps
 from harness.model.settings import Settings
 from harness.model.verdict import Verdict
 from harness.monitors.recorder import Recorder
 from harness.results.store import RunStore, TrialStore
 from harness.targets.domains import Domain
 from harness.targets.lab import Lab, destroy_domains
-from harness.targets.lease import acquire, default_budget
+from harness.targets.lease import lease_for
 from harness.targets.machines import Machine, machines_for
 from harness.targets.reaper import reap
 from harness.targets.state import StateDir
@@ -34,9 +32,6 @@ from harness.verdicts.judge import judge
 from harness.verdicts.measures import measures_of
 from harness.verdicts.watch import Watch
 from harness.workloads.base import Endless
-
-LEASE_S = 4 * 3600.0
-QEMU_OVERHEAD = 1.3  # of a guest's memory: what QEMU needs beside it
 
 
 def clean(state: StateDir) -> list[str]:
@@ -116,25 +111,20 @@ def _check_disk(error: Exception, *folders: Path) -> None:
 
 
 def _run(plan: Plan, settings: Settings, store: RunStore, trial: TrialStore, recorder: Recorder, watch: Watch) -> None:
-    state = StateDir.of(settings)
+    def note(text: str) -> None:
+        recorder.emit(Kind.NOTE, text=text)
+
     recorder.emit(Kind.TRIAL, **_facts(plan))
-    for line in clean(state):
-        recorder.emit(Kind.NOTE, text=f"left by a dead run, removed: {line}")
-    notes = _Notes(recorder)
+    for line in clean(StateDir.of(settings)):
+        note(f"left by a dead run, removed: {line}")
+    notes = Steps(note)
     machines = machines_for(settings, plan.topology.hosts, notes, kernel_needs(plan))
     store.merge_manifest({"trials": {trial.slug: _manifest(plan, machines)}})
     with ExitStack() as stack:
-        memory = int(plan.topology.memory * QEMU_OVERHEAD)
-        stack.enter_context(
-            acquire(
-                state,
-                memory=memory,
-                budget=default_budget(state, available=psutil.virtual_memory().available),
-                deadline=Deadline.after(LEASE_S),
-                on_wait=lambda line: recorder.emit(Kind.NOTE, text=f"waiting for memory: {line}"),
-                purpose=plan.name,
-            )
+        lease = lease_for(
+            plan.topology, settings, purpose=plan.name, on_wait=lambda line: note(f"waiting for memory: {line}")
         )
+        stack.enter_context(lease)
         recorder.emit(Kind.PHASE, name="boot", state="begin")
         listening = Listening(plan.topology, recorder, SYSTEM_CLOCK)
         stack.callback(listening.close)
@@ -186,17 +176,3 @@ def _manifest(plan: Plan, machines: dict[str, Machine]) -> dict[str, Any]:
             for host in plan.topology.hosts
         },
     }
-
-
-class _Notes:
-    """Progress of preparations as notes in the history; steps that only differ in their share count once."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
-        self._last = ""
-
-    def step(self, what: str, done: float | None = None) -> None:
-        """See `Progress.step`."""
-        if what != self._last:
-            self._last = what
-            self._recorder.emit(Kind.NOTE, text=what)

@@ -52,7 +52,7 @@ class Case:
             self.locked = (opinion, self.locked[1] if self.locked else event.t)
         elif opinion.state in (State.RUNNING, State.FINISHED):
             self.locked = None
-        if event.kind is Kind.RUNG and self.watch.phase == LOAD:
+        if "processors" in event.data and self.watch.phase == LOAD:
             self._processors.append(event)
         if event.kind in self._kept:
             self._kept[event.kind].append(event)

@@ -31,9 +31,9 @@ def judge(events: Sequence[Event]) -> Verdict:
 
 def _granted(case: Case, verdict: Verdict) -> Verdict:
     """What rests on time alone says nothing of a kernel that this machine did not let run."""
-    if verdict.kind not in TIMED or case.withheld < STARVED:
+    if verdict.kind not in TIMED or (withheld := case.withheld) < STARVED:
         return verdict
-    share = f"this machine withheld {case.withheld:.0%} of the time that the guests' processors wanted"
+    share = f"this machine withheld {withheld:.0%} of the time that the guests' processors wanted"
     return _inconclusive(case, f"{share}, so that {verdict.kind.value} says nothing: {verdict.summary}")
 
 

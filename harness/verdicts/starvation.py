@@ -7,7 +7,7 @@ the run delay of the processor's thread (/proc/<pid>/schedstat): how long it was
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -93,7 +93,7 @@ def samples(events: Iterable[Event]) -> dict[tuple[str, int], list[Sample]]:
 
 def withheld_share(events: Iterable[Event]) -> float:
     """Of the time that the worst processor wanted to run, the share that it had to wait; 0.0 if nobody says."""
-    return max((_share(of) for of in samples(events).values()), default=0.0)
+    return _worst(samples(events))
 
 
 def starvation(events: Sequence[Event]) -> Iterator[Measure]:
@@ -101,9 +101,13 @@ def starvation(events: Sequence[Event]) -> Iterator[Measure]:
     found = samples(events)
     if not found:
         return
-    yield Measure(name="processor time withheld", value=round(100 * withheld_share(events)), unit="%")
+    yield Measure(name="processor time withheld", value=round(100 * _worst(found)), unit="%")
     longest = max(_longest(of) for of in found.values())
     yield Measure(name="longest without a processor", value=round(longest, 1), unit="s")
+
+
+def _worst(found: Mapping[tuple[str, int], Sequence[Sample]]) -> float:
+    return max((_share(of) for of in found.values()), default=0.0)
 
 
 def _share(of: Sequence[Sample]) -> float:

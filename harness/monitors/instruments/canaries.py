@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.guest.board import STOP
 from harness.model.measure import Measure
-from harness.monitors.instrument import ask
+from harness.monitors.instrument import ask, end_script
 from harness.monitors.instruments.board import Times, draw, read_board
 from harness.targets.scripts import pack
 from harness.targets.target import Site
@@ -17,8 +16,6 @@ SCRIPT = Path(__file__).parent / "guest" / "canaries.py"
 FOLDER = "/run/harness/canaries"
 BOARDS = {"calm": "/dev/shm/harness-canaries-calm", "load": "/dev/shm/harness-canaries-load"}
 UPTIME = "/proc/uptime"
-END_S = 15.0
-GONE = f"for i in $(seq 100); do pgrep -f {FOLDER}/canaries.pyz >/dev/null || break; sleep 0.1; done"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +66,7 @@ class Canaries:
 
     def end(self, site: Site) -> None:
         """See `Instrument.end`."""
-        ask(site, self.host, "write", path=BOARDS["load"], text=STOP.decode())
-        site.role(self.host).shell.run(GONE, deadline=site.deadline(END_S), check=False)
+        end_script(site, self.host, BOARDS["load"], f"-f {FOLDER}/canaries.pyz")
 
     def _command(self, phase: str, seconds: float) -> tuple[object, ...]:
         canaries = ["fork=", "date=", f"ls={self.tree}", *([f"writer={self.writer}"] if self.writer else [])]

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.guest.board import RUN, STOP
+from harness.guest.board import RUN
 from harness.guest.progress import PAGE
 from harness.model.errors import DeadlineExceeded, ShellError, UsageError
 from harness.model.measure import Measure
-from harness.monitors.instrument import ask
+from harness.monitors.instrument import ask, end_script
 from harness.monitors.instruments.guest.hog import SIZE
 from harness.targets.scripts import pack
 from harness.targets.target import Site
@@ -18,8 +18,6 @@ from harness.targets.target import Site
 SCRIPT = Path(__file__).parent / "guest" / "hog.py"
 FOLDER = "/run/harness/hog"
 STATE = "/dev/shm/harness-hog"
-END_S = 15.0
-GONE = "for i in $(seq 100); do pgrep -x hog >/dev/null || break; sleep 0.1; done"
 KINDS = ("anonymous", "shmem")
 
 
@@ -81,8 +79,7 @@ class Hog:
 
     def end(self, site: Site) -> None:
         """See `Instrument.end`: what it holds may be on swap, which cannot be switched off while it is there."""
-        ask(site, self.host, "write", path=STATE, text=STOP.decode())
-        site.role(self.host).shell.run(GONE, deadline=site.deadline(END_S), check=False)
+        end_script(site, self.host, STATE, "-x hog")
 
     def _is_there(self, site: Site, pid: int) -> bool:
         try:
