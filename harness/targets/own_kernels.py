@@ -8,8 +8,9 @@ from pathlib import Path
 from harness.model.errors import UsageError
 from harness.model.observe import Progress
 from harness.model.settings import Settings
-from harness.model.topology import MIB
+from harness.model.topology import GIB, MIB
 from harness.targets.cache import BUILD_LOG, Cache
+from harness.targets.kept import hold, keep_within
 from harness.targets.kernel_origins import find_origin
 from harness.targets.kernels import TREE, Kernel, fetch_kernel, fill_entry, kernel_of
 from harness.targets.module_tree import ModulesRecipe
@@ -20,6 +21,8 @@ BUILDER = 2
 KIND = "own-kernel"
 # Modules unpacked, those that stay, and a disk of them.
 NEED = 1000 * MIB
+# 25 kernels of a distribution; one that is missing is taken again in half a minute.
+BUDGET = 6 * GIB
 
 
 def find_kernel(
@@ -56,4 +59,8 @@ def load_kernel(settings: Settings, path: Path, progress: Progress, *, modules_f
         (full / "lib/modules" / laid.release).mkdir(parents=True, exist_ok=True)
         fill_entry(folder, full, laid.release, laid.version, recipe)
 
-    return kernel_of(cache, cache.get_or_build(KIND, key, build, need=NEED), str(path), recipe, progress)
+    # Until this process ends: its guests start from there.
+    entry, _ = hold(lambda: cache.get_or_build(KIND, key, build, need=NEED))
+    for removed in keep_within(cache, KIND, BUDGET):
+        progress.step(f"removed the kernel {removed.name}: others were used later")
+    return kernel_of(cache, entry, str(path), recipe, progress)

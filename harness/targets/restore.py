@@ -18,15 +18,16 @@ from harness.model.observe import Progress
 from harness.targets.boot import Guest
 from harness.targets.cache import Cache
 from harness.targets.identity import nobody, template_of
+from harness.targets.kept import keep_within, remove
 from harness.targets.parts import Deaf, Ground, Parts
 from harness.targets.snapshots import (
+    BUDGET,
     CONSOLE,
     DISK,
     IMAGE,
+    KIND,
     Snapshot,
-    keep_within,
     key_of,
-    remove,
     taken,
     write_facts,
 )
@@ -60,7 +61,7 @@ class Templates:
             with ExitStack() as stack:
                 key, build = self._key(parts), self._builder(parts)
                 snapshot = stack.enter_context(taken(self._cache, key, build, memory=parts.host.memory))
-                for entry in keep_within(self._cache):
+                for entry in keep_within(self._cache, KIND, BUDGET):
                     self._notes.step(f"removed the snapshot {entry.name}: others were used later")
                 try:
                     return self._start(snapshot, parts, make_guest)

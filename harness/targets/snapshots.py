@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
@@ -22,8 +22,8 @@ from harness.drivers.save_image import DamagedImage, checksum
 from harness.model.settings import EMBEDDED, Settings
 from harness.model.topology import GIB, MIB, Host
 from harness.targets.accelerator import QEMU
-from harness.targets.cache import MANIFEST, Build, Cache, read_manifest
-from harness.targets.locks import try_lock
+from harness.targets.cache import Build, Cache
+from harness.targets.kept import hold, remove
 from harness.targets.machines import Machine
 from harness.targets.parts import cmdline_of
 from harness.targets.recipes import vm_images
@@ -34,7 +34,7 @@ KIND = "snapshot"
 BUILDER = 1
 BUDGET = 4 * GIB
 NEED = 64 * MIB  # beside the guest's memory
-IMAGE, DISK, CONSOLE, FACTS, USED = "guest.save", "disk.qcow2", "console", "snapshot.json", "used"
+IMAGE, DISK, CONSOLE, FACTS = "guest.save", "disk.qcow2", "console", "snapshot.json"
 DOMAIN = Path(__file__).parent.parent / "drivers" / "domain.xml.j2"
 
 
@@ -125,16 +125,9 @@ def taken(cache: Cache, key: Mapping[str, Any], build: Build, *, memory: int) ->
 
     Raises DamagedImage if it says nothing of itself; it is gone then.
     """
-    while True:
-        entry = cache.get_or_build(KIND, key, build, need=memory + NEED)
-        with suppress(FileNotFoundError):
-            held = try_lock(entry / USED, create=True, shared=True)
-            break  # it may have been removed in between
+    entry, held = hold(lambda: cache.get_or_build(KIND, key, build, need=memory + NEED))
     with ExitStack() as stack:
-        if held is not None:
-            stack.callback(os.close, held)
-        with suppress(OSError):
-            os.utime(entry / USED)
+        stack.callback(os.close, held)
         try:
             snapshot = Snapshot(entry, _facts(entry))
         except DamagedImage:
@@ -156,49 +149,3 @@ def write_facts(folder: Path) -> None:
     """Note what is in the folder of a new snapshot, so that it can be checked."""
     facts = {"saved": time.time(), "image_crc": checksum(folder / IMAGE), "disk_crc": checksum(folder / DISK)}
     (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
-
-
-def keep_within(cache: Cache, budget: int = BUDGET) -> list[Path]:
-    """Remove the snapshots that were not used for the longest time until all are within `budget` bytes.
-
-    Gives those removed. One that somebody starts a guest from now stays, whatever it takes.
-    """
-    entries = sorted((entry for entry in cache.entries() if entry.parent.name == KIND), key=_last_used)
-    sizes = {entry: _size(entry) for entry in entries}
-    total, removed = sum(sizes.values()), []
-    for entry in entries:
-        if total <= budget:
-            break
-        if remove(cache, entry):
-            total -= sizes[entry]
-            removed.append(entry)
-    return removed
-
-
-def remove(cache: Cache, entry: Path) -> bool:
-    """Remove a snapshot; False while somebody starts a guest from it."""
-    try:
-        held = try_lock(entry / USED, create=True)
-    except FileNotFoundError:
-        return True
-    if held is None:
-        return False
-    try:
-        cache.remove(entry)
-    finally:
-        os.close(held)
-    return True
-
-
-def _last_used(entry: Path) -> float:
-    for name in (USED, MANIFEST):
-        with suppress(OSError):
-            return (entry / name).stat().st_mtime
-    return 0.0
-
-
-def _size(entry: Path) -> int:
-    try:
-        return sum(int(record.get("size", 0)) for record in read_manifest(entry)["files"].values())
-    except (OSError, ValueError, KeyError):
-        return 0

@@ -15,8 +15,9 @@ from harness.model.settings import Settings
 from harness.model.topology import MIB, Host
 from harness.targets import snapshots
 from harness.targets.cache import Cache
+from harness.targets.kept import USED, keep_within
 from harness.targets.locks import try_lock
-from harness.targets.snapshots import CONSOLE, DISK, FACTS, IMAGE, KIND, USED, is_wanted, keep_within, key_of, taken
+from harness.targets.snapshots import CONSOLE, DISK, FACTS, IMAGE, KIND, is_wanted, key_of, taken
 
 HOST = Host(name="a", memory=256 * MIB, cpus=2)
 
@@ -127,9 +128,9 @@ def test_made_once_and_then_found(tmp_path: Path) -> None:
 def test_the_longest_unused_go_first(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     old, older, new = made(cache, "a", 2.0), made(cache, "b", 1.0), made(cache, "c", 3.0)
-    assert keep_within(cache, 3500) == []
-    assert keep_within(cache, 2500) == [older]
-    assert keep_within(cache, 1500) == [old]
+    assert keep_within(cache, KIND, 3500) == []
+    assert keep_within(cache, KIND, 2500) == [older]
+    assert keep_within(cache, KIND, 1500) == [old]
     assert [entry for entry in cache.entries() if entry.parent.name == KIND] == [new]
 
 
@@ -137,8 +138,8 @@ def test_one_that_is_in_use_stays(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     entry = made(cache, "a", 1.0)
     with taken(cache, {"name": "a"}, build(), memory=0):
-        assert keep_within(cache, 0) == []
-    assert keep_within(cache, 0) == [entry] and not entry.exists()
+        assert keep_within(cache, KIND, 0) == []
+    assert keep_within(cache, KIND, 0) == [entry] and not entry.exists()
 
 
 def test_two_guests_may_start_from_one(tmp_path: Path) -> None:
@@ -151,7 +152,7 @@ def test_two_guests_may_start_from_one(tmp_path: Path) -> None:
 def test_other_entries_of_the_cache_do_not_count(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     image = cache.get_or_build("image", {"x": 1}, lambda folder: (folder / "root").touch())
-    assert keep_within(cache, 0) == [] and image.exists()
+    assert keep_within(cache, KIND, 0) == [] and image.exists()
 
 
 def test_a_disk_that_changed(tmp_path: Path) -> None:

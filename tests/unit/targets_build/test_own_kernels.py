@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from kernel_makers import CONFIG, MODULES, RELEASE, boot_image, installed, modul
 from harness.model.errors import UsageError
 from harness.model.observe import Silent
 from harness.model.settings import Settings
+from harness.targets import kept, own_kernels
 from harness.targets.kernel_origins import BootImage, find_origin
 from harness.targets.kernels import Kernel
 from harness.targets.loose_modules import InstalledModules, PackedModules, TreeModules
@@ -93,6 +95,29 @@ def test_a_kernel_is_taken_again_only_when_one_of_its_files_changed(tmp_path: Pa
     os.utime(top / "drivers/block/nbd.ko", ns=(1, 1))
     assert load(cache, top, progress=progress).modules_dir != first.modules_dir
     assert progress.steps
+
+
+def test_kernels_go_once_nobody_uses_them_and_others_were_used_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: dict[Path, int] = {}
+
+    def hold(find: Callable[[], Path]) -> tuple[Path, int]:
+        entry, descriptor = kept.hold(find)
+        held[entry] = descriptor
+        return entry, descriptor
+
+    monkeypatch.setattr(own_kernels, "hold", hold)
+    monkeypatch.setattr(own_kernels, "BUDGET", 0)
+    first, second = (load(tmp_path, tree(tmp_path / name)) for name in ("a", "b"))
+    assert first.vmlinuz.exists() and second.vmlinuz.exists(), "guests of this process start from both"
+    os.close(held[first.vmlinuz.parent])
+    progress = Steps()
+    load(tmp_path, tmp_path / "b", progress=progress)
+    assert not first.vmlinuz.exists() and second.vmlinuz.exists()
+    assert progress.steps == [f"removed the kernel {first.vmlinuz.parent.name}: others were used later"]
+    for descriptor in [*held.values()][1:]:
+        os.close(descriptor)
 
 
 def test_an_image_in_a_built_tree_is_that_tree(tmp_path: Path) -> None:
