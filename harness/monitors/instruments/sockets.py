@@ -131,6 +131,8 @@ def figures(board: Mapping[str, Any], now: float, stall_s: float) -> list[Measur
     for thread, seconds in board["cpu"].items():
         found.append(Measure(name=f"CPU of {thread}", value=round(100 * seconds / elapsed, 1), unit="%"))
     found += _ping(board["ping"], now)
+    for counter, packets in board["drops"].items():
+        found.append(Measure(name=f"{counter} of TCP", value=packets, unit="packets"))
     worst = board["worst"]
     if worst:
         for sample in worst["sockets"].values():

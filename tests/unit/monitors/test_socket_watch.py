@@ -31,6 +31,7 @@ def board(**changes: Any) -> dict[str, Any]:
     record = {
         "begun": 100.0, "now": 160.0, "count": 120, "gap": 0.6, "directions": {"outgoing": MOVING, "incoming": SILENT},
         "worst": {}, "cpu": {"kswapd": 6.0, "kworker": 15.0}, "ping": PING, "samples": {},
+        "drops": {"PFMemallocDrop": 17},
     }  # fmt: skip
     return {**record, **changes}
 
@@ -96,6 +97,7 @@ def test_a_transfer_without_a_stall_says_so_and_acknowledgements_are_no_transfer
     assert not any("incoming" in name for name in found)
     assert found["CPU of kswapd"] == 10.0 and found["CPU of kworker"] == 25.0
     assert found["longest ping on the link"] == 0.25 and found["pings on the link"] == 80
+    assert found["PFMemallocDrop of TCP"] == 17
 
 
 def test_the_longest_stall_has_its_onset_since_the_launch() -> None:

@@ -21,7 +21,7 @@ from packed import packed
 from harness.agent import agent
 from harness.guest.board import RUN, STOP, WAIT, Board
 from harness.monitors.instruments import sockets as reader
-from harness.monitors.instruments.guest import kernel_threads, ping_pong, sock_diag, sockets, stalls
+from harness.monitors.instruments.guest import drops, kernel_threads, ping_pong, sock_diag, sockets, stalls
 
 KEY, OTHER = (40000, 5201), (40001, 5201)
 MIB = 1024 * 1024
@@ -58,6 +58,20 @@ def test_the_kernel_tells_of_a_connection_what_ss_shows(pair: Pair, diag: sock_d
     sample = found[key]
     assert sample["state"] == sock_diag.ESTABLISHED and sample["rto_us"] > 0 and sample["last_send_ms"] < 60_000
     assert set(sock_diag.TCP_INFO) <= set(sample) and sample["retransmits"] == 0
+
+
+def test_packets_for_which_there_was_no_memory_are_counted_since_the_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "netstat"
+    text = "TcpExt: PruneCalled PFMemallocDrop TCPRcvQDrop\nTcpExt: 9 {} 5\nIpExt: InOctets\nIpExt: 7\n"
+    path.write_text(text.format(3))
+    watched = drops.Drops(str(path))
+    path.write_text(text.format(20))
+    watched.look()
+    assert watched.record() == {"PFMemallocDrop": 17, "TCPRcvQDrop": 0}
+    watched.begin()
+    assert set(watched.record().values()) == {0}
+    os.close(watched.file)
+    assert "PFMemallocDrop" in drops.counters(Path(drops.NETSTAT).read_text()), "the kernel's own file reads like that"
 
 
 def test_bytes_that_nobody_takes_are_seen_as_bytes_to_send(pair: Pair, diag: sock_diag.Diag) -> None:

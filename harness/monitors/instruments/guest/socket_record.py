@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from harness.monitors.instruments.guest.drops import Drops
 from harness.monitors.instruments.guest.kernel_threads import Threads
 from harness.monitors.instruments.guest.ping_pong import Ping
 from harness.monitors.instruments.guest.sock_diag import Diag
@@ -27,7 +28,7 @@ class Watch:
     """One sample after the other, and what they amount to."""
 
     def __init__(self, stall_s: float, peer: str, ports: set[int]) -> None:
-        self.diag, self.threads, self.ping = Diag(), Threads(), Ping(peer)
+        self.diag, self.threads, self.ping, self.drops = Diag(), Threads(), Ping(peer), Drops()
         self.peer, self.ports = peer, ports
         self.stall_s = stall_s
         self.begin()
@@ -40,6 +41,7 @@ class Watch:
         self.begun = self.last = time.monotonic()
         self.count, self.gap = 0, 0.0
         self.threads.begin()
+        self.drops.begin()
         self.ping.begin()
 
     def look(self) -> None:
@@ -55,6 +57,7 @@ class Watch:
         }
         self.note_worst(now, found)
         self.threads.look(now)
+        self.drops.look()
 
     def note_worst(self, now: float, found: dict[Key, Sample]) -> None:
         """Keep what the sockets looked like at the end of the longest stall until now."""
@@ -75,5 +78,6 @@ class Watch:
             "worst": self.worst,
             "cpu": self.threads.seconds(),
             "ping": self.ping.record(),
+            "drops": self.drops.record(),
             "samples": self.samples,
         }

@@ -1,0 +1,44 @@
+"""Packets that arrived and that the kernel threw away for want of memory, as /proc/net/netstat counts them."""
+
+from __future__ import annotations
+
+import os
+
+NETSTAT = "/proc/net/netstat"
+# include/uapi/linux/snmp.h. Of these PFMemallocDrop is what a packet becomes that was received into the reserves and is
+# for a socket that does not serve swap (sk_filter_trim_cap(); c93bdd0e03e8, v3.6).
+COUNTERS = ("PFMemallocDrop", "TCPBacklogDrop", "TCPRcvQDrop")
+SIZE = 64 * 1024
+
+
+def counters(text: str) -> dict[str, int]:
+    """Those of `COUNTERS` that this kernel has; names stand in one line and values in the next."""
+    found: dict[str, str] = {}
+    lines = [line.split() for line in text.splitlines()]
+    for names, values in zip(lines[::2], lines[1::2], strict=False):
+        found.update(zip(names[1:], values[1:], strict=False))
+    return {name: int(found[name]) for name in COUNTERS if name in found}
+
+
+class Drops:
+    """How many packets were dropped since `begin`."""
+
+    def __init__(self, path: str = NETSTAT) -> None:
+        self.file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.begin()
+
+    def begin(self) -> None:
+        """Only what happens from now on counts."""
+        self.first = self.latest = self.read()
+
+    def look(self) -> None:
+        """Read the counters again."""
+        self.latest = self.read()
+
+    def read(self) -> dict[str, int]:
+        """The counters now."""
+        return counters(os.pread(self.file, SIZE, 0).decode())
+
+    def record(self) -> dict[str, int]:
+        """Packets by counter."""
+        return {name: count - self.first.get(name, 0) for name, count in self.latest.items()}
