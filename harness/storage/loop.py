@@ -1,4 +1,4 @@
-"""A loop device: a disk that is a file in a file system, so what is written to it goes into the page cache."""
+"""A loop device: a disk that is a file, or another disk, so what is written to it goes into the page cache."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ USES = ("raw", "file")
 
 
 class Backing(Storage, Protocol):
-    """Storage with a file system, on which there may be a file at `path`."""
+    """Storage with a file system, on which there may be a file at `path`, or a disk, which is at `path`."""
 
     @property
     def path(self) -> str:
-        """Where that file may be."""
+        """Where that file may be, or the block device."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopDisk:
-    """A loop device of `size` bytes on `client`, backed by a file on `disk`.
+    """A loop device of `size` bytes on `client`, backed by a file on `disk`, or by the beginning of it.
 
     `use` is "raw" (workloads, or swap, have the device) or "file" (a file of an ext4 file system on it). Without
     `direct_io` the driver writes to its file through the page cache, as it does by default: a write to the device takes
@@ -84,9 +84,9 @@ class LoopDisk:
         # Every block written once: a hole, or a block that is only reserved, would be another experiment.
         fill = "dd if=/dev/zero of=%s bs=1M count=%s oflag=direct 2>/dev/null && modprobe loop"
         target.shell.run(fill, self.disk.path, self.size // MIB, deadline=site.deadline(60))
-        attach = "losetup --find --show --direct-io=%s %s"
+        attach = "losetup --find --show --sizelimit=%s --direct-io=%s %s"
         how = "on" if self.direct_io else "off"
-        device = target.shell.run(attach, how, self.disk.path, deadline=site.deadline(10)).stdout.strip()
+        device = target.shell.run(attach, self.size, how, self.disk.path, deadline=site.deadline(10)).stdout.strip()
         self._check(site, target, device.rpartition("/")[2])
         target.shell.run("ln -sfn %s %s", device, DEVICE, deadline=site.deadline(10))
         if self.use == "file":
@@ -132,5 +132,6 @@ class LoopDisk:
             target.shell.run(f"{unmount(MOUNT)}; rmdir {MOUNT}", deadline=site.deadline(20))
 
     def _detach(self, site: Site) -> None:
-        script = "for d in $(losetup -n -O NAME -j %s); do losetup -d $d; done; rm -f %s %s"
-        site.role(self.client).shell.run(script, self.disk.path, DEVICE, self.disk.path, deadline=site.deadline(20))
+        path = self.disk.path
+        script = "for d in $(losetup -n -O NAME -j %s); do losetup -d $d; done; rm -f %s; [ -b %s ] || rm -f %s"
+        site.role(self.client).shell.run(script, path, DEVICE, path, path, deadline=site.deadline(20))

@@ -96,6 +96,15 @@ def test_as_a_device_it_can_be_swap_that_the_probe_only_reads(site: Site) -> Non
     assert f"swapon {loop.path}" in commands(site)[-1]
 
 
+def test_a_disk_below_takes_the_place_of_a_file_and_outlives_it(site: Site) -> None:
+    loop = LoopDisk(disk=MappedDisk(), size=32 * MIB)
+    loop.set_up(site)
+    loop.tear_down(site)
+    attach, remove = (next(c for c in commands(site) if what in c) for what in ("losetup --find", "losetup -d"))
+    assert f"--sizelimit={32 * MIB}" in attach and attach.endswith(f" {MappedDisk().path}")
+    assert remove.endswith(f"[ -b {MappedDisk().path} ] || rm -f {MappedDisk().path}")
+
+
 def test_direct_io_that_the_file_system_refused_is_seen(site: Site) -> None:
     with pytest.raises(InfraError, match="/dev/loop3 has direct I/O 0, not 1"):
         LoopDisk(disk=DISK, direct_io=True).set_up(site)
