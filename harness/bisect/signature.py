@@ -59,7 +59,7 @@ def judge(verdict: Verdict, diagnosis: Diagnosis | None, sought: Signature | Non
     if verdict.kind is VerdictKind.SURVIVED:
         return GOOD, str(verdict.kind)
     if verdict.kind in NOTHING_SAID:
-        return SKIP, str(verdict.kind)
+        return SKIP, f"{verdict.kind}: {verdict.summary}"
     found = signature_of(verdict, diagnosis)
     if sought is None or sought.fits(found):
         return BAD, str(found)

@@ -242,6 +242,10 @@ def test_only_what_is_sought_counts(outcome: Outcome, sought: str, word: str) ->
     assert judge(*outcome, read_signature(sought))[0] == word
 
 
+def test_a_run_without_a_verdict_says_why() -> None:
+    assert judge(verdict(VerdictKind.INCONCLUSIVE, "no room"), None, None) == ("skip", "INCONCLUSIVE: no room")
+
+
 def test_a_crash_is_known_again_by_its_headline_whatever_the_numbers_are() -> None:
     one = verdict(VerdictKind.CRASHED, "client: BUG: unable to handle page fault for address: fffffffffffff000")
     other = verdict(VerdictKind.CRASHED, "server: BUG: unable to handle page fault for address: 00000000deadbeef")
