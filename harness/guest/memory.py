@@ -1,20 +1,33 @@
-"""What keeps a script going while memory is short. Where the kernel refuses, that is printed and does no harm."""
+"""What keeps a process going while memory is short. Each raises OSError where the kernel refuses it."""
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import mmap
 import os
 
-MCL_CURRENT, MCL_FUTURE = 1, 2
-PR_SET_IO_FLUSHER = 57  # include/uapi/linux/prctl.h, since v5.6
+TYPE_CHECKING = False  # what type checkers take for true; nothing is imported for it on the host
+if TYPE_CHECKING:
+    import mmap
+    from collections.abc import Callable
+
+MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4
+# include/uapi/linux/prctl.h; 8d19f1c8e193 ("prctl: PR_{G,S}ET_IO_FLUSHER to support controlling memory reclaim"), v5.6
+PR_SET_IO_FLUSHER = 57
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def lock() -> None:
-    """Keep this process in memory, with all that it will map."""
-    _check("mlockall", LIBC.mlockall(MCL_CURRENT | MCL_FUTURE))
+def as_far_as_possible(*steps: Callable[[], None]) -> None:
+    """Take steps that are a help and no need: what the kernel refuses is printed."""
+    for step in steps:
+        try:
+            step()
+        except OSError as error:
+            print(error, flush=True)
+
+
+def lock(*, as_used: bool = False) -> None:
+    """Keep this process in memory, with all that it will map; or of that, each page once it has been used."""
+    _check("mlockall", LIBC.mlockall(MCL_CURRENT | MCL_FUTURE | (MCL_ONFAULT if as_used else 0)))
 
 
 def lock_area(area: mmap.mmap) -> None:
@@ -30,10 +43,11 @@ def serve_io() -> None:
 
 def never_kill() -> None:
     """Leave the OOM killer other processes than this."""
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
+    with open("/proc/self/oom_score_adj", "w") as score:
         score.write("-1000")
 
 
 def _check(what: str, result: int) -> None:
     if result:
-        print(f"{what}: {os.strerror(ctypes.get_errno())}", flush=True)
+        error = ctypes.get_errno()
+        raise OSError(error, f"{what}: {os.strerror(error)}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.model.errors import UsageError
 from harness.storage.nfs_files import FOLDER, NfsFiles
+from harness.targets.scripts import pack
 from harness.targets.target import Site
 
 LAUNCHER = Path(__file__).parent / "guest" / "ganesha_launcher.py"
@@ -25,7 +26,7 @@ EXPORT {{
 }}
 """
 START = (
-    f"mkdir -p {STATE} && (setsid python3 -I -S {RUN}/launcher.py {RUN}/conf {LOG} {PID_FILE}%s >{RUN}/out 2>&1 "
+    f"mkdir -p {STATE} && (setsid python3 -I -S {RUN}/launcher.pyz {RUN}/conf {LOG} {PID_FILE}%s >{RUN}/out 2>&1 "
     f"</dev/null &); for i in $(seq 100); do ss -Hltn 'sport = :{PORT}' | grep -q . && exit 0; "
     f"sleep 0.2; test ! -s {PID_FILE} || kill -0 $(cat {PID_FILE}) || break; done; tail -n 5 {RUN}/out {LOG}; exit 1"
 )
@@ -71,7 +72,7 @@ class GaneshaDisk(NfsFiles):
         config = CONFIG.format(port=PORT, lease=self.lease_s, grace=self.grace_s, folder=FOLDER)
         server.shell.run(f"mkdir -p {RUN}", deadline=site.deadline(10))
         server.shell.put(config.encode(), f"{RUN}/conf", deadline=site.deadline(10))
-        server.shell.put(LAUNCHER, f"{RUN}/launcher.py", deadline=site.deadline(10))
+        server.shell.put(pack(LAUNCHER), f"{RUN}/launcher.pyz", deadline=site.deadline(10))
         means = (" io_flusher" if self.io_flusher else "") + (" locked" if self.locked else "")
         server.shell.run(START.replace("%s", means), deadline=site.deadline(40))
 

@@ -10,6 +10,7 @@ from harness.model.errors import HarnessError, UsageError
 from harness.model.measure import Measure
 from harness.storage.base import PAGE
 from harness.storage.nbd_server import EXPORT, PORT
+from harness.targets.scripts import pack
 from harness.targets.target import Site, Target
 
 KEEPER = Path(__file__).parent / "guest" / "nbd_keeper.py"
@@ -153,9 +154,9 @@ class Kept:
 
     def connect(self, client: Target, site: Site, device: str, address: str) -> None:
         """See `NbdConnection.connect`."""
-        script = f"{KEEPER_FOLDER}/{KEEPER.name}"
+        script = f"{KEEPER_FOLDER}/{KEEPER.stem}.pyz"
         client.shell.run("modprobe nbd && mkdir -p %s", KEEPER_FOLDER, deadline=site.deadline(10))
-        client.shell.put(KEEPER, script, deadline=site.deadline(10))
+        client.shell.put(pack(KEEPER), script, deadline=site.deadline(10))
         mode = "leave" if not self.reconnect else "guard" if self.guarded else "keep"
         times = (self.timeout_s, self.dead_conn_timeout_s)
         arguments = (script, device, address, PORT, EXPORT, PAGE, *times, mode, LOG)

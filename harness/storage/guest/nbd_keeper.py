@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Connects a network block device and keeps it connected: what nbd-client of Debian 12 cannot, with dead_conn_timeout.
 
 The kernel makes requests wait that long for a new connection (drivers/block/nbd.c, wait_for_reconnect) and tells a
@@ -7,18 +6,19 @@ Runs on the host under test; standard library only. It returns once the device i
 process behind that keeps it so, and with "guard" one that is protected from the shortage of memory that swap over the
 device means.
 
-usage: nbd_keeper.py DEVICE ADDRESS PORT EXPORT BLOCK TIMEOUT_S DEAD_CONN_TIMEOUT_S leave|keep|guard LOG
+usage: nbd_keeper DEVICE ADDRESS PORT EXPORT BLOCK TIMEOUT_S DEAD_CONN_TIMEOUT_S leave|keep|guard LOG
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import socket
 import struct
 import sys
 import time
+
+from harness.guest.memory import lock, never_kill, serve_io
 
 TYPE_CHECKING = False  # what type checkers take for true; nothing is imported for it on the host
 if TYPE_CHECKING:
@@ -40,8 +40,6 @@ GREETING = b"NBDMAGICIHAVEOPT"
 FIXED_NEWSTYLE, NO_ZEROES, EXPORT_NAME = 1, 2, 1
 DIAL_S, TALK_S = 5.0, 30.0  # a server that has just started may take long over its first client
 PAUSE_S = 0.5
-MCL_CURRENT, MCL_FUTURE = 1, 2
-PR_SET_IO_FLUSHER = 57  # include/uapi/linux/prctl.h, since v5.6
 
 
 def attribute(kind: int, value: bytes) -> bytes:
@@ -167,13 +165,9 @@ def guard() -> None:
 
     In this order: what locking has to bring in may well wait. Raises OSError if the kernel refuses one of them.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mlockall(MCL_CURRENT | MCL_FUTURE):
-        raise OSError(ctypes.get_errno(), "mlockall")
-    with open("/proc/self/oom_score_adj", "w") as score:
-        score.write("-1000")
-    if libc.prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "PR_SET_IO_FLUSHER")
+    lock()
+    never_kill()
+    serve_io()
 
 
 def main() -> None:
@@ -202,7 +196,3 @@ def main() -> None:
     if sys.argv[8] == "guard":
         guard()
     keep(link, events, family, index, (address, port, export))
-
-
-if __name__ == "__main__":
-    main()

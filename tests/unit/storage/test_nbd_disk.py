@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import socket
 import struct
 import threading
@@ -13,11 +12,13 @@ from pathlib import Path
 import pytest
 from fakes import make_site, shell_of
 
+from harness.guest import memory
 from harness.model.errors import InfraError, UsageError
 from harness.model.topology import MIB
 from harness.storage.guest import nbd_keeper as keeper
 from harness.storage.nbd import NbdDisk
 from harness.storage.nbd_client import KEEPER
+from harness.targets.scripts import pack
 
 SIZE, FLAGS = 64 * MIB, 0x141
 
@@ -28,7 +29,7 @@ def test_the_keeper_connects_the_device_and_stays() -> None:
     client = shell_of(site.role("client"))
     *_, connect = client.commands
     words = connect.split()
-    assert words[:3] == ["python3", "-I", "-S"] and client.files[words[3]] == KEEPER.read_bytes()
+    assert words[:3] == ["python3", "-I", "-S"] and client.files[words[3]] == pack(KEEPER)
     assert words[4:12] == ["/dev/nbd3", "10.77.0.2", "10809", "swap", "4096", "10", "40", "keep"]
     assert probe.spec == {"path": "/dev/nbd3", "offset": SIZE - MIB, "write": True}
     assert f"truncate -s {SIZE} " in shell_of(site.role("server")).commands[1]
@@ -170,7 +171,7 @@ def score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_keeper_locks_itself_first_and_then_waits_for_no_io(score: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     libc = _Libc()
-    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: libc)
+    monkeypatch.setattr(memory, "LIBC", libc)
     keeper.guard()
     assert libc.calls == [("mlockall", 3), ("prctl", 57, 1, 0, 0, 0)]
     assert score.read_text() == "-1000"
@@ -180,6 +181,6 @@ def test_the_keeper_locks_itself_first_and_then_waits_for_no_io(score: Path, mon
 def test_a_protection_that_the_kernel_refuses_is_an_error(
     call: str, score: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: _Libc(call))
+    monkeypatch.setattr(memory, "LIBC", _Libc(call))
     with pytest.raises(OSError):
         keeper.guard()

@@ -22,7 +22,7 @@ import threading
 import time
 
 from harness.guest.board import STOP, WAIT, Board
-from harness.guest.memory import lock, never_kill, serve_io
+from harness.guest.memory import as_far_as_possible, lock, never_kill, serve_io
 from harness.monitors.instruments.guest.ping_pong import answer
 from harness.monitors.instruments.guest.socket_record import Watch
 
@@ -54,9 +54,7 @@ def watch(path: str, stall_s: float, peer: str, ports: set[int]) -> None:
     """Take samples until somebody says stop."""
     board = Board(path, BOARD_SIZE)
     seen = Watch(stall_s, peer, ports)
-    lock()
-    serve_io()
-    never_kill()
+    as_far_as_possible(lock, serve_io, never_kill)
     threading.stack_size(STACK)  # all of it is locked
     threading.Thread(target=seen.ping.run, daemon=True).start()
     seen.look()
