@@ -37,7 +37,7 @@ PACKETS = Capture(host="server")  # of the client nothing could be fetched once 
 IPERF3 = SocketWatch(ports=(SERVICES["iperf3"],))
 # × memory: more than there is left, so some is swapped, over the same link. Not much: who reads the transfer needs
 # memory as well, and a receive queue that nobody empties is no stall of the driver.
-SWAPPING = Hog(share=0.7, after_s=8.0)
+SWAPPING = Hog(share=0.4, after_s=8.0)
 
 HANGS = pytest.param("kernel", marks=pytest.mark.reproduces("deadlock"))
 GFP = pytest.mark.parametrize("gfp", [HANGS, "noio", "memalloc_noio"])
