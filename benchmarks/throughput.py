@@ -1,13 +1,13 @@
 """Verdicts per hour with 1, 2 and 4 trials at the same time, and whether they are still the right ones.
 
-    python benchmarks/throughput.py [--workers 1 2 4] [--json]
+    python benchmarks/throughput.py [--workers 1 2 4] [--rows 4] [--json]
 
 Each number of workers runs the same eight trials (benchmarks/cases/test_throughput.py): four that deadlock, and four
-that survive. Beside the rate stands what it costs: verdicts that are not as expected, and the share of the time that
-guests' processors wanted and this machine did not give them (median over the trials; see `processor time withheld` in
-the figures of any trial). `-n auto` is chosen by these figures.
+that survive; or as many of each as `--rows` says. Beside the rate stands what it costs: verdicts that are not as
+expected, and the share of the time that guests' processors wanted and this machine did not give them (median over the
+trials; see `processor time withheld` in the figures of any trial). `-n auto` is chosen by these figures.
 
-Takes about twenty minutes for each number of workers under software emulation on two processors.
+Takes up to twenty minutes for each number of workers under software emulation on two processors.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def measure(given: argparse.Namespace) -> int:
         settings = settings_of(given, results=folder / "results")
         for workers in given.workers:
             progress.step(f"{workers} at the same time")
-            options = ["-n", str(workers)]
+            options = ["-n", str(workers), "-k", " or ".join(f"[{row}]" for row in range(given.rows))]
             finished, run = harness_run(settings, folder / "results", CASE, limit_s=LIMIT_S, options=options)
             results.append(result_of(workers, run.trials(), finished.seconds))
     show("Throughput", figures_of(results), json_wanted=given.json)
@@ -90,6 +90,7 @@ def main() -> int:
     """Parse the command line and measure."""
     parser = make_parser(__doc__)
     parser.add_argument("--workers", type=positive, nargs="+", default=[1, 2, 4], metavar="N", help="default: 1 2 4")
+    parser.add_argument("--rows", type=int, choices=range(1, 5), default=4, help="of each kind; default: 4")
     given = parser.parse_args()
     return guarded(lambda: measure(given))
 
