@@ -6,6 +6,7 @@ cheap, and a session without an inventory does nothing but know the options and 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.model.errors import UsageError
+from harness.model.observe import Steps
 from harness.model.options import Options
 from harness.plugin.settings import add_options, read_options
 
@@ -131,6 +133,10 @@ def _begin_run(config: pytest.Config, options: Options) -> None:
     from harness.plugin.ending import Asking, Ending
     from harness.plugin.session import RunSession, open_store
 
+    if options.side.kernel is not None:
+        from harness.trial.preflight import check_side
+
+        check_side(options.side, options.settings, Steps(lambda line: print(f"harness: {line}", file=sys.stderr)))
     store, notes = open_store(config, options)
     config.stash[STORE] = store
     config.option.xmlpath = config.option.xmlpath or str(store.junit_path)

@@ -1,10 +1,15 @@
-"""What all parts of a plan need of the kernels of its hosts."""
+"""Whether a kernel can carry out what is asked of it, told before anything boots."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from harness.model.observe import Progress
+from harness.model.settings import Settings
+from harness.model.side import Side
 from harness.targets.needs import needs_of, together
+from harness.targets.own_kernels import find_kernel
+from harness.targets.preflight import check_kernel
 from harness.trial.plan import Plan
 
 
@@ -15,3 +20,14 @@ def kernel_needs(plan: Plan) -> Mapping[str, tuple[str, ...]]:
     by_role = together(*(needs_of(part, topology) for part in parts))
     by_host = ({topology.roles[role]: names} for role, names in by_role.items() if role in topology.roles)
     return together(*by_host)
+
+
+def check_side(side: Side, settings: Settings, progress: Progress) -> None:
+    """Whether the kernel of the user's own that every trial is to run on has what every guest needs.
+
+    Said once for all of them; what a case needs besides is looked for before each. Raises UsageError with all that is
+    missing.
+    """
+    if side.kernel is not None and "/" in side.kernel:
+        kernel = find_kernel(settings, side.kernel, progress, modules_from=side.modules or "")
+        check_kernel(kernel, {}, progress)

@@ -105,3 +105,13 @@ def test_usage(project: pytest.Pytester) -> None:
     result = run(project, "--inventory", "none.toml")
     assert result.ret == 2
     result.stderr.fnmatch_lines(["ERROR: *none.toml: there is no such file*"])
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_kernel_that_is_none_is_said_once_and_nothing_is_begun(project: pytest.Pytester, workers: str) -> None:
+    (project.path / "vmlinuz").write_text("no kernel")
+    result = run(project, "--kernel", "./vmlinuz", "-n", workers)
+    assert result.ret == 2
+    result.stderr.fnmatch_lines(["ERROR: *vmlinuz*"])
+    assert result.stderr.str().count("ERROR") == 1 and "test_case" not in result.stdout.str()
+    assert not (project.path / "results").exists()
