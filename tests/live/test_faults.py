@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from live_trials import guests_of, one_guest, quiet_plan
 
 from harness.faults.guest import Pause, PowerOff
 from harness.model.errors import BootError, UsageError
@@ -16,7 +17,6 @@ from harness.results.store import RunStore
 from harness.targets.state import StateDir
 from harness.trial import Plan, run_trial
 from harness.verdicts.judge import judge
-from tests.live.trials import guests_of, one_guest, quiet_plan
 
 
 def _run(settings: Settings, plan: Plan) -> tuple[VerdictKind, RunStore]:

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from live_trials import guests_of
 
 from harness.model.settings import Settings
 from harness.results.store import RunStore
 from harness.targets.state import RunDir, StateDir
 from harness.trial.run import clean
-from tests.live.trials import guests_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CASE = Path(__file__).parent / "cases" / "case_quiet.py"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from live_trials import one_guest, quiet_plan
 
 from harness.faults.kernel import LOADED, VARIANT, KernelFault
 from harness.model.errors import ShellError
@@ -20,7 +21,6 @@ from harness.targets.machines import machines_for
 from harness.targets.seed import own_module_path
 from harness.trial import run_trial
 from harness.verdicts.console import scan
-from tests.live.trials import one_guest, quiet_plan
 
 
 class Deaf:

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from live_trials import guests_of
 
 from harness.model.settings import Settings
 from harness.results.junit import read_junit
 from harness.results.store import RunStore
 from harness.targets.state import StateDir
 from harness.trial.run import clean
-from tests.live.trials import guests_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CASE = Path(__file__).parent / "cases" / "case_many_quick.py"

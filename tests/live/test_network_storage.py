@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from live_trials import make_traces
 
 from harness.model.settings import Settings
 from harness.model.topology import GIB, MIB, Host, Link, Topology
@@ -19,7 +20,6 @@ from harness.storage.swap import Swap
 from harness.targets.lab import Lab
 from harness.targets.machines import machines_for
 from harness.targets.target import Site
-from tests.live.trials import make_traces
 
 pytestmark = pytest.mark.slow
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from live_trials import make_traces
 
 from harness.faults.servers import NfsServerRestart
 from harness.model.history import Kind
@@ -26,7 +27,6 @@ from harness.verdicts.policy import Policy
 from harness.workloads.delegations import DelegatedReaders
 from harness.workloads.nfs_writers import NfsWriters
 from harness.workloads.steady import Steady
-from tests.live.trials import make_traces
 
 pytestmark = pytest.mark.slow
 

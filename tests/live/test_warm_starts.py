@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from live_trials import guests_of
 
 from harness.model.clock import Deadline
 from harness.model.settings import Settings
@@ -20,7 +21,6 @@ from harness.targets.parts import Deaf
 from harness.targets.restore import RESTORE_S
 from harness.targets.snapshots import IMAGE, KIND
 from harness.targets.target import Site, Target
-from tests.live.trials import guests_of
 
 NAMES = ("one", "two")
 FACTS = """\
