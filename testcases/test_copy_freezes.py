@@ -26,8 +26,8 @@ from harness.storage.tmpfs import Tmpfs
 from harness.workloads.copy import Copy
 from harness.workloads.paced import Paced
 
-SHARE = 0.66  # of the memory, in tmpfs
-DISK_RATE = 3_000_000  # bytes a second of the disk that is copied to
+SHARE = 0.62  # of the memory, in tmpfs
+DISK_RATE = 1_500_000  # bytes a second of the disk that is copied to
 
 DISK = MappedDisk(use="file")
 MEMORY = Tmpfs(disk=DISK, share=SHARE)
