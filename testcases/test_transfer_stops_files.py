@@ -39,7 +39,7 @@ def test_nfs(trial: Trial, direction: str, gfp: str) -> None:
     """A file on an NFS mount while the host swaps to another file there."""
     path = f"{NFS.mount}/transfer"
     load = Transfer(kind="file", path=path, direction=direction, seconds=SECONDS * trial.budget)
-    driver = AllocatingDriver(role="client", gfp=gfp, every=256)
+    driver = AllocatingDriver(role="client", gfp=gfp)
     storage = Swap(on=NFS, ratio=1.5)
     trial.run(
         storage=storage, workload=load, tunings=[driver], instruments=[SocketWatch(ports=(SERVICES["nfs"],)), SWAPPING]
