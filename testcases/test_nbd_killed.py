@@ -12,7 +12,8 @@ exempt from the OOM killer and an IO flusher (prctl(2), since v5.6) it has a new
 Where nobody is left to make a connection, requests fail. With a process that held it the device is gone: a page that
 cannot be read kills whoever needs it (SIGBUS), login shells and sshd included, and what is locked in memory, the agent
 and init, goes on. Where it was handed over the device stays: reclaim writes the same pages to it again and again, some
-requests stay in flight for ever ("Possible stuck request"), and the machine hangs without one OOM line.
+requests stay in flight for ever ("Possible stuck request"), and the machine hangs without one OOM line; unless the load
+dies first, as above. Which comes first differs from run to run, so it is no row here.
 
 What to look for in the report: with `guarded` progress goes on when the server is back, and "connections made anew" is
 1. With `unguarded` it ends with the fault, and the stack of nbd-keeper is among the evidence (sysrq-w).
@@ -70,11 +71,3 @@ def test_client_killed(trial: Trial) -> None:
     """nbd-client itself is killed, the server is well: the kernel shuts the socket, and the same happens."""
     killed = KillProcess(role="client", comm="nbd-client", at_s=20.0)
     trial.run(storage=NbdSwap(connection=Held()), workload=LOAD, faults=[killed])
-
-
-@pytest.mark.cost(5)
-@pytest.mark.reproduces("deadlock")
-@pytest.mark.topology("nbd-remote")
-def test_handed_over(trial: Trial) -> None:
-    """nbd-client as it comes, which has ended long ago: the machine hangs on a device that is no more."""
-    trial.run(storage=NbdSwap(), workload=LOAD, faults=[RESTART])
