@@ -23,7 +23,7 @@ from harness.workloads.transfer import Transfer
 SECONDS = 40.0  # of transfer, times the budget
 NFS = NfsDisk(scratch=True)
 SMB = SmbDisk()
-SWAPPING = Hog(share=0.4, after_s=8.0)  # × memory: more than there is left, so some is swapped, over the same link
+SWAPPING = Hog(share=0.6, after_s=8.0)  # × memory: more than there is left, so some is swapped, over the same link
 WITHOUT_SWAP = Hog(share=0.2, after_s=8.0)  # more, and the OOM killer takes it
 
 HANGS = pytest.param("kernel", marks=pytest.mark.reproduces("deadlock"))
