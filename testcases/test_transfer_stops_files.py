@@ -1,8 +1,9 @@
 """Files that stop, on NFS and on SMB: the network driver of test_transfer_stops.py under a file system.
 
 On NFS the host swaps to another file of the same mount, so reclaim waits for pages that go through the driver, and the
-driver waits for reclaim. The kernel cannot swap to SMB: nothing that reclaim waits for goes over the link, and the
-driver's flag should make no difference. The driver, its flags and its source are told in test_transfer_stops.py.
+driver waits for reclaim. There is no row that reads: what is read can be dropped at once, so the driver seldom waits.
+The kernel cannot swap to SMB: nothing that reclaim waits for goes over the link, and the driver's flag should make no
+difference. The driver, its flags and its source are told in test_transfer_stops.py.
 
 What to look for in the report: the same as there, and side by side what each direction costs under the same pressure.
 """
@@ -23,7 +24,7 @@ from harness.workloads.transfer import Transfer
 SECONDS = 40.0  # of transfer, times the budget
 NFS = NfsDisk(scratch=True)
 SMB = SmbDisk()
-SWAPPING = Hog(share=0.6, after_s=8.0)  # × memory: more than there is left, so some is swapped, over the same link
+SWAPPING = Hog(share=0.4, after_s=8.0)  # × memory: more than there is left, so some is swapped, over the same link
 WITHOUT_SWAP = Hog(share=0.2, after_s=8.0)  # more, and the OOM killer takes it
 
 HANGS = pytest.param("kernel", marks=pytest.mark.reproduces("deadlock"))
@@ -32,14 +33,12 @@ PAIR = pytest.mark.topology("pair", modules={"client": ["harness-net"]}, memory=
 
 
 @pytest.mark.parametrize("gfp", [HANGS, "noio", "memalloc_noio"])
-@DIRECTION
 @pytest.mark.cost(4)
 @PAIR
-def test_nfs(trial: Trial, direction: str, gfp: str) -> None:
-    """A file on an NFS mount while the host swaps to another file there."""
-    path = f"{NFS.mount}/transfer"
-    load = Transfer(kind="file", path=path, direction=direction, seconds=SECONDS * trial.budget)
-    driver = AllocatingDriver(role="client", gfp=gfp)
+def test_nfs(trial: Trial, gfp: str) -> None:
+    """A file is written on an NFS mount while the host swaps to another file there."""
+    load = Transfer(kind="file", path=f"{NFS.mount}/transfer", direction="outgoing", seconds=SECONDS * trial.budget)
+    driver = AllocatingDriver(role="client", gfp=gfp, every=256)
     storage = Swap(on=NFS, ratio=1.5)
     trial.run(
         storage=storage, workload=load, tunings=[driver], instruments=[SocketWatch(ports=(SERVICES["nfs"],)), SWAPPING]

@@ -120,6 +120,7 @@ class MappedDisk:
         mapper.resume(target, site.deadline(5))
         mapper.speed_up(target, site.deadline(5))
         target.agent.ask("storage", path=None, deadline=site.deadline(5))  # its probe has the disk open
+        target.agent.ask("close", deadline=site.deadline(5))  # and it has the control device open, which keeps dm_mod
 
     def _release(self, site: Site, target: Target) -> None:
         if self.use == "file":

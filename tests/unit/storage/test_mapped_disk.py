@@ -94,7 +94,7 @@ def test_what_a_fault_left_is_undone_before_the_device_is_let_go(site: Site, use
     client = site.role("client")
     MappedDisk(use=use).tear_down(site)
     assert hypervisor_of(client).acts == ["throttle vdc None"]
-    assert agent_of(client).asked[-1] == ("storage", {"path": None})
+    assert agent_of(client).asked[-2:] == [("storage", {"path": None}), ("close", {})]
     assert agent_of(client).verbs[:3] == ["ioctl"] * 3
     release = commands(site)[:-1]
     assert commands(site)[-1].endswith("dmsetup remove --retry harness")
