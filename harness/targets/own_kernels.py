@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -23,6 +24,8 @@ KIND = "own-kernel"
 NEED = 1000 * MIB
 # 25 kernels of a distribution; one that is missing is taken again in half a minute.
 BUDGET = 6 * GIB
+# Entries that are in use until this process ends, since its guests start from there; each trial asks for them again.
+_held: set[Path] = set()
 
 
 def find_kernel(
@@ -59,8 +62,11 @@ def load_kernel(settings: Settings, path: Path, progress: Progress, *, modules_f
         (full / "lib/modules" / laid.release).mkdir(parents=True, exist_ok=True)
         fill_entry(folder, full, laid.release, laid.version, recipe)
 
-    # Until this process ends: its guests start from there.
-    entry, _ = hold(lambda: cache.get_or_build(KIND, key, build, need=NEED))
-    for removed in keep_within(cache, KIND, BUDGET):
-        progress.step(f"removed the kernel {removed.name}: others were used later")
+    entry, held = hold(lambda: cache.get_or_build(KIND, key, build, need=NEED))
+    if entry in _held:
+        os.close(held)
+    else:
+        _held.add(entry)
+        for removed in keep_within(cache, KIND, BUDGET):
+            progress.step(f"removed the kernel {removed.name}: others were used later")
     return kernel_of(cache, entry, str(path), recipe, progress)

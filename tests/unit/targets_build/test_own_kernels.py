@@ -112,12 +112,22 @@ def test_kernels_go_once_nobody_uses_them_and_others_were_used_later(
     first, second = (load(tmp_path, tree(tmp_path / name)) for name in ("a", "b"))
     assert first.vmlinuz.exists() and second.vmlinuz.exists(), "guests of this process start from both"
     os.close(held[first.vmlinuz.parent])
+    monkeypatch.setattr(own_kernels, "_held", set())  # as in another process
     progress = Steps()
     load(tmp_path, tmp_path / "b", progress=progress)
     assert not first.vmlinuz.exists() and second.vmlinuz.exists()
     assert progress.steps == [f"removed the kernel {first.vmlinuz.parent.name}: others were used later"]
     for descriptor in [*held.values()][1:]:
         os.close(descriptor)
+
+
+def test_a_kernel_that_every_trial_asks_for_is_held_once(tmp_path: Path, cache: Path) -> None:
+    top = tree(tmp_path / "linux")
+    load(cache, top)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(3):
+        load(cache, top)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_an_image_in_a_built_tree_is_that_tree(tmp_path: Path) -> None:
