@@ -19,6 +19,7 @@ from harness.targets.kernel_packages import KernelPackages
 from harness.targets.kernels import Kernel
 from harness.targets.module_build import compiler_version, make_modules, unpack_headers
 from harness.targets.recipes import Recipe, read_recipe, vm_images
+from harness.targets.schema import is_kernel_file
 from harness.targets.toolrun import CommandFailed, run_tool
 
 # Changes whenever the same variant would give another module.
@@ -88,7 +89,7 @@ def build_variant(settings: Settings, kernel: Kernel, name: str, progress: Progr
     HostEnvironmentError for what this machine or the archive lacks.
     """
     recipe = read_variant(name)
-    if "/" in kernel.name:
+    if is_kernel_file(kernel.name):
         hint = "build the module yourself and give the .ko file"
         raise UsageError(f"variant {name} is built from a distribution's packages, which {kernel.name} has not; {hint}")
     patch = None if recipe.is_own else _find_patch(name, kernel)

@@ -16,6 +16,7 @@ from harness.targets.kernel_origins import find_origin
 from harness.targets.kernels import TREE, Kernel, fetch_kernel, fill_entry, kernel_of
 from harness.targets.module_tree import ModulesRecipe
 from harness.targets.recipes import read_recipe, vm_images
+from harness.targets.schema import is_kernel_file
 
 # Changes whenever the same kernel would give other files.
 BUILDER = 2
@@ -35,7 +36,7 @@ def find_kernel(
 
     `modules_from` is where a boot image has its modules, a folder or a tar file. Errors as of the two below.
     """
-    if "/" in name:
+    if is_kernel_file(name):
         return load_kernel(settings, Path(name), progress, modules_from=modules_from)
     if modules_from:
         raise UsageError(f"kernel {name} has its own modules; {modules_from} is for a boot image (--kernel FILE)")

@@ -19,6 +19,7 @@ from harness.targets.kernels import Kernel
 from harness.targets.module_build import compiler_version, make_modules, merge_headers, unpack_headers
 from harness.targets.module_tree import closure, module_name, read_dependencies
 from harness.targets.patches import Patch, apply, read_patch, touched_by
+from harness.targets.schema import is_kernel_file
 from harness.targets.toolrun import run_tool
 
 # Changes whenever the same patches would give other modules.
@@ -36,7 +37,7 @@ def build_patched(settings: Settings, kernel: Kernel, patches: Sequence[str], pr
     Raises UsageError if a patch is none, does not apply, or touches more than modules; HostEnvironmentError for what
     this machine or the archive lacks.
     """
-    if "/" in kernel.name:
+    if is_kernel_file(kernel.name):
         problem = f"--patch is for kernels of a distribution, whose source is known, and {kernel.name} is not one"
         raise UsageError(f"{problem}; apply {patches[0]} to its source and build that")
     given = [read_patch(Path(patch)) for patch in patches]

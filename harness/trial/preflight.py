@@ -10,6 +10,7 @@ from harness.model.side import Side
 from harness.targets.needs import needs_of, together
 from harness.targets.own_kernels import find_kernel
 from harness.targets.preflight import check_kernel
+from harness.targets.schema import is_kernel_file
 from harness.trial.plan import Plan
 
 
@@ -28,6 +29,6 @@ def check_side(side: Side, settings: Settings, progress: Progress) -> None:
     Said once for all of them; what a case needs besides is looked for before each. Raises UsageError with all that is
     missing.
     """
-    if side.kernel is not None and "/" in side.kernel:
+    if side.kernel is not None and is_kernel_file(side.kernel):
         kernel = find_kernel(settings, side.kernel, progress, modules_from=side.modules or "")
         check_kernel(kernel, {}, progress)
