@@ -4,32 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from uuid import UUID
 from xml.etree import ElementTree
 
 import pytest
+from fakes import guest_spec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.drivers.libvirt_guest import Disk, GuestSpec, Nic, domain_xml
 
 QEMU = "{http://libvirt.org/schemas/domain/qemu/1.0}"
-SPEC = GuestSpec(
-    name="harness-r1-c1",
-    uuid=UUID(int=7),
-    accelerator="tcg",
-    memory=256 * 1024 * 1024,
-    cpus=2,
-    kernel=Path("/k/vmlinuz"),
-    initrd=Path("/k/initrd"),
-    cmdline="console=ttyS0 quiet",
-    disks=(
-        Disk(path=Path("/d/a.qcow2"), target="vda"),
-        Disk(path=Path("/d/b"), target="vdb", format="raw", readonly=True),
-    ),
-    wires=(Path("/w/con"), Path("/w/uart")),
-    nics=(Nic(name="mgmt", mac="52:54:00:00:00:01", netdev="user,restrict=on"),),
-)
+SPEC = guest_spec()
 
 
 def parsed(spec: GuestSpec) -> ElementTree.Element:
@@ -53,6 +38,12 @@ def test_the_processor_of_the_host_only_with_kvm() -> None:
     cpu = root.find("cpu")
     assert root.get("type") == "kvm" and cpu is not None and cpu.get("mode") == "host-passthrough"
     assert parsed(SPEC).find("cpu") is None
+
+
+@pytest.mark.parametrize(("accelerator", "possible"), [("tcg", "2"), ("kvm", "1")])
+def test_room_for_a_second_processor_where_they_are_emulated(accelerator: str, possible: str) -> None:
+    vcpu = parsed(replace(SPEC, accelerator=accelerator, cpus=1)).find("vcpu")
+    assert vcpu is not None and vcpu.get("current") == "1" and vcpu.text == possible
 
 
 def test_a_crashed_guest_stays_and_none_comes_back() -> None:

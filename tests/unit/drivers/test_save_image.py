@@ -11,29 +11,14 @@ from uuid import UUID
 from xml.etree import ElementTree
 
 import pytest
+from fakes import guest_spec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.drivers.libvirt_guest import Disk, GuestSpec, Nic, domain_xml
+from harness.drivers.libvirt_guest import domain_xml
 from harness.drivers.save_image import CHUNK, HEADER, DamagedImage, Feeder, Head, adapt, checksum
 
-SPEC = GuestSpec(
-    name="harness-r1-c1",
-    uuid=UUID(int=7),
-    accelerator="tcg",
-    memory=256 * 1024 * 1024,
-    cpus=2,
-    kernel=Path("/k/vmlinuz"),
-    initrd=Path("/k/initrd"),
-    cmdline="console=ttyS0",
-    disks=(
-        Disk(path=Path("/d/a.qcow2"), target="vda"),
-        Disk(path=Path("/d/b"), target="vdb", format="raw", readonly=True),
-    ),
-    wires=(Path("/w/con"), Path("/w/uart")),
-    nics=(Nic(name="mgmt", mac="52:54:00:00:00:01", netdev="user,restrict=on"),),
-    devices=("-device", "ivshmem-plain,memdev=letterbox"),
-)
+SPEC = replace(guest_spec(), devices=("-device", "ivshmem-plain,memdev=letterbox"))
 OTHER = replace(
     SPEC,
     name="harness-r2-c2 <&>",

@@ -7,28 +7,17 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
+from fakes import guest_spec
 
 from harness.drivers import libvirt_guest
-from harness.drivers.libvirt_guest import GuestSpec, LibvirtGuest, killed_when_overdue
+from harness.drivers.libvirt_guest import LibvirtGuest, killed_when_overdue
 from harness.model.clock import Deadline
 from harness.model.errors import BootError, InfraError
 
-SPEC = GuestSpec(
-    name="g",
-    uuid=UUID(int=7),
-    accelerator="tcg",
-    memory=1,
-    cpus=1,
-    kernel=Path("/k"),
-    initrd=Path("/i"),
-    cmdline="",
-    disks=(),
-    wires=(),
-    nics=(),
-)
+SPEC = guest_spec("g")
 
 
 class _Refused(Exception):

@@ -5,34 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from uuid import UUID
 from xml.etree import ElementTree
 
 import pytest
+from fakes import guest_spec
 
 from harness.drivers import libvirt_guest
 from harness.drivers.disk_image import make_blank
-from harness.drivers.libvirt_guest import Disk, GuestSpec, LibvirtGuest, domain_xml
+from harness.drivers.libvirt_guest import LibvirtGuest, domain_xml
 from harness.model.errors import InfraError
 from harness.model.topology import GIB
 
-SPEC = GuestSpec(
-    name="harness-r1-c1",
-    uuid=UUID(int=7),
-    accelerator="tcg",
-    memory=256 * 1024 * 1024,
-    cpus=2,
-    kernel=Path("/k/vmlinuz"),
-    initrd=Path("/k/initrd"),
-    cmdline="",
-    disks=(
-        Disk(path=Path("/d/a.qcow2"), target="vda"),
-        Disk(path=Path("/d/b"), target="vdb", format="raw", readonly=True),
-        Disk(path=Path("/d/a.scratch"), target="vdc", format="raw"),
-    ),
-    wires=(),
-    nics=(),
-)
+SPEC = guest_spec(scratch=Path("/d/a.scratch"))
 
 
 class _Refused(Exception):
