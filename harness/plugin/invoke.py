@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -61,6 +62,18 @@ class _Watcher:
             yield
         finally:
             signal.signal(signal.SIGINT, before)
+
+    def pytest_runtest_protocol(self) -> None:
+        """Stop before the next case where the exception was swallowed, as by a destructor or an extension module."""
+        if self.interrupted:
+            raise KeyboardInterrupt
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_unconfigure(self) -> None:
+        """Make nothing of what was being opened at that moment: with `filterwarnings = error` it fails the session."""
+        if self.interrupted:
+            for category in (pytest.PytestUnraisableExceptionWarning, pytest.PytestUnhandledThreadExceptionWarning):
+                warnings.simplefilter("ignore", category)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         self.interrupted = excinfo.errisinstance(KeyboardInterrupt)

@@ -75,15 +75,17 @@ class Trial:
         faults: Sequence[Fault] = (),
         tunings: Sequence[Fault] = (),
         instruments: Sequence[Instrument] = (),
+        patience_s: float | None = None,
     ) -> Verdict:
         """Run the trial and return its verdict if the kernel survived; `harness.trial.Plan` says what the parts are.
 
+        `patience_s` is for a case whose stops take longer to end by themselves than the policy waits (30 s).
         Any other verdict is raised: HangDetected, CrashDetected, KilledByOOM, IoFailed, or NoVerdict. Raises
         UsageError or InfraError where there is no verdict to be had; each test runs one trial.
         """
         __tracebackhide__ = True
         plan = replace(
-            self._plan(storage, workload),
+            self._plan(storage, workload, patience_s),
             faults=tuple(faults),
             tunings=tuple(tunings),
             instruments=tuple(instruments),
@@ -100,11 +102,14 @@ class Trial:
             raise error
         return verdict
 
-    def _plan(self, storage: Storage, workload: Workload) -> Plan:
+    def _plan(self, storage: Storage, workload: Workload, patience_s: float | None) -> Plan:
         from harness.trial import Plan
+        from harness.verdicts.policy import Policy
 
         if self.started:
             raise UsageError("a test runs one trial; make another test, or parametrize this one")
+        if patience_s is not None and not patience_s > 0:
+            raise UsageError(f"patience_s: {patience_s} s is none; give the seconds that a stop may last")
         self.started = True
         return Plan(
             name=self.item.nodeid,
@@ -113,6 +118,7 @@ class Trial:
             workload=workload,
             expected=self.expected,
             about=_about(self.item),
+            policy=Policy() if patience_s is None else Policy(patience_s=patience_s),
         )
 
     def _verdict(self, plan: Plan, view: View) -> Verdict:

@@ -18,7 +18,7 @@ from harness.trial import Plan
 
 def pytest_harness_run_trial(plan: Plan, settings: Settings, store: RunStore, observers: Sequence[Observer]) -> Verdict:
     trial = store.trial(plan.name, expected=plan.expected)
-    _tell(trial, observers)
+    _tell(trial, plan, observers)
     word = str(plan.workload)
     if word == "no-boot":
         _store(trial, Verdict(kind=VerdictKind.INCONCLUSIVE, summary="the guest did not boot"))
@@ -44,9 +44,9 @@ def pytest_harness_run_trial(plan: Plan, settings: Settings, store: RunStore, ob
     return verdict
 
 
-def _tell(trial: TrialStore, observers: Sequence[Observer]) -> None:
+def _tell(trial: TrialStore, plan: Plan, observers: Sequence[Observer]) -> None:
     for event in (
-        Event(0.0, Kind.TRIAL, data={"name": trial.name}),
+        Event(0.0, Kind.TRIAL, data={"name": trial.name, "policy": plan.policy.to_dict()}),
         Event(0.1, Kind.PHASE, data={"name": "load", "state": "begin"}),
         Event(0.2, Kind.RUNG, "small", {"rung": "alloc", "ok": True, "latency_s": 0.01}),
     ):

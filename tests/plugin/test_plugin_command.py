@@ -60,6 +60,30 @@ def test_interrupted(project: pytest.Pytester) -> None:
     assert "Traceback" not in result.stderr.str()
 
 
+def test_what_ctrl_c_left_half_open_is_no_error(project: pytest.Pytester) -> None:
+    project.makepyfile("import os, signal\ndef test_one(): open(__file__); os.kill(os.getpid(), signal.SIGINT)")
+    result = project.run(HARNESS, "run", ".")
+    assert result.ret == 130
+    assert "Traceback" not in result.stderr.str()
+
+
+def test_a_ctrl_c_that_was_swallowed_ends_the_session_all_the_same(project: pytest.Pytester) -> None:
+    project.makepyfile("""
+        import os, signal
+        import pytest
+
+        def test_one():
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)
+
+        def test_two():
+            pass
+    """)
+    result = project.run(HARNESS, "run", ".")
+    assert result.ret == 130
+    result.assert_outcomes(passed=1)
+
+
 def test_ctrl_c_in_mid_trial_restores_the_terminal(
     project: pytest.Pytester, short: str, read_terminal: Callable[..., str]
 ) -> None:

@@ -163,6 +163,32 @@ def test_a_second_trial_in_a_test_is_refused(project: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*a test runs one trial*"])
 
 
+def patience_of(project: pytest.Pytester, words: str) -> pytest.RunResult:
+    project.makepyfile(f"""
+        import pytest
+
+        @pytest.mark.topology("pair")
+        def test_case(trial):
+            trial.run(storage=None, workload="SURVIVED"{words})
+    """)
+    return project.runpytest()
+
+
+@pytest.mark.parametrize(("words", "patience_s"), [("", 30.0), (", patience_s=90.0", 90.0)])
+def test_a_case_may_have_more_patience(
+    project: pytest.Pytester, only_run: OnlyRun, words: str, patience_s: float
+) -> None:
+    patience_of(project, words).assert_outcomes(passed=1)
+    (trial,) = only_run().trials()
+    assert trial.read_history()[0].data["policy"]["patience_s"] == patience_s
+
+
+def test_patience_that_is_none_is_refused(project: pytest.Pytester) -> None:
+    result = patience_of(project, ", patience_s=0")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*patience_s: 0 s is none; give *"])
+
+
 def test_hook_sees_every_verdict(project: pytest.Pytester, run_cases: RunCases) -> None:
     conftest = project.path / "conftest.py"
     hook = """
