@@ -66,7 +66,7 @@ WORKER = struct.Struct("=QQII")  # operations, bytes, state (0 starting, 1 runni
 VMSTAT = (
     *("nr_free_pages", "nr_dirty", "nr_writeback", "nr_unstable", "pswpin", "pswpout", "pgmajfault"),
     *("pgscan_kswapd", "pgscan_direct", "pgsteal_kswapd", "pgsteal_direct", "pgscan_direct_throttle"),
-    *("allocstall_dma32", "allocstall_normal", "allocstall_movable", "oom_kill", "compact_stall"),
+    *("allocstall_dma32", "allocstall_normal", "allocstall_movable", "oom_kill", "pgmigrate_success"),
 )
 
 STACK = 128 * 1024

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,6 @@ from harness.model.errors import HarnessError, InfraError
 from harness.model.history import Kind
 from harness.model.opinion import State
 from harness.monitors.evidence import Collector
-from harness.monitors.ladder import PERIOD_S, HostMonitor
 from harness.monitors.recorder import Recorder
 from harness.storage.base import StorageProbe
 from harness.targets.machines import Machine
@@ -24,12 +22,12 @@ from harness.trial.plan import Plan
 from harness.trial.recovery import probe_recovery
 from harness.trial.replaced import check_replaced
 from harness.trial.schedule import Schedule, Step
+from harness.trial.ticker import LAG_S, Ticker
 from harness.trial.traces import Traces
 from harness.verdicts.watch import Watch
 from harness.workloads.base import Progress
 
 TICK_S = 0.25
-LAG_S = 2.0  # a ticker that comes later than this says that this machine starves
 AGENT_S = 5.0
 BEGIN_S = 10.0  # for a load to say how many workers it has, on a host as fast as this machine
 AFTER = ("/proc/vmstat", "/proc/meminfo")  # read again after the recovery probe, through what was opened early
@@ -53,11 +51,12 @@ class Experiment:
         listening: Listening,
         evidence: Path,
         clock: Clock,
+        ticker: Ticker,
         lab_failure: Callable[[], Exception | None],
     ) -> None:
         self._plan, self._site, self._machines = plan, site, machines
         self._recorder, self._watch, self._listening, self._clock = recorder, watch, listening, clock
-        self._lab_failure = lab_failure
+        self._ticker, self._lab_failure = ticker, lab_failure
         self._evidence = evidence
         self._schedule = Schedule(site, recorder)
         self._traces = Traces(recorder)
@@ -65,16 +64,13 @@ class Experiment:
             name: Collector(target, listening.taps[name], evidence, recorder, clock)
             for name, target in site.targets.items()
         }
-        self._monitors = [
-            HostMonitor(target, listening.agents[name], recorder, clock) for name, target in site.targets.items()
-        ]
 
     def run(self) -> None:
         """Storage up, monitors on, baseline, load, faults; stop on done, limit or a hang; recovery, evidence, down.
 
         A host that hangs is not tidied up, it is reset; every other one is left as it was, also after a failure.
         """
-        with self._watching():
+        with self._ticker:
             try:
                 self._run()
             except HarnessError:
@@ -147,34 +143,6 @@ class Experiment:
         finally:
             self._recorder.emit(Kind.PHASE, name=name, state="end")
 
-    @contextmanager
-    def _watching(self) -> Iterator[None]:
-        """Sample every host once a second, on a thread of its own."""
-        stop = threading.Event()
-        ticker = threading.Thread(target=self._tick, args=(stop,), name="ticker", daemon=True)
-        for monitor in self._monitors:
-            monitor.start()
-        ticker.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            for monitor in self._monitors:
-                monitor.stop()
-            ticker.join(timeout=10.0)
-
-    def _tick(self, stop: threading.Event) -> None:
-        due = self._clock.monotonic()
-        while not stop.is_set():
-            late = self._clock.monotonic() - due
-            if late > LAG_S:
-                self._recorder.emit(Kind.LAG, seconds=round(late, 2))
-                due = self._clock.monotonic()
-            for monitor in self._monitors:
-                monitor.tick()
-            due += PERIOD_S
-            stop.wait(max(0.0, due - self._clock.monotonic()))
-
     def _prepare(self, probe: StorageProbe) -> Progress:
         """Everything that the agent will need, while memory is plentiful."""
         progress = self._plan.workload.prepare(self._site)
@@ -205,6 +173,7 @@ class Experiment:
             now = self._recorder.now
             if (failure := self._lab_failure()) is not None:
                 raise InfraError(f"a reader of a serial port failed: {failure!r}") from failure
+            self._ticker.check()
             self._check_begun(progress, now - begun)
             while steps and steps[0][0] <= now:
                 steps.pop(0)[1]()
@@ -247,6 +216,8 @@ class Experiment:
             return False
         since = opinion.since_s
         if opinion.state is State.STOPPED and stop is not None:
+            if self._watch.within_bound(stop, now):
+                return False
             since = max(stop.certain_s, stop.onset_s + self._plan.policy.bound_s)
         return now - max(since, self._schedule.entitled_s) >= self._plan.policy.patience_s
 

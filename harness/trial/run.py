@@ -28,6 +28,7 @@ from harness.trial.experiment import Experiment
 from harness.trial.listening import Listening
 from harness.trial.plan import Plan
 from harness.trial.preflight import kernel_needs
+from harness.trial.ticker import Ticker
 from harness.verdicts.judge import judge
 from harness.verdicts.measures import measures_of
 from harness.verdicts.watch import Watch
@@ -136,7 +137,10 @@ def _run(plan: Plan, settings: Settings, store: RunStore, trial: TrialStore, rec
         plan = replace(plan, policy=plan.policy.scaled(slowest))
         watch.policy = plan.policy
         recorder.emit(Kind.TRIAL, **_facts(plan), slowdown=slowest)
-        Experiment(plan, site, machines, recorder, watch, listening, trial.evidence, SYSTEM_CLOCK, lab.failure).run()
+        ticker = Ticker.of(site, listening.agents, recorder, SYSTEM_CLOCK)
+        Experiment(
+            plan, site, machines, recorder, watch, listening, trial.evidence, SYSTEM_CLOCK, ticker, lab.failure
+        ).run()
 
 
 def _facts(plan: Plan) -> dict[str, Any]:

@@ -225,7 +225,12 @@ def _io_failed(case: Case, finding: Event, gone: int, failed: int) -> Verdict:
 
 def _ended_well(case: Case, complete: bool) -> Verdict:
     bound = case.policy.bound_s
-    beyond = [stall for stall in case.stalls if stall.duration_s > bound]
+    withheld = [_stop_of(case, stall).withheld_s for stall in case.stalls]
+    beyond = [
+        stall
+        for stall, kept_s in zip(case.stalls, withheld, strict=True)
+        if not bound or stall.duration_s - kept_s > bound
+    ]
     if beyond:
         longest = max(stall.duration_s for stall in beyond)
         return Verdict(
@@ -236,10 +241,7 @@ def _ended_well(case: Case, complete: bool) -> Verdict:
             stalls=case.stalls,
             reasons=("progress stopped and came back without the harness's doing",),
         )
-    reasons = tuple(
-        f"a wait of {stall.duration_s:.1f} s, which the storage's protocol may take: up to {bound:.0f} s"
-        for stall in case.stalls
-    )
+    reasons = tuple(_wait(stall, kept_s, bound) for stall, kept_s in zip(case.stalls, withheld, strict=True))
     if complete:
         summary = "every worker completed its passes"
         return Verdict(kind=VerdictKind.SURVIVED, summary=summary, stalls=case.stalls, reasons=reasons)
@@ -250,6 +252,11 @@ def _ended_well(case: Case, complete: bool) -> Verdict:
         return Verdict(kind=VerdictKind.SURVIVED, summary=summary, stalls=case.stalls, reasons=reasons)
     limit = f" of {case.limit:.0f} s" if case.limit is not None else ""
     return _inconclusive(case, f"the workload still made progress when its time{limit} was over; give it more")
+
+
+def _wait(stall: Stall, withheld_s: float, bound: float) -> str:
+    starved = f", {withheld_s:.1f} s of them withheld by this machine" if round(withheld_s, 1) else ""
+    return f"a wait of {stall.duration_s:.1f} s{starved}, which the storage's protocol may take: up to {bound:.0f} s"
 
 
 def _stop_of(case: Case, stall: Stall) -> Stop:

@@ -18,6 +18,7 @@ COUNTERS = {
     "pages swapped in": ("pswpin",),
     "allocation stalls": ("allocstall_dma32", "allocstall_normal", "allocstall_movable"),
     "tasks throttled in reclaim": ("pgscan_direct_throttle",),
+    "pages migrated": ("pgmigrate_success",),
 }
 
 

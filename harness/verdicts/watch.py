@@ -21,7 +21,10 @@ CORROBORATING = (Rung.STORAGE, Rung.ALLOC, Rung.FORK, Rung.DISK, Rung.NET, Rung.
 
 @dataclass(slots=True)
 class Stop:
-    """No progress from `onset_s` on, or next to none (`crawl`); certain at `certain_s`; `ended_s` if it came back."""
+    """No progress from `onset_s` on, or next to none (`crawl`); certain at `certain_s`; `ended_s` if it came back.
+
+    `withheld_s` is how much of a stop that ended the processors were kept from running by this machine.
+    """
 
     onset_s: float
     certain_s: float
@@ -30,6 +33,7 @@ class Stop:
     why: str
     crawl: Crawl | None = None
     ended_s: float | None = None
+    withheld_s: float = 0.0
 
 
 class Watch:
@@ -161,6 +165,8 @@ class Watch:
             stop.ended_s = now
         elif self.pace.recovered:
             stop.ended_s = now - self.policy.livelock_s / 3
+        if stop.ended_s is not None:
+            stop.withheld_s = self._withheld.between(stop.onset_s, stop.ended_s)
 
     def _forgive(self, lag: float, now: float) -> None:
         self._loaded_s = min(now, self._loaded_s + lag)
@@ -203,6 +209,10 @@ class Watch:
                 why = f"{name}: a processor has not run deferred work for {idle:.1f} s"
                 return Opinion(State.LOCKED, now - host.blocked_for(Rung.WORK, now), why)
         return None
+
+    def within_bound(self, stop: Stop, now: float) -> bool:
+        """Whether an open stop may still be a wait of the storage's protocol."""
+        return self._granted(now, now - stop.onset_s) < self.policy.bound_s
 
     def _granted(self, now: float, seconds: float) -> float:
         """How much of the last `seconds` this machine let the guests have."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import UUID
 
+from harness.drivers.libvirt_guest import Disk, GuestSpec, Nic
 from harness.drivers.protocols import AgentLink, Completed, DomainState, Hypervisor, Shell, Switch
 from harness.drivers.ssh import quote
 from harness.model.clock import Clock, Deadline
@@ -16,6 +18,8 @@ from harness.monitors.recorder import Recorder
 from harness.targets.target import Site, Target
 from harness.verdicts.policy import Policy
 from harness.verdicts.watch import Watch
+
+A_UUID = UUID(int=7)
 
 
 class FakeClock:
@@ -93,6 +97,7 @@ class FakeHypervisor:
     """A guest in the state that the test gives it; notes what is done to it, and may fail at it."""
 
     power: str = "running"
+    processors: tuple[tuple[int, int], ...] = ()
     acts: list[str] = field(default_factory=list)
     failing: dict[str, Exception] = field(default_factory=dict)
     on: dict[str, Callable[[], None]] = field(default_factory=dict)
@@ -106,7 +111,7 @@ class FakeHypervisor:
             self.on[name]()
 
     def state(self) -> DomainState:
-        return DomainState(state=self.power, cpu_ns=5)
+        return DomainState(state=self.power, cpu_ns=5, processors=self.processors)
 
     def pause(self) -> None:
         self._act("pause")
@@ -202,6 +207,29 @@ class Log:
 
 def no_answer(what: str) -> DeadlineExceeded:
     return DeadlineExceeded(host="client", command=what, problem="no answer from the agent")
+
+
+def guest_spec(name: str = "harness-r1-c1", *, uuid: UUID = A_UUID, scratch: Path | None = None) -> GuestSpec:
+    """A guest as libvirt gets it: two processors, a system disk, one that nobody writes to, perhaps a scratch disk."""
+    disks = [
+        Disk(path=Path("/d/a.qcow2"), target="vda"),
+        Disk(path=Path("/d/b"), target="vdb", format="raw", readonly=True),
+    ]
+    if scratch is not None:
+        disks.append(Disk(path=scratch, target="vdc", format="raw"))
+    return GuestSpec(
+        name=name,
+        uuid=uuid,
+        accelerator="tcg",
+        memory=256 * MIB,
+        cpus=2,
+        kernel=Path("/k/vmlinuz"),
+        initrd=Path("/k/initrd"),
+        cmdline="console=ttyS0 quiet",
+        disks=tuple(disks),
+        wires=(Path("/w/con"), Path("/w/uart")),
+        nics=(Nic(name="mgmt", mac="52:54:00:00:00:01", netdev="user,restrict=on"),),
+    )
 
 
 def make_topology() -> Topology:

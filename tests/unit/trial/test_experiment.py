@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 import pytest
 from fakes import (
@@ -30,6 +30,7 @@ from harness.targets.target import Site
 from harness.trial.experiment import Experiment
 from harness.trial.listening import Listening
 from harness.trial.plan import Plan
+from harness.trial.ticker import Ticker
 from harness.verdicts.judge import judge
 from harness.verdicts.policy import Policy
 from harness.workloads.base import Progress
@@ -91,16 +92,17 @@ class FakeWorkload:
         self.clock.at_each = self.course
 
 
-class Untimed(Experiment):
+class ByHand(Ticker):
     """Without threads: the test ticks."""
 
-    @contextmanager
-    def _watching(self) -> Iterator[None]:
-        yield
+    def __enter__(self) -> Self:
+        return self
 
-    def tick(self) -> None:
-        for monitor in self._monitors:
-            monitor.tick()
+    def __exit__(self, *raised: object) -> None:
+        pass
+
+    def check(self) -> None:
+        pass
 
 
 class Trial:
@@ -121,6 +123,7 @@ class Trial:
         self.at: dict[float, Callable[[], object]] = {}
         self.ops, self.alive, self._beaten, self._ticked = 0, WORKERS, -1.0, -1.0
         self.begins = True
+        self.withheld = 0.0  # the share of the time that its processor waits for this machine
         self.plan = Plan(
             name="fake",
             topology=self.site.topology,
@@ -144,7 +147,8 @@ class Trial:
             self.at.pop(when)()
         if now - self._ticked >= 1.0:
             self._ticked = now
-            self.experiment.tick()
+            hypervisor_of(self.target).processors = ((0, int(self.withheld * now * 1e9)),)
+            self.ticker.tick()
         if now - self._beaten < 0.5 or now >= self.silent_at or hypervisor_of(self.target).power != "running":
             return
         self._beaten = now
@@ -159,7 +163,8 @@ class Trial:
 
     def run(self) -> VerdictKind:
         self.log.recorder.emit(Kind.TRIAL, name="fake", policy=self.plan.policy.to_dict())
-        self.experiment = Untimed(
+        self.ticker = ByHand.of(self.site, self.listening.agents, self.log.recorder, self.clock)
+        experiment = Experiment(
             self.plan,
             self.site,
             {},
@@ -168,9 +173,10 @@ class Trial:
             self.listening,
             self.folder,
             self.clock,
+            self.ticker,
             lambda: self.failure,
         )
-        self.experiment.run()
+        experiment.run()
         self.listening.close()
         return judge(self.log.events).kind
 
@@ -278,6 +284,13 @@ def test_what_a_protocol_may_wait_for_is_waited_for(tmp_path: Path) -> None:
     trial.stop_at = 15.0
     assert trial.run() is VerdictKind.DEADLOCKED
     assert 15.0 + 40.0 + POLICY.patience_s - 1.0 <= _load_end(trial) < 15.0 + 40.0 + POLICY.patience_s + 2.0
+
+
+def test_what_a_protocol_may_wait_for_has_to_be_granted(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, policy=replace(POLICY, bound_s=40.0))
+    trial.stop_at, trial.withheld = 15.0, 0.6
+    assert trial.run() is VerdictKind.DEADLOCKED
+    assert 15.0 + 40.0 / 0.4 - 1.0 <= _load_end(trial) < 15.0 + 40.0 / 0.4 + 4.0
 
 
 @pytest.mark.parametrize(("outage_s", "entitled_s"), [(60.0, 60.0), (200.0, 120.0)])

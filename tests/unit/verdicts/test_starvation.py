@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from histories import Story
 
 from harness.model.history import Event, Kind, Rung
@@ -60,9 +61,9 @@ def test_nothing_is_withheld_where_nobody_says() -> None:
     assert Withheld().between(0.0, 10.0) == 0.0
 
 
-def told(seconds: float, withheld: float, change: Callable[[Story], object]) -> Story:
+def told(seconds: float, withheld: float, change: Callable[[Story], object], policy: Policy | None = None) -> Story:
     """A load that runs well, and then `seconds` in which something is different, and processors wait for so much."""
-    story = Story()
+    story = Story(policy)
     story.withheld = 0.0
     story.loaded(10)
     story.withheld = withheld
@@ -110,3 +111,21 @@ def test_a_stall_on_a_machine_that_starves_is_no_verdict_and_a_survivor_there_is
     verdict = judge(story.events)
     assert verdict.kind is VerdictKind.INCONCLUSIVE and "this machine" in verdict.summary
     assert judge(told(5, 0.97, stops).go_on().run(5).finish().run(1).load_ends().events).kind is VerdictKind.SURVIVED
+
+
+def test_what_was_withheld_of_a_wait_does_not_count_against_the_protocols_bound() -> None:
+    bound = Policy(bound_s=20.0)
+    for withheld, kind in ((0.0, VerdictKind.STALLED), (0.5, VerdictKind.SURVIVED)):
+        verdict = judge(told(30, withheld, stops, bound).go_on().run(5).finish().run(1).load_ends().events)
+        assert verdict.kind is kind and [round(stall.duration_s) for stall in verdict.stalls] == [30]
+    assert "15.0 s of them withheld" in verdict.reasons[0]
+
+
+@pytest.mark.parametrize(("withheld", "within"), [(0.0, False), (0.5, True)])
+def test_an_open_stop_is_within_its_bound_for_as_long_as_it_was_not_granted_it(withheld: float, within: bool) -> None:
+    bound = Policy(bound_s=20.0)
+    watch = Watch(bound)
+    for event in told(30, withheld, stops, bound).events:
+        watch.feed(event)
+    assert watch.open_stop is not None
+    assert watch.within_bound(watch.open_stop, watch.last_s) is within

@@ -1,0 +1,91 @@
+"""The thread that samples every host once a second."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from harness.model.clock import Clock
+from harness.model.errors import InfraError
+from harness.model.history import Kind
+from harness.monitors.ladder import PERIOD_S, AgentRungs, HostMonitor
+from harness.monitors.recorder import Recorder
+from harness.targets.target import Site
+
+LAG_S = 2.0  # a tick that comes later than this says that this machine starves
+BLIND_S = 60.0  # a tick that takes this long does not end: twice what libvirt waits for a job that another holds
+
+
+class Ticker:
+    """Samples the hosts, on a thread of its own, as long as the body of `with` runs.
+
+    Silence is noticed by a tick: without one, a host that is gone would look as it did when it was seen last.
+    """
+
+    def __init__(self, monitors: Sequence[HostMonitor], recorder: Recorder, clock: Clock) -> None:
+        self._monitors, self._recorder, self._clock = monitors, recorder, clock
+        self._stop = threading.Event()
+        self._error: Exception | None = None
+        self._ticks, self._seen, self._unchanged = 0, 0, 0.0
+        self._looked = clock.monotonic()
+        self._thread = threading.Thread(target=self._run, name="ticker", daemon=True)
+
+    @classmethod
+    def of(cls, site: Site, agents: Mapping[str, AgentRungs], recorder: Recorder, clock: Clock) -> Self:
+        """One for all hosts of a site; `agents` by the names of the hosts."""
+        monitors = [HostMonitor(target, agents[name], recorder, clock) for name, target in site.targets.items()]
+        return cls(monitors, recorder, clock)
+
+    def __enter__(self) -> Self:
+        for monitor in self._monitors:
+            monitor.start()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        for monitor in self._monitors:
+            monitor.stop()
+        self._thread.join(timeout=10.0)
+        if error is None:
+            self.check()
+
+    def tick(self) -> None:
+        """Look at every host once."""
+        for monitor in self._monitors:
+            monitor.tick()
+        self._ticks += 1
+
+    def check(self) -> None:
+        """Raises InfraError if the hosts are not looked at any more."""
+        if self._error is not None:
+            raise InfraError(f"the hosts were not watched to the end: {self._error!r}") from self._error
+        now = self._clock.monotonic()
+        # No single look counts for much: if this machine stood still, all its threads did.
+        self._unchanged = 0.0 if self._ticks != self._seen else self._unchanged + min(now - self._looked, PERIOD_S)
+        self._seen, self._looked = self._ticks, now
+        if self._unchanged > BLIND_S and not self._stop.is_set():
+            raise InfraError(
+                f"the hosts were not watched for {self._unchanged:.0f} s: their hypervisor does not answer"
+            )
+
+    def _run(self) -> None:
+        try:
+            self._tick_until_stopped()
+        except Exception as error:
+            self._error = error
+
+    def _tick_until_stopped(self) -> None:
+        due = self._clock.monotonic()
+        while not self._stop.is_set():
+            late = self._clock.monotonic() - due
+            if late > LAG_S:
+                self._recorder.emit(Kind.LAG, seconds=round(late, 2))
+                due = self._clock.monotonic()
+            self.tick()
+            due += PERIOD_S
+            self._stop.wait(max(0.0, due - self._clock.monotonic()))
