@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import struct
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
 
 from harness.model.errors import UsageError
 from harness.targets.module_tree import read_module
@@ -13,7 +16,7 @@ from harness.targets.module_tree import read_module
 # Documentation/arch/x86/boot.rst: the header's magic, and the offset of the version string, less 0x200.
 _MAGIC_AT, _MAGIC = 0x202, b"HdrS"
 _VERSION_AT = 0x20E
-_ET_REL = 1
+_NO_ELF = (ELFError, OverflowError, ValueError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +47,12 @@ def read_module_info(path: Path) -> ModuleInfo:
         data = read_module(path)
     except OSError as error:
         raise UsageError(f"module {path} cannot be read: {error.strerror}") from error
-    if data[:4] != b"\x7fELF" or len(data) < 64 or struct.unpack_from("<H", data, 16)[0] != _ET_REL:
+    if not _is_relocatable(data):
         raise UsageError(f"{path} is no kernel module: it is {_kind(data)}, not a relocatable ELF file")
-    vermagic, name = _modinfo(data, b"vermagic"), _modinfo(data, b"name")
-    if not vermagic or not name:
+    said = _modinfo(data)
+    if "vermagic" not in said or "name" not in said:
         raise UsageError(f"{path} is no kernel module: it names no kernel that it was built for (vermagic)")
-    return ModuleInfo(name=name, release=vermagic.split()[0], vermagic=vermagic)
+    return ModuleInfo(name=said["name"], release=said["vermagic"].split()[0], vermagic=said["vermagic"])
 
 
 def check_module(path: Path, release: str) -> ModuleInfo:
@@ -61,10 +64,22 @@ def check_module(path: Path, release: str) -> ModuleInfo:
     return info
 
 
-def _modinfo(data: bytes, name: bytes) -> str:
-    """An entry of the section .modinfo: NUL-terminated `name=value` strings."""
-    found = re.search(rb"\0" + name + rb"=([^\0]+)\0", data)
-    return found[1].decode("ascii", "replace") if found else ""
+def _is_relocatable(data: bytes) -> bool:
+    try:
+        return bool(ELFFile(BytesIO(data)).header["e_type"] == "ET_REL")
+    except _NO_ELF:
+        return False
+
+
+def _modinfo(data: bytes) -> dict[str, str]:
+    """The section .modinfo, NUL-terminated `name=value` strings; of several of one name, the last."""
+    try:
+        section = ELFFile(BytesIO(data)).get_section_by_name(".modinfo")
+        entries = section.data().decode("utf-8", "replace").split("\0") if section else []
+    except _NO_ELF:  # ELF by its header only
+        return {}
+    pairs = (entry.partition("=") for entry in entries)
+    return {name: value for name, _, value in pairs if value.strip()}
 
 
 def _kind(head: bytes) -> str:
@@ -74,4 +89,4 @@ def _kind(head: bytes) -> str:
 
 def source_version(path: Path) -> str:
     """The module's `srcversion`, which /sys/module/<name>/srcversion shows of a loaded one; "" if it has none."""
-    return _modinfo(read_module(path), b"srcversion")
+    return _modinfo(read_module(path)).get("srcversion", "")

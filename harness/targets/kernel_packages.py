@@ -15,7 +15,7 @@ from harness.model.topology import MIB
 from harness.targets.apt import PrivateApt
 from harness.targets.cache import BUILD_LOG, Cache
 from harness.targets.kernels import Kernel
-from harness.targets.mirror import codename_of, find_sources
+from harness.targets.mirror import find_sources, suite_of
 from harness.targets.toolrun import CommandFailed, run_tool
 
 # Changes whenever the same package would give other files.
@@ -103,7 +103,7 @@ class KernelPackages:
         shutil.rmtree(folder / "apt")
 
     def _apt(self, folder: Path) -> PrivateApt:
-        sources = find_sources(self._settings.mirror, codename_of(self._kernel.name))
+        sources = find_sources(self._settings.mirror, suite_of(self._kernel.name)[0])
         apt = PrivateApt(folder / "apt", sources, self._progress, folder / BUILD_LOG)
         apt.update()
         return apt

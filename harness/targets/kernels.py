@@ -17,7 +17,7 @@ from harness.targets.cache import BUILD_LOG, Cache, digest_of
 from harness.targets.ext4 import mke2fs_command
 from harness.targets.initrd import build_initrd
 from harness.targets.kernel_debs import part_names, unpack_kernel
-from harness.targets.mirror import Sources, codename_of, find_sources
+from harness.targets.mirror import Sources, find_sources, suite_of
 from harness.targets.module_tree import ModulesRecipe, reduce_modules
 from harness.targets.recipes import read_recipe, vm_images
 from harness.targets.toolrun import run_tool
@@ -25,7 +25,8 @@ from harness.targets.toolrun import run_tool
 # Changes whenever the same package would give other files.
 BUILDER = 1
 KIND = "kernel"
-META_PACKAGE = "linux-image-amd64"
+# A suite may have newer kernels beside its own, such as 6.12 in the security updates of Debian 12.
+META_PACKAGE, SERIES_PACKAGE = "linux-image-amd64", "linux-image-{}-amd64"
 IMAGE_PACKAGE = r"linux-image-\d\S*-amd64"
 # 90 MB of package, 500 MB unpacked, 200 MB of what stays.
 NEED = 1000 * MIB
@@ -61,21 +62,25 @@ class Kernel:
 def fetch_kernel(settings: Settings, name: str, progress: Progress, *, refresh: bool = False) -> Kernel:
     """The newest kernel of the suite `name` (`debian:12`) when it was first fetched, or with `refresh`, now.
 
+    `debian:12-6.12` is that of the series 6.12 in the suite.
+
     Raises UsageError for an unknown name, HostEnvironmentError for what this machine or the archive lacks.
     """
-    codename = codename_of(name)
+    codename, series = suite_of(name)
     recipe = read_recipe(vm_images() / "modules.toml", ModulesRecipe)
     key = {
         "builder": BUILDER,
         "codename": codename,
         "modules": recipe.model_dump(include=TREE),
         "mirror": settings.mirror,
+        **({"series": series} if series else {}),
     }
     cache = Cache(settings.cache, progress)
 
     def build(folder: Path) -> None:
         sources = find_sources(settings.mirror, codename)
-        _Build(folder, recipe, sources, progress).run()
+        package = SERIES_PACKAGE.format(series) if series else META_PACKAGE
+        _Build(folder, recipe, sources, package, progress).run()
 
     entry = cache.get_or_build(KIND, key, build, need=NEED, refresh=refresh)
     return kernel_of(cache, entry, name, recipe, progress)
@@ -102,10 +107,11 @@ def kernel_of(cache: Cache, entry: Path, name: str, recipe: ModulesRecipe, progr
 class _Build:
     """One kernel, in the folder of its cache entry."""
 
-    def __init__(self, folder: Path, recipe: ModulesRecipe, sources: Sources, progress: Progress) -> None:
+    def __init__(self, folder: Path, recipe: ModulesRecipe, sources: Sources, package: str, progress: Progress) -> None:
         self._folder = folder
         self._recipe = recipe
         self._sources = sources
+        self._package = package
         self._progress = progress
         self._log = folder / BUILD_LOG
 
@@ -129,9 +135,9 @@ class _Build:
         """The kernel's package and, if it is in parts, those of its parts; and the version of them all."""
         apt = PrivateApt(self._folder / "apt", self._sources, self._progress, self._log)
         apt.update()
-        name = apt.show(META_PACKAGE).dependency(IMAGE_PACKAGE)
+        name = apt.show(self._package).dependency(IMAGE_PACKAGE)
         if name is None:
-            raise HostEnvironmentError(f"{META_PACKAGE} of {self._sources.codename} depends on no kernel image")
+            raise HostEnvironmentError(f"{self._package} of {self._sources.codename} depends on no kernel image")
         package = apt.show(name)
         parts = (package.dependency(re.escape(part)) for part in part_names(name))
         files = [apt.download(part, package.version, self._folder) for part in (name, *filter(None, parts))]

@@ -15,7 +15,7 @@ from harness.targets.images import Image, build_image
 from harness.targets.kernel_files import check_module
 from harness.targets.kernels import Kernel, fetch_kernel
 from harness.targets.module_tree import ModulesRecipe, boot_order, find_module
-from harness.targets.modules import build_variant, read_variant, variant_names
+from harness.targets.modules import build_variant, read_variant, variants_for
 from harness.targets.own_kernels import find_kernel
 from harness.targets.patched import build_patched
 from harness.targets.preflight import check_kernel
@@ -81,10 +81,13 @@ def _kernels(
 
 
 def prepare(settings: Settings, progress: Progress, *, refresh: bool = False) -> None:
-    """Build all that the shipped cases need; with `refresh` from the archive's newest packages."""
+    """Build the image, the kernel that cases get by default, and all variants for that; others when they are wanted.
+
+    With `refresh` from the archive's newest packages.
+    """
     kernel = fetch_kernel(settings, DEFAULT_KERNEL, progress, refresh=refresh)
     build_image(settings, vm_images() / IMAGE_RECIPE, progress, refresh=refresh)
-    for name in variant_names():
+    for name in variants_for(kernel.series):
         build_variant(settings, kernel, name, progress)
     find_accelerator(settings, kernel, progress)
 

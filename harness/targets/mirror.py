@@ -22,6 +22,7 @@ _FORMAT = "|".join(f"$({name})" for name in _FIELDS)
 _SUITE_NAMES = {*CODENAMES.values(), "oldoldstable", "oldstable", "stable", "testing", "unstable", "sid"}
 _PARTS = ("", "updates", "security")
 _OPTION = re.compile(r"^(Acquire::(?:https?|ftp|Retries|Check-Valid-Until|Check-Date)\b[^ ]*) \"(.+)\";$")
+_SERIES = re.compile(r"-(\d+\.\d+)$")
 _REMEDY = "set --harness-mirror to the address of a Debian mirror"
 
 
@@ -45,6 +46,12 @@ class _Target:
     release: str
     origin: str
     entry: str
+
+
+def suite_of(kernel: str) -> tuple[str, str]:
+    """Codename and series of `debian:12-6.12`; the series of `debian:12` is "", the suite's own. Raises UsageError."""
+    found = _SERIES.search(kernel)
+    return (codename_of(kernel[: found.start()]), found[1]) if found else (codename_of(kernel), "")
 
 
 def codename_of(name: str) -> str:

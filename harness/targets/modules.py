@@ -73,6 +73,11 @@ def variant_names() -> list[str]:
     return sorted(path.parent.name for path in (vm_images() / "modules").glob("*/variant.toml"))
 
 
+def variants_for(series: str) -> list[str]:
+    """Names of those that can be built for a kernel of the upstream `series` (`6.1`)."""
+    return [name for name in variant_names() if read_variant(name).is_own or _patch_of(name, series).is_file()]
+
+
 def read_variant(name: str) -> VariantRecipe:
     """The variant `name`; raises UsageError that offers the known ones."""
     path = _folder_of(name) / "variant.toml"
@@ -117,6 +122,10 @@ def _folder_of(name: str) -> Path:
     return vm_images() / "modules" / name
 
 
+def _patch_of(name: str, series: str) -> Path:
+    return _folder_of(name) / f"{series}.patch"
+
+
 def _own_text(folder: Path, recipe: VariantRecipe) -> dict[str, str]:
     """The files of a module of our own, which may change at any time."""
     try:
@@ -126,10 +135,9 @@ def _own_text(folder: Path, recipe: VariantRecipe) -> dict[str, str]:
 
 
 def _find_patch(name: str, kernel: Kernel) -> Path:
-    folder = _folder_of(name)
-    patch = folder / f"{kernel.series}.patch"
+    patch = _patch_of(name, kernel.series)
     if not patch.is_file():
-        known = ", ".join(sorted(path.stem for path in folder.glob("*.patch"))) or "none"
+        known = ", ".join(sorted(path.stem for path in patch.parent.glob("*.patch"))) or "none"
         raise UsageError(f"variant {name} has no patch for kernel {kernel.series} ({kernel.name}); it has: {known}")
     return patch
 

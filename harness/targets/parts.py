@@ -16,8 +16,10 @@ from harness.targets.machines import Machine
 from harness.targets.state import RunDir, StateDir
 
 MANAGEMENT = "mgmt"
+# norandmaps: QEMU's translations are of virtual addresses. A library that is mapped somewhere else by each program is
+# translated anew each time, and each write to a page of it, once it is something else's, looks through all of that.
 CMDLINE = (
-    "console=ttyS0,115200 ignore_loglevel sysrq_always_enabled panic=0 nokaslr audit=0 "
+    "console=ttyS0,115200 ignore_loglevel sysrq_always_enabled panic=0 nokaslr norandmaps audit=0 "
     "random.trust_cpu=on net.ifnames=0"
 )
 

@@ -27,12 +27,12 @@ def boot_image(path: Path, version: str = f"{RELEASE} (me) #1") -> Path:
     return path
 
 
-def module(path: Path, release: str = RELEASE, *, debug: bool = False) -> Path:
-    """A module that has nothing in it but what it says of itself."""
+def module(path: Path, release: str = RELEASE, *, debug: bool = False, text: str = "") -> Path:
+    """A module that has nothing in it but what it says of itself, and `text`, which it may print."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    info = "".join(f'.asciz "{text}"\n' for text in ("license=GPL", f"name={path.stem}", f"vermagic={release} SMP"))
+    info = "".join(f'.asciz "{entry}"\n' for entry in ("license=GPL", f"name={path.stem}", f"vermagic={release} SMP"))
     more = '.section .debug_info,"",@progbits\n.zero 100000\n' if debug else ""
-    source = f'.section .modinfo,"a"\n.byte 0\n{info}{more}'
+    source = f'.section .rodata\n.asciz "{text}"\n.section .modinfo,"a"\n.byte 0\n{info}{more}'
     subprocess.run(["as", "-o", path, "-"], input=source.encode(), check=True)
     return path
 

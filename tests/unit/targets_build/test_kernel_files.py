@@ -5,12 +5,16 @@ from __future__ import annotations
 import gzip
 import lzma
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from kernel_makers import RELEASE, module
 
 from harness.model.errors import UsageError
 from harness.targets.kernel_files import check_kernel_image, check_module, read_module_info
+
+ELF64 = b"\x7fELF\2\1\1" + bytes(9)  # 64 bits, least significant byte first
 
 
 def boot_image(version: str = "6.1.0-56-amd64 (builder) #1 SMP") -> bytes:
@@ -19,11 +23,6 @@ def boot_image(version: str = "6.1.0-56-amd64 (builder) #1 SMP") -> bytes:
     struct.pack_into("<H", head, 0x20E, 0x3000 - 0x200)
     head[0x3000 : 0x3000 + len(version)] = version.encode()
     return bytes(head)
-
-
-def module(release: str = "6.1.0-56-amd64", kind: int = 1) -> bytes:
-    info = f"\0license=GPL\0name=nbd\0vermagic={release} SMP preempt mod_unload modversions \0".encode()
-    return b"\x7fELF" + bytes(12) + struct.pack("<H", kind) + bytes(64) + info
 
 
 def test_a_kernel_says_its_version(tmp_path: Path) -> None:
@@ -49,17 +48,21 @@ def test_a_kernel_that_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("suffix", "pack"), [("", bytes), (".xz", lzma.compress), (".gz", gzip.compress)])
-def test_a_module_says_what_it_was_built_for(tmp_path: Path, suffix: str, pack: type[bytes]) -> None:
+def test_a_module_says_what_it_was_built_for(tmp_path: Path, suffix: str, pack: Callable[[bytes], bytes]) -> None:
     path = tmp_path / f"nbd.ko{suffix}"
-    path.write_bytes(pack(module()))
-    info = check_module(path, "6.1.0-56-amd64")
-    assert (info.name, info.release) == ("nbd", "6.1.0-56-amd64")
-    assert info.vermagic.startswith("6.1.0-56-amd64 SMP preempt")
+    path.write_bytes(pack(module(tmp_path / "built" / "nbd.ko").read_bytes()))
+    info = check_module(path, RELEASE)
+    assert (info.name, info.release, info.vermagic) == ("nbd", RELEASE, f"{RELEASE} SMP")
+
+
+def test_what_a_module_prints_is_not_what_it_says_of_itself(tmp_path: Path) -> None:
+    path = module(tmp_path / "nfs.ko", text=r"fileid=%llu\0name=%02x:%02x:%llu/%s\0vermagic=none")  # as in nfstrace.h
+    info = check_module(path, RELEASE)
+    assert (info.name, info.release) == ("nfs", RELEASE)
 
 
 def test_a_module_of_another_kernel_is_refused_by_both_names(tmp_path: Path) -> None:
-    path = tmp_path / "nbd.ko"
-    path.write_bytes(module("6.1.0-55-amd64"))
+    path = module(tmp_path / "nbd.ko", "6.1.0-55-amd64")
     with pytest.raises(UsageError, match=r"nbd.ko was built for kernel 6.1.0-55-amd64, the guest runs 6.1.0-56-amd64;"):
         check_module(path, "6.1.0-56-amd64")
 
@@ -68,8 +71,9 @@ def test_a_module_of_another_kernel_is_refused_by_both_names(tmp_path: Path) -> 
     ("contents", "problem"),
     [
         (b"#!/bin/sh\n", "it is a script, not a relocatable ELF file"),
-        (module(kind=2), "it is an ELF file, not a relocatable"),
-        (b"\x7fELF" + bytes(12) + b"\1\0" + bytes(64), "names no kernel"),
+        (ELF64 + b"\2\0" + bytes(64), "it is an ELF file, not a relocatable"),
+        (ELF64 + b"\1\0" + bytes(64), "names no kernel"),
+        (b"\x7fELF" + bytes(12) + b"\1\0" + bytes(64), "it is an ELF file, not a relocatable"),
         (b"", "something else"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 
 from harness.model.errors import HostEnvironmentError, UsageError
 from harness.targets import mirror
-from harness.targets.mirror import codename_of, find_sources
+from harness.targets.mirror import codename_of, find_sources, suite_of
 
 DUMP = """\
 APT::Architecture "amd64";
@@ -129,6 +129,14 @@ def test_a_mirror_that_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch,
     use(monkeypatch, FakeApt())
     with pytest.raises(UsageError, match="no address of a package archive"):
         find_sources(bad, "bookworm")
+
+
+def test_a_kernel_may_be_of_a_series_in_a_suite() -> None:
+    assert suite_of("debian:12-6.12") == suite_of("debian:bookworm-6.12") == ("bookworm", "6.12")
+    assert suite_of("debian:12") == ("bookworm", "")
+    for bad in ("debian:3-6.12", "debian:12-", "debian:12-6", "debian:-6.12", "debian:12-6.12-rt"):
+        with pytest.raises(UsageError, match="there are: debian:11, debian:12"):
+            suite_of(bad)
 
 
 def test_names_of_distributions() -> None:

@@ -12,7 +12,7 @@ from harness.model.observe import Silent
 from harness.model.settings import Settings
 from harness.targets import modules, recipes
 from harness.targets.kernels import Kernel
-from harness.targets.modules import VariantRecipe, build_variant, read_variant, variant_names
+from harness.targets.modules import VariantRecipe, build_variant, read_variant, variant_names, variants_for
 
 VARIANT = 'module = "demo"\nsource = "drivers/block"\nfiles = ["demo.c"]\nundoes = "nothing"\n'
 SOURCE = "int one;\nint two;\nint three;\n"
@@ -79,6 +79,13 @@ def test_an_unknown_variant_offers_the_known_ones(tmp_path: Path, folder: Path) 
     for name in ("nbd", "../modules/demo", ""):
         with pytest.raises(UsageError, match=r"no module variant .*there are: demo"):
             build_variant(settings(tmp_path), kernel(tmp_path), name, Silent())
+
+
+def test_variants_for_a_kernel_are_its_patches_and_our_own() -> None:
+    assert {"nbd-no-memalloc", "harness-net"} <= set(variants_for("6.1"))
+    assert "nfs-release-waits" not in variants_for("6.1")
+    assert {"nfs-release-waits", "harness-net"} <= set(variants_for("6.12"))
+    assert "nbd-no-memalloc" not in variants_for("6.12")
 
 
 def test_a_kernel_without_a_patch_is_refused_before_anything_is_fetched(tmp_path: Path, folder: Path) -> None:
