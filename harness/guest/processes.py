@@ -43,9 +43,33 @@ def fork(work: Callable[..., bool], *arguments: object) -> int:
     return pid
 
 
-def fork_all(count: int, work: Callable[[int], bool]) -> bool:
-    """A process for each number, which `work` gets; waits for all of them, and returns whether all did well."""
+class Meeting:
+    """Where forked processes wait for each other, until every one has come or is dead.
+
+    It is a pipe that ends when nobody can write to it any more, so that one that is killed keeps nobody waiting.
+    """
+
+    def __init__(self) -> None:
+        self._end, self._way_in = os.pipe()
+
+    def leave(self) -> None:
+        """Never come: nobody waits for this process."""
+        os.close(self._way_in)
+
+    def come(self) -> None:
+        """Wait for the others."""
+        self.leave()
+        os.read(self._end, 1)
+
+
+def fork_all(count: int, work: Callable[[int], bool], meeting: Meeting | None = None) -> bool:
+    """A process for each number, which `work` gets; waits for all of them, and returns whether all did well.
+
+    They may wait for each other at `meeting`, of which this process has no part.
+    """
     pids = [fork(work, number) for number in range(count)]
+    if meeting is not None:
+        meeting.leave()
     statuses = [os.waitpid(pid, 0)[1] for pid in pids]
     return not any(statuses)
 

@@ -36,8 +36,8 @@ for i in $(seq 50); do [ -e /sys/module/aoe ] || break; rmmod aoe 2>/dev/null ||
 STOP = "pkill -CONT -x vblade; pkill -x vblade"
 # An interface that the driver still holds would keep waiting whoever deletes it.
 PART = f"[ -e /sys/module/aoe ] || [ ! -e /sys/class/net/{NEAR} ] || ip link del {NEAR}"
-# Not the driver's file in debugfs: whoever has one open keeps the module in use.
 EVIDENCE = (
+    f"/sys/kernel/debug/aoe/e{SHELF}.{SLOT}",  # how long an answer takes, how many frames are out, how many may be
     f"/sys/block/{DISK}/stat",
     f"/sys/block/{DISK}/inflight",
     f"/sys/block/{DISK}/state",
@@ -47,6 +47,10 @@ EVIDENCE = (
     *MEMORY,
 )
 FOR_EVER_S = 86_400  # longer than any trial; the driver has no word for it
+# Twice the mean time of an answer and eight times its deviation, of which the driver thinks at first that they are
+# 250 ms and 2 s (RTTAVG_INIT and RTTDEV_INIT, drivers/block/aoe/aoe.h; rto(), aoecmd.c).
+FIRST_TIMEOUT_S = 16.5
+SHORTEST = 4  # BLKDEV_MIN_RQ
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,19 +58,24 @@ class AoeDisk:
     """A disk of `ratio` × the client's memory that the role `server` serves; `path` is for a load.
 
     The server keeps it as `Folder` says. The driver repeats what is not answered, and gives the disk up when that has
-    gone on for `deadsecs_s`, aoe_deadsecs; every request fails from then on. None: it never does.
+    gone on for `deadsecs_s`, aoe_deadsecs; every request fails from then on. None: it never does. `nr_requests`: how
+    many requests may wait in the disk's queue; by default 128 more are taken by the driver, which has no order of its
+    own, so that a read waits until all of them are written.
     """
 
     client: str = "client"
     server: str = "server"
     ratio: float = 0.5
     deadsecs_s: int | None = 180
+    nr_requests: int | None = None
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a time that is none."""
+        """Raises UsageError for a time that is none, or a queue that the kernel does not make."""
         given = self.deadsecs_s
         if given is not None and not 1 <= given < FOR_EVER_S:
             raise UsageError(f"AoE: deadsecs of {given} s; it is 1 to {FOR_EVER_S - 1}, or None: for ever")
+        if self.nr_requests is not None and self.nr_requests < SHORTEST:
+            raise UsageError(f"AoE: a queue of {self.nr_requests} requests; the shortest has {SHORTEST}")
 
     @property
     def path(self) -> str:
@@ -84,8 +93,8 @@ class AoeDisk:
 
     @property
     def bound_s(self) -> float:
-        """See `Storage.bound_s`."""
-        return self.deadsecs_s or 0.0
+        """See `Storage.bound_s`: until the disk is given up, or until a lost frame is repeated for the first time."""
+        return self.deadsecs_s or FIRST_TIMEOUT_S
 
     @property
     def _folder(self) -> Folder:
@@ -106,6 +115,9 @@ class AoeDisk:
         self._must(site, server, serve, "vblade does not serve")
         connect = CONNECT.format(interface=near, dead=self.deadsecs_s or FOR_EVER_S, device=DEVICE)
         self._must(site, client, connect, f"no {DEVICE} after asking for it on {near}")
+        if self.nr_requests is not None:
+            shorten = f"echo {self.nr_requests} >'/sys/block/{DISK}/queue/nr_requests'"
+            self._must(site, client, shorten, f"{DEVICE} keeps its queue")
         return StorageProbe(
             host=client.name,
             spec={"path": DEVICE, "offset": size - MIB, "write": True},

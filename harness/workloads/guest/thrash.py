@@ -17,7 +17,7 @@ import sys
 import time
 from itertools import repeat
 
-from harness.guest.processes import fork_all, lead, rename
+from harness.guest.processes import Meeting, fork_all, lead, rename
 from harness.guest.progress import ProgressFile, Slot
 
 STAMP = struct.Struct("=QQ")
@@ -42,11 +42,16 @@ def check(area: mmap.mmap, pages: int, worker: int, slot: Slot) -> None:
         slot.add(1, PAGE)
 
 
-def work(slot: Slot, worker: int, size: int, passes: int, memory: str) -> None:
-    """One process: fill, then `passes` reads, or reads without an end."""
+def work(slot: Slot, worker: int, size: int, passes: int, memory: str, filled: Meeting) -> None:
+    """One process: fill, then `passes` reads, or reads without an end.
+
+    Nobody reads before all have filled: on a host with few processors the first would be through, and its memory free
+    again, before the last has begun, and nothing would be swapped out.
+    """
     pages = size // PAGE
     area = mmap.mmap(-1, pages * PAGE, flags=SHARING[memory] | mmap.MAP_ANONYMOUS)
     fill(area, pages, worker, slot)
+    filled.come()
     for _ in range(passes) if passes else repeat(0):
         check(area, pages, worker, slot)
 
@@ -59,11 +64,12 @@ def main() -> int:
     rename("thrash")
     lead()
     progress.announce()
+    filled = Meeting()
 
     def one(worker: int) -> bool:
         slot = progress.slot(worker)
-        return slot.work(f"worker {worker}", lambda: work(slot, worker, size, passes, memory))
+        return slot.work(f"worker {worker}", lambda: work(slot, worker, size, passes, memory, filled))
 
-    good = fork_all(workers, one)
+    good = fork_all(workers, one, filled)
     time.sleep(0.1)
     return 0 if good else 1

@@ -8,12 +8,14 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from packed import packed
 
 from harness.agent import agent
+from harness.guest.processes import Meeting, fork_all
 from harness.guest.progress import FIRST, SLOT_SIZE, Slot, size_of
 from harness.workloads.guest import thrash
 from harness.workloads.thrash import SCRIPT
@@ -93,7 +95,7 @@ def test_a_failed_worker_is_told_by_the_exit_code(tmp_path: Path, monkeypatch: p
         raise MemoryError
 
     monkeypatch.setattr(thrash, "check", broken)
-    assert slot.work("worker 0", lambda: thrash.work(slot, 0, 4 * PAGE, 1, "anonymous")) is False
+    assert slot.work("worker 0", lambda: thrash.work(slot, 0, 4 * PAGE, 1, "anonymous", Meeting())) is False
     assert agent.WORKER.unpack_from(slot.memory, FIRST) == (4, 4 * PAGE, 3, os.getpid())
 
 
@@ -106,3 +108,25 @@ def test_without_passes_it_reads_until_it_is_killed(tmp_path: Path) -> None:
                 assert process.poll() is None
         finally:
             os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_nobody_reads_before_all_have_filled(monkeypatch: pytest.MonkeyPatch) -> None:
+    slots, meeting = mmap.mmap(-1, size_of(3)), Meeting()
+    filled = thrash.fill
+
+    def slowly(area: mmap.mmap, pages: int, worker: int, slot: Slot) -> None:
+        time.sleep(0.1 * worker)
+        filled(area, pages, worker, slot)
+
+    def look(area: mmap.mmap, pages: int, worker: int, slot: Slot) -> None:
+        told = [agent.WORKER.unpack_from(slots, FIRST + number * SLOT_SIZE)[0] for number in range(3)]
+        assert told == [4, 4, 4]
+
+    monkeypatch.setattr(thrash, "fill", slowly)
+    monkeypatch.setattr(thrash, "check", look)
+
+    def one(worker: int) -> bool:
+        slot = Slot(slots, worker)
+        return slot.work("worker", lambda: thrash.work(slot, worker, 4 * PAGE, 1, "anonymous", meeting))
+
+    assert fork_all(3, one, meeting)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -36,3 +38,27 @@ def test_what_a_quiet_program_prints_goes_nowhere(capfd: pytest.CaptureFixture[s
     processes.run(["echo", "loud"])
     processes.run(["echo", "quiet"], quiet=True)
     assert capfd.readouterr().out == "loud\n"
+
+
+def test_who_meets_waits_for_all_of_them(tmp_path: Path) -> None:
+    meeting = processes.Meeting()
+
+    def work(number: int) -> bool:
+        time.sleep(0.1 * number)
+        (tmp_path / str(number)).touch()
+        meeting.come()
+        return len(list(tmp_path.iterdir())) == 3
+
+    assert processes.fork_all(3, work, meeting)
+
+
+def test_nobody_waits_for_one_that_is_dead() -> None:
+    meeting = processes.Meeting()
+
+    def work(number: int) -> bool:
+        if number == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        meeting.come()
+        return True
+
+    assert processes.fork_all(3, work, meeting) is False

@@ -161,6 +161,21 @@ def test_aoe_goes_over_the_interface_between_the_hosts() -> None:
     assert "aoe_iflist=eth1 aoe_deadsecs=44" in said(site, "client")
 
 
+def test_the_queue_of_an_aoe_disk_is_the_kernels_own_unless_it_is_given() -> None:
+    site = willing()
+    AoeDisk().set_up(site)
+    assert "nr_requests" not in said(site, "client")
+    AoeDisk(nr_requests=8).set_up(site)
+    assert in_order(said(site, "client"), "modprobe aoe", f"echo 8 >'/sys/block/{aoe.DISK}/queue/nr_requests'")
+
+
+def test_an_aoe_disk_that_keeps_its_queue_is_no_storage() -> None:
+    site = willing()
+    shell_of(site.role("client")).answer("nr_requests", exit_code=1)
+    with pytest.raises(InfraError, match=f"c1: {aoe.DEVICE} keeps its queue"):
+        AoeDisk(nr_requests=8).set_up(site)
+
+
 def test_aoe_on_one_host_goes_over_a_pair_of_virtual_interfaces() -> None:
     site = willing(alone())
     AoeDisk().set_up(site)
@@ -201,7 +216,7 @@ def test_the_bounds_are_those_of_the_protocols() -> None:
     assert IscsiDisk(replacement_timeout_s=20).bound_s == 30
     assert IscsiDisk(replacement_timeout_s=None).bound_s == 10, "until a ping says that the session is dead"
     assert AoeDisk(deadsecs_s=20).bound_s == 20
-    assert AoeDisk(deadsecs_s=None).bound_s == 0
+    assert AoeDisk(deadsecs_s=None).bound_s == 16.5, "the first time that a frame is repeated"
     assert SmbDisk(echo_interval_s=5).bound_s == 20
     assert Swap(on=AoeDisk(deadsecs_s=21)).bound_s == 21
 
@@ -211,6 +226,7 @@ def test_the_bounds_are_those_of_the_protocols() -> None:
     [
         (lambda: IscsiDisk(replacement_timeout_s=0), "replacement_timeout of 0 s; it is 1 to 86400"),
         (lambda: AoeDisk(deadsecs_s=0), "deadsecs of 0 s; it is 1 to 86399, or None"),
+        (lambda: AoeDisk(nr_requests=3), "a queue of 3 requests; the shortest has 4"),
         (lambda: SmbDisk(echo_interval_s=601), "echo_interval of 601 s; cifs accepts 1 to 600 s"),
     ],
 )
