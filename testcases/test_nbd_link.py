@@ -7,8 +7,9 @@ connection that is made anew by a process that needs nothing of the swap (`Kept(
 mlockall, PR_SET_IO_FLUSHER) goes on within seconds of the cable.
 
 With `-timeout` requests fail. What that does depends on who holds the connection. With a process (`-nonetlink`) whoever
-needs a page dies of it, and the machine is free again. Without one the dead device stays: reclaim writes the same pages
-to it millions of times, none is freed, and the OOM killer sees no reason while most of the swap is free.
+needs a page dies of it, and the machine is free again. Without one the dead device stays, and either the load dies at
+once, or reclaim writes the same pages to it millions of times, none is freed, and the OOM killer sees no reason while
+most of the swap is free. Which of the two differs from run to run, so it is no row here.
 
 What to look for in the report: the length of the stall against the length of the outage, and which rungs were blocked
 meanwhile: `alloc` and `fork` are, though the machine itself has lost nothing but its swap; "pages swapped out".
@@ -61,11 +62,3 @@ def test_persist_with_a_timeout(trial: Trial) -> None:
     """Requests fail after 15 s, and whoever needs those pages dies: init and the agent, locked in memory, live on."""
     connection = Held(persist=True, timeout_s=15)
     trial.run(storage=NbdSwap(connection=connection), workload=LOAD, faults=[pulled(60.0)])
-
-
-@pytest.mark.cost(6)
-@pytest.mark.reproduces("deadlock")
-@pytest.mark.topology("nbd-remote")
-def test_handed_over_with_a_timeout(trial: Trial) -> None:
-    """Requests fail after 15 s, and nobody takes the dead device away: the machine hangs on its own swap."""
-    trial.run(storage=NbdSwap(connection=HandedOver(timeout_s=15)), workload=LOAD, faults=[pulled(60.0)])

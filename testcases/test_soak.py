@@ -21,7 +21,9 @@ from harness.workloads.thrash import SwapThrash
 
 HOUR_S = 3600.0
 NFS = NfsDisk(scratch=True)
-HOG = Hog(share=0.4)
+# Of the client's memory, held beside the load. A client that serves itself has every page twice: as its own and as the
+# server's; one whose server is far has more to spare.
+NEAR, FAR = Hog(share=0.4), Hog(share=0.65)
 
 pytestmark = [pytest.mark.profile("soak"), pytest.mark.cost(70)]
 
@@ -35,11 +37,15 @@ def test_swap_over_nbd(trial: Trial) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", [pytest.param(name, marks=pytest.mark.topology(name)) for name in ("pair", "loopback")]
+    "hog",
+    [
+        pytest.param(FAR, marks=pytest.mark.topology("pair"), id="pair"),
+        pytest.param(NEAR, marks=pytest.mark.topology("loopback"), id="loopback"),
+    ],
 )
-def test_nfs(trial: Trial, place: str) -> None:
+def test_nfs(trial: Trial, hog: Hog) -> None:
     """A file on NFS is dirtied again and again while memory is short, with the server far and near: survives."""
     seconds = HOUR_S * trial.budget
     load = Dirty(path=NFS.path, mode="write", ratio=0.25, seconds=seconds, limit_s=seconds + HOUR_S / 4)
-    trial.run(storage=NFS, workload=load, instruments=[HOG])
-    assert trial.measures["allocation stalls"].value
+    trial.run(storage=NFS, workload=load, instruments=[hog])
+    assert int(trial.measures["allocation stalls"].value) > 0, "memory was short"

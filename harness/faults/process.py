@@ -10,7 +10,7 @@ from harness.targets.target import Site
 
 # pkill's own command line, and that of the shell it runs in, must not match.
 AGENT = r"[a]gent\.py agent\.json"
-ORDER_S = 10.0
+ORDER_S = 30.0  # a shell takes its time to begin where everybody waits for memory
 DEAD = ("crashed", "shutoff", "gone")
 SHELL_DIED = -1  # what SSH has for an exit code when a signal ended the shell, or the connection broke
 # The newest task of that name: a daemon that serves each client with a process of its own serves with that one.

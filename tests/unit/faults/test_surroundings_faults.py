@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 
 import psutil
 import pytest
-from fakes import hypervisor_of, make_site
+from fakes import guest_spec, hypervisor_of, make_site
 
-from harness.drivers.libvirt_guest import GuestSpec, LibvirtGuest
+from harness.drivers.libvirt_guest import LibvirtGuest
 from harness.faults.guest import KillHypervisor, ManagementCut
 from harness.faults.machine import BUSY, Overload
 from harness.model.errors import InfraError
@@ -42,19 +42,7 @@ def test_a_guest_that_is_no_process_of_this_machine_cannot_be_killed() -> None:
 def guest(uuid: UUID) -> LibvirtGuest:
     """A driver of a guest that nobody asked libvirt for."""
     driver = LibvirtGuest.__new__(LibvirtGuest)
-    driver.spec = GuestSpec(
-        name="g",
-        uuid=uuid,
-        accelerator="tcg",
-        memory=0,
-        cpus=1,
-        kernel=Path("/k"),
-        initrd=Path("/i"),
-        cmdline="",
-        disks=(),
-        wires=(),
-        nics=(),
-    )
+    driver.spec = guest_spec("g", uuid=uuid)
     return driver
 
 
