@@ -290,13 +290,13 @@ def test_what_was_interrupted_goes_on_where_it_stopped(
     assert again == before[-1]
 
 
-@pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGKILL])
-def test_killed_at_random_instants(cases: pytest.Pytester, way: signal.Signals) -> None:
-    dice, kills, runs = random.Random(way), 0, 25
-    words = ("--a", "cmdline=slow,DEADLOCKED", "--b", "cmdline=slow", "-n", str(runs), "--run", "run", "--live", "off")
-    store = RunStore(cases.path / "run")
-    while kills < KILLS:
-        how = ("--resume", "run") if (store.path / MANIFEST).exists() else (*words, CASE)
+def killed_now_and_then(cases: pytest.Pytester, way: signal.Signals, dice: random.Random, name: str) -> int:
+    """One comparison, killed and resumed; returns how often: less than KILLS if it was whole before that."""
+    kills, runs, code = 0, 25, 1
+    words = ("--a", "cmdline=slow,DEADLOCKED", "--b", "cmdline=slow", "-n", str(runs), "--run", name, "--live", "off")
+    store = RunStore(cases.path / name)
+    while code and kills < KILLS:
+        how = ("--resume", name) if (store.path / MANIFEST).exists() else (*words, CASE)
         before, count = {trial.slug for trial in store.trials() if trial.is_finished}, len(began(cases))
         with subprocess.Popen([HARNESS, "compare", *how], cwd=cases.path, stdout=subprocess.DEVNULL) as process:
             while process.poll() is None and len(began(cases)) < count + dice.randint(1, 3):
@@ -304,12 +304,22 @@ def test_killed_at_random_instants(cases: pytest.Pytester, way: signal.Signals) 
             time.sleep(dice.uniform(0, 0.3))
             kills += process.poll() is None
             process.send_signal(way)
+        code = process.returncode
+        assert code in (0, 130, -way)
         assert before.isdisjoint(began(cases)[count:])
         assert before <= {trial.slug for trial in store.trials() if trial.is_finished}
-    assert cases.run(HARNESS, "compare", "--resume", "run").ret == 0
+    assert cases.run(HARNESS, "compare", "--resume", name).ret == 0
     found = json.loads((store.path / "comparison.json").read_text())["result"]["sides"]
     assert [(side["hits"], side["runs"]) for side in found] == [(runs // 2, runs), (0, runs)]
     assert len(store.trials()) == 2 * runs
+    return kills
+
+
+@pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGKILL])
+def test_killed_at_random_instants(cases: pytest.Pytester, way: signal.Signals) -> None:
+    dice, kills = random.Random(way), 0
+    while kills < KILLS:
+        kills += killed_now_and_then(cases, way, dice, f"run-{kills}")
 
 
 def test_a_plain_run_is_no_comparison(cases: pytest.Pytester, compare: Compare) -> None:

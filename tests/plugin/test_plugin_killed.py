@@ -43,18 +43,20 @@ FILES = ("trial.json", "history.jsonl", "verdict.json", "measures.json", "diagno
 
 
 class Sessions:
-    """The sessions of one run, one after the other, in the folder `run`."""
+    """The sessions of one run, one after the other, in the folder `name`."""
 
-    def __init__(self, project: pytest.Pytester) -> None:
+    def __init__(self, project: pytest.Pytester, name: str = "run") -> None:
         project.makepyfile(test_x=CASES)
         project.makeconftest(Path(__file__).with_name("resumable_trials.py").read_text())
-        self.path = project.path / "run"
+        self.path = project.path / name
         self._journal = project.path / "journal"
+        self._journal.unlink(missing_ok=True)
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Begin the run, or go on with it if there is one."""
         begun = (self.path / "manifest.json").exists()
-        how = ("--resume", "run") if begun else ("--run", "run", "--live", "off", *arguments, "test_x.py")
+        name = self.path.name
+        how = ("--resume", name) if begun else ("--run", name, "--live", "off", *arguments, "test_x.py")
         return subprocess.Popen([HARNESS, "run", *how], stdout=subprocess.PIPE, start_new_session=True)
 
     def begun(self) -> list[str]:
@@ -91,6 +93,29 @@ def check_whole(sessions: Sessions, process: subprocess.Popen[bytes]) -> None:
     assert json.loads((sessions.path / "manifest.json").read_text())["arguments"][-1] == "test_x.py"
 
 
+def killed_now_and_then(
+    sessions: Sessions, number: signal.Signals, arguments: Sequence[str], dice: random.Random
+) -> int:
+    """One run, killed and resumed; returns how often it was killed, less than KILLS if it was whole before that."""
+    kills = 0
+    while kills < KILLS and len(sessions.finished()) < len(NAMES):
+        before, begun = sessions.finished(), len(sessions.begun())
+        with sessions.start(*arguments) as process:
+            wait_for_trial(sessions, process, begun + dice.randint(1, 4))
+            time.sleep(dice.uniform(0, 0.1))
+            if process.poll() is None:
+                kills += 1
+                os.killpg(process.pid, number)
+        assert before.keys().isdisjoint(sessions.begun()[begun:])
+        assert before.items() <= sessions.finished().items()
+    before, begun = sessions.finished(), len(sessions.begun())
+    assert before
+    with sessions.start() as process:
+        check_whole(sessions, process)
+    assert sorted(sessions.begun()[begun:]) == sorted(NAMES - before.keys())
+    return kills
+
+
 @pytest.mark.parametrize(
     ("seed", "number", "arguments"),
     [
@@ -103,23 +128,9 @@ def check_whole(sessions: Sessions, process: subprocess.Popen[bytes]) -> None:
 def test_killed_at_random_instants(
     project: pytest.Pytester, seed: int, number: signal.Signals, arguments: Sequence[str]
 ) -> None:
-    dice = random.Random(seed)
-    sessions = Sessions(project)
-    kills = 0
+    dice, kills = random.Random(seed), 0
     while kills < KILLS:
-        before, begun = sessions.finished(), len(sessions.begun())
-        with sessions.start(*arguments) as process:
-            wait_for_trial(sessions, process, begun + dice.randint(1, 4))
-            time.sleep(dice.uniform(0, 0.1))
-            kills += process.poll() is None
-            os.killpg(process.pid, number)
-        assert before.keys().isdisjoint(sessions.begun()[begun:])
-        assert before.items() <= sessions.finished().items()
-    before, begun = sessions.finished(), len(sessions.begun())
-    assert 0 < len(before) < len(NAMES)
-    with sessions.start() as process:
-        check_whole(sessions, process)
-    assert sorted(sessions.begun()[begun:]) == sorted(NAMES - before.keys())
+        kills += killed_now_and_then(Sessions(project, f"run-{kills}"), number, arguments, dice)
 
 
 @pytest.mark.parametrize("step", ["folder", "history", "verdict", "all"])
