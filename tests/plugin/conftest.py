@@ -54,7 +54,6 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
         monkeypatch.delenv(name, raising=False)
     # What dead runs left on this machine is not for the sessions under test to find.
     monkeypatch.setenv("HARNESS_STATE", str(pytester.path / "state"))
-    monkeypatch.setenv("HARNESS_LEASES", str(pytester.path / "leases"))
     pytester.makeini("[pytest]\nfilterwarnings = error\nharness_inventory = inventory.toml")
     pytester.path.joinpath("inventory.toml").write_text(INVENTORY)
     pytester.makeconftest(Path(__file__).with_name("fake_trial.py").read_text())
