@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from harness.model.diagnosis import Cited, Confidence, Diagnosis, HangClass
+from harness.model.finding import FindingKind
 from harness.model.history import Event, Kind, Rung
 from harness.verdicts.diagnosis.engine import diagnose
 from harness.verdicts.diagnosis.facts import Device, Facts
@@ -24,6 +25,8 @@ _SLOW_S = 1.0
 _RECENT_S = 30.0
 _ALIKE = 2.0
 """An I/O that has stood for more than this many times as long as slow ones took is not one of them."""
+_CARD = "NETDEV WATCHDOG"
+_MOST_SILENT = 4
 _ORDER = (Confidence.LOW, Confidence.MEDIUM, Confidence.HIGH)
 
 
@@ -135,7 +138,25 @@ def _with_ladder(diagnosis: Diagnosis, host: str, events: Sequence[Event]) -> Di
     if faults := _faults(events, _looked_at(events, host)):
         text += f" The trial had injected and not healed: {', '.join(faults)}."
     cited = Cited(source="history", line=max(number for number, _ in last.values()), text=text)
-    return replace(diagnosis, explanation=f"{diagnosis.explanation} {text}", evidence=(*diagnosis.evidence, cited))
+    silent = _silent(events, host)
+    explanation = " ".join((diagnosis.explanation, text, *(one.text for one in silent)))
+    return replace(diagnosis, explanation=explanation, evidence=(*diagnosis.evidence, cited, *silent))
+
+
+def _silent(events: Sequence[Event], host: str) -> list[Cited]:
+    """What consoles say of a network card that sends nothing, and those of other hosts of whoever does not answer.
+
+    A server that is cut off looks to its client like one that hangs, and only its own console tells the two apart.
+    """
+    said: dict[str, Cited] = {}
+    for number, event in enumerate(events, 1):
+        if event.kind is not Kind.CONSOLE or event.data.get("kind") != FindingKind.STORAGE_TIMEOUT.value:
+            continue
+        title = str(event.data.get("title", ""))
+        if event.host != host or _CARD in title:
+            text = f"The console of {event.host} says: {title}."
+            said.setdefault(text, Cited(source="history", line=number, text=text))
+    return list(said.values())[:_MOST_SILENT]
 
 
 def _blocked(event: Event) -> bool:

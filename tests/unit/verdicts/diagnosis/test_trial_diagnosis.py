@@ -91,6 +91,19 @@ def test_a_fault_that_the_trial_put_on_is_told_with_it() -> None:
     assert found.explanation.endswith("injected and not healed: link a pulled.")
 
 
+def test_a_network_card_that_sends_nothing_is_told_of_any_host_and_the_own_silence_is_not_repeated() -> None:
+    card = "NETDEV WATCHDOG: eth1 (virtio_net): transmit queue 0 timed out"
+    silent = {"kind": "storage_timeout", "title": "nfs: server 10.77.0.2 not responding, still trying"}
+    events = history("a", "b")
+    for host, data in (("a", silent), ("b", {"kind": "storage_timeout", "title": card}), ("b", {"kind": "hung_task"})):
+        events.append(Event(9.5, Kind.CONSOLE, host, data))
+    events += [Event(14.5, event.kind, event.host, event.data) for event in events if event.kind is Kind.CONSOLE]
+    found = told(events, {"a": [("console", (ADDED + task("dd", 9, *SWAP_OUT)).encode())]})
+    assert found.explanation.endswith(f"The console of b says: {card}.")
+    assert found.explanation.count("console of") == 1
+    assert [cited.line for cited in found.evidence if card in cited.text] == [7]
+
+
 def test_a_dump_that_was_cut_out_of_the_console_counts_once() -> None:
     stamped = "".join(f"[   52.86{number % 10}986] {line}\n" for number, line in enumerate(DUMP.splitlines()))
     boot = "[    1.000000] booting\n"
