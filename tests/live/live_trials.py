@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import psutil
 from harness.faults.base import Fault
 from harness.model.clock import SYSTEM_CLOCK
 from harness.model.opinion import Opinion, State
+from harness.model.settings import Settings
 from harness.model.topology import MIB, Host, Topology
 from harness.monitors.recorder import Recorder
 from harness.storage.disk import PlainDisk
@@ -18,6 +21,7 @@ from harness.trial.traces import Traces
 from harness.verdicts.policy import Policy
 from harness.workloads.thrash import SwapThrash
 
+ROOT = Path(__file__).resolve().parents[2]
 ENDLESS_PASSES = 1_000_000
 
 
@@ -63,3 +67,18 @@ def guests_of(state: Path) -> list[int]:
         and process.info["status"] != psutil.STATUS_ZOMBIE
         and any(f"{state}/" in word for word in process.info["cmdline"] or ())
     ]
+
+
+def start_run(output: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """`harness run` with these arguments, in a session of its own; what it prints is added to `output`."""
+    command = [sys.executable, "-m", "harness.cli", "run", *arguments]
+    with output.open("ab") as stream:
+        return subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
+        )
+
+
+def new_run(case: Path, settings: Settings) -> list[str]:
+    """The arguments that begin a run of `case` on local guests with these settings."""
+    arguments = [str(case), "--inventory", str(ROOT / "inventories/local.toml")]
+    return [*arguments, "--state", str(settings.state), "--cache", str(settings.cache)]

@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from live_trials import guests_of
+from live_trials import guests_of, new_run, start_run
 
 from harness.model.settings import Settings
 from harness.results.store import RunStore
 from harness.targets.state import RunDir, StateDir
 from harness.trial.run import clean
 
-ROOT = Path(__file__).resolve().parents[2]
 CASE = Path(__file__).parent / "cases" / "case_quiet.py"
 START_S = 300.0
 
@@ -26,20 +24,7 @@ START_S = 300.0
 @pytest.fixture
 def harness_run(settings: Settings, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """`harness run` of a case that goes on for minutes."""
-    command = [
-        sys.executable,
-        "-m",
-        "harness.cli",
-        "run",
-        str(CASE),
-        "--inventory",
-        str(ROOT / "inventories/local.toml"),
-    ]
-    command += ["--state", str(settings.state), "--results", str(settings.results), "--cache", str(settings.cache)]
-    with (tmp_path / "output").open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
+    process = start_run(tmp_path / "output", *new_run(CASE, settings), "--results", str(settings.results))
     yield process
     if process.poll() is None:
         process.kill()

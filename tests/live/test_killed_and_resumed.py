@@ -6,13 +6,12 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from live_trials import guests_of
+from live_trials import guests_of, new_run, start_run
 
 from harness.model.settings import Settings
 from harness.results.junit import read_junit
@@ -20,7 +19,6 @@ from harness.results.store import RunStore
 from harness.targets.state import StateDir
 from harness.trial.run import clean
 
-ROOT = Path(__file__).resolve().parents[2]
 CASE = Path(__file__).parent / "cases" / "case_many_quick.py"
 TRIALS = 14
 KILLS = 20
@@ -38,21 +36,10 @@ class Runs:
 
     def start(self, workers: int) -> subprocess.Popen[bytes]:
         """Begin the run, or go on with it if there is one."""
-        command = [sys.executable, "-m", "harness.cli", "run", "-n", str(workers)]
-        if (self.run / "manifest.json").exists():
-            command += ["--resume", str(self.run)]
-        else:
-            command += [str(CASE), "--inventory", str(ROOT / "inventories/local.toml"), "--run", str(self.run)]
-            command += ["--state", str(self.settings.state), "--cache", str(self.settings.cache), "--live", "lines"]
-        with (self.folder / "output").open("ab") as output:
-            return subprocess.Popen(
-                command,
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        going_on = (self.run / "manifest.json").exists()
+        begin = [*new_run(CASE, self.settings), "--run", str(self.run), "--live", "lines"]
+        arguments = ["--resume", str(self.run)] if going_on else begin
+        return start_run(self.folder / "output", "-n", str(workers), *arguments)
 
     @property
     def trials(self) -> list[Path]:
