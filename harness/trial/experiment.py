@@ -28,6 +28,7 @@ from harness.verdicts.watch import Watch
 from harness.workloads.base import Progress
 
 TICK_S = 0.25
+MOST_EXTENDED = 4.0  # a load gets no more than so many times its time, however little this machine lets its hosts have
 AGENT_S = 5.0
 BEGIN_S = 10.0  # for a load to say how many workers it has, on a host as fast as this machine
 AFTER = ("/proc/vmstat", "/proc/meminfo")  # read again after the recovery probe, through what was opened early
@@ -177,7 +178,7 @@ class Experiment:
             self._check_begun(progress, now - begun)
             while steps and steps[0][0] <= now:
                 steps.pop(0)[1]()
-                limit = max(limit, self._recorder.now - begun + self._sight_s)
+                limit = max(limit, self._spent(now, now - begun) + self._sight_s)
             if self._listening.crashing:
                 crash_seen = crash_seen or now
                 if now - crash_seen > CRASH_QUIET_S:
@@ -188,9 +189,15 @@ class Experiment:
             if self._is_over(now):
                 return
             # A stop that is under way is seen to its end: cut off, it could not be named.
-            if now - begun > limit and self._watch.opinion.state not in (*WAITING, State.SUSPECT):
+            if self._spent(now, now - begun) > limit and self._watch.opinion.state not in (*WAITING, State.SUSPECT):
                 self._recorder.emit(Kind.LIMIT, seconds=limit)
                 return
+
+    def _spent(self, now: float, seconds: float) -> float:
+        """How much of a load's time the last `seconds` were; what has an end is given that which was withheld."""
+        if self._watch.policy.endless:
+            return seconds
+        return max(self._watch.granted(now, seconds), seconds / MOST_EXTENDED)
 
     def _check_begun(self, progress: Progress, seconds: float) -> None:
         """Raises InfraError if the host is well and the load has never said a word: that is no hang of a kernel."""

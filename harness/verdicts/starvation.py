@@ -63,15 +63,20 @@ class Withheld:
         self._accounts: dict[tuple[str, int], Account] = {}
 
     def feed(self, event: Event) -> None:
-        """Take a sample of the rung vcpu; one without `processors` says nothing."""
+        """Take a sample of the rung vcpu; one without `processors` says nothing.
+
+        Another thread may read meanwhile: it finds a sample by its time, and an account by its host.
+        """
         for number, (_, waited) in enumerate(event.data.get("processors", ())):
-            account = self._accounts.setdefault((event.host, number), Account())
-            account.times.append(event.t)
+            account = self._accounts.get((event.host, number), Account())
             account.waited.append(waited / NANO)
+            account.times.append(event.t)
+            self._accounts[event.host, number] = account
 
     def between(self, begin_s: float, end_s: float) -> float:
         """Seconds of this span for which the worst processor of any host waited; never more than the span."""
-        worst = max((of.until(end_s) - of.until(begin_s) for of in self._accounts.values()), default=0.0)
+        accounts = list(self._accounts.values())
+        worst = max((of.until(end_s) - of.until(begin_s) for of in accounts), default=0.0)
         return min(max(0.0, worst), max(0.0, end_s - begin_s))
 
 

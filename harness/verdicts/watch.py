@@ -194,13 +194,13 @@ class Watch:
 
     def _silence_opinion(self, now: float) -> Opinion | None:
         for name, host in self.hosts.items():
-            silence = self._granted(now, host.silence(now))
+            silence = self.granted(now, host.silence(now))
             if silence >= self.policy.silent_s and host.beat_s is not None:
                 if found := host.dead_agent:
                     return Opinion(State.MUTE, host.beat_s, f"{name}: the agent is {found}, and the kernel answers")
                 return Opinion(State.SILENT, host.beat_s, f"{name}: no heartbeat for {silence:.1f} s")
             stuck = host.stuck_processor(now, self.policy.silent_s)
-            if stuck is not None and self._granted(now, now - stuck[1]) >= self.policy.silent_s:
+            if stuck is not None and self.granted(now, now - stuck[1]) >= self.policy.silent_s:
                 number, tick = stuck
                 why = f"{name}: processor {number} has not scheduled for {now - tick:.1f} s"
                 return Opinion(State.LOCKED, tick, why)
@@ -212,9 +212,9 @@ class Watch:
 
     def within_bound(self, stop: Stop, now: float) -> bool:
         """Whether an open stop may still be a wait of the storage's protocol."""
-        return self._granted(now, now - stop.onset_s) < self.policy.bound_s
+        return self.granted(now, now - stop.onset_s) < self.policy.bound_s
 
-    def _granted(self, now: float, seconds: float) -> float:
+    def granted(self, now: float, seconds: float) -> float:
         """How much of the last `seconds` this machine let the guests have."""
         return seconds - self._withheld.between(now - seconds, now)
 
@@ -252,7 +252,7 @@ class Watch:
     def _pace_opinion(self, working: dict[str, HostView], now: float) -> Opinion:
         # A workload that has not begun to report may have been caught before its first page; it gets more time.
         last = max((host.moved_s for host in working.values()), default=self._loaded_s)
-        flat = self._granted(now, now - last) if working else (now - last) / 2
+        flat = self.granted(now, now - last) if working else (now - last) / 2
         if flat < self.policy.stop_s / 2:
             return Opinion(State.RUNNING, last, "progress")
         blocked = self.blocked(now, self.policy.stop_s / 2)

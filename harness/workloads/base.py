@@ -35,7 +35,7 @@ class Workload(Protocol):
 
     @property
     def limit_s(self) -> float:
-        """Seconds after which it is given up."""
+        """Seconds after which it is given up; of a load that has an end, seconds that its hosts' processors had."""
 
     @property
     def mortal(self) -> tuple[str, ...]:

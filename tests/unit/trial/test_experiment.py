@@ -256,6 +256,19 @@ def test_a_load_out_of_time(trial: Trial) -> None:
     assert [event.data["seconds"] for event in trial.log.of(Kind.LIMIT)] == [12.0]
 
 
+@pytest.mark.parametrize(("withheld", "took_s"), [(0.0, 12.0), (0.6, 30.0), (0.9, 48.0)])
+@pytest.mark.parametrize("endless", [False, True])
+def test_the_time_of_a_load_that_has_an_end_is_what_it_was_granted_to_four_times_as_much(
+    tmp_path: Path, withheld: float, took_s: float, endless: bool
+) -> None:
+    trial = Trial(tmp_path, policy=replace(POLICY, endless=endless))
+    trial.workload.limit_s, trial.withheld = 12.0, withheld
+    assert trial.run() is (VerdictKind.SURVIVED if endless else VerdictKind.INCONCLUSIVE)
+    begun = next(e.t for e in trial.log.of(Kind.PHASE) if (e.data["name"], e.data["state"]) == ("load", "begin"))
+    expected = 12.0 if endless else took_s
+    assert expected - 1.0 <= _load_end(trial) - begun < expected + 2.0
+
+
 def test_a_stop_that_is_under_way_is_seen_to_its_end(trial: Trial) -> None:
     trial.stop_at, trial.workload.limit_s = 8.0, 12.0
     assert trial.run() is VerdictKind.DEADLOCKED
