@@ -10,10 +10,11 @@ from harness.model.errors import HostEnvironmentError, UsageError
 from harness.targets.kernels import Kernel
 from harness.targets.toolrun import CommandFailed, find_tool, read_tool, run_tool
 
-# A guest then shows in /sys/module/<name>/srcversion that this is what it runs; distributions leave it out.
-_OPTIONS = ("CONFIG_MODULE_SRCVERSION_ALL=y",)
+# A guest then shows in /sys/module/<name>/srcversion that this is what it runs; distributions leave it out. Type
+# information for BPF takes pahole, and is made where the headers come with a vmlinux (Debian's 6.12.117 and later).
+_OPTIONS = ("CONFIG_MODULE_SRCVERSION_ALL=y", "CONFIG_DEBUG_INFO_BTF_MODULES=")
 _OTHER_HALF = re.compile(r"^include (\S+)/Makefile$", re.MULTILINE)
-_ERROR = re.compile(r"\b(error|ERROR): ")
+_ERROR = re.compile(r"\b(error|ERROR): |: not found$")
 
 
 def unpack_headers(headers: Path, root: Path, kernel: Kernel, log: Path) -> Path:
