@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from harness.targets.module_build import merge_headers, unpack_headers
+from harness.model.errors import UsageError
+from harness.targets.module_build import make_modules, merge_headers, unpack_headers
 
 RELEASE = "6.1.0-1-amd64"
 HALVES = {
@@ -58,3 +59,20 @@ def test_the_halves_of_unpacked_headers_find_each_other_and_make_one_tree(tmp_pa
     for name in ("include/linux/fs.h", "include/generated/autoconf.h", ".config", "scripts/Makefile.build"):
         assert (top / name).is_file()
     assert (top / "Makefile").read_text() == "all:\n"
+
+
+def make(tmp_path: Path, rule: str) -> None:
+    """make_modules() with a tree whose configuration wants type information for BPF, and this as its rule."""
+    (tmp_path / "Makefile").write_text(f"CONFIG_DEBUG_INFO_BTF_MODULES=y\nmodules:\n\t@{rule}\n")
+    (tmp_path / "config").write_text("")
+    kernel: Any = SimpleNamespace(release=RELEASE, config=tmp_path / "config")
+    make_modules(tmp_path, "net", kernel, "variant x", tmp_path / "log")
+
+
+def test_modules_are_made_without_type_information_for_bpf(tmp_path: Path) -> None:
+    make(tmp_path, "$(if $(CONFIG_DEBUG_INFO_BTF_MODULES),no-such-pahole -J,true)")
+
+
+def test_a_tool_that_is_missing_is_what_did_not_compile(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^variant x does not compile for .*: no-such-tool: not found$"):
+        make(tmp_path, "no-such-tool; false")
