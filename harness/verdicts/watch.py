@@ -194,13 +194,13 @@ class Watch:
 
     def _silence_opinion(self, now: float) -> Opinion | None:
         for name, host in self.hosts.items():
-            silence = self.granted(now, host.silence(now))
+            silence = self.granted(now, host.silence(now), name)
             if silence >= self.policy.silent_s and host.beat_s is not None:
                 if found := host.dead_agent:
                     return Opinion(State.MUTE, host.beat_s, f"{name}: the agent is {found}, and the kernel answers")
                 return Opinion(State.SILENT, host.beat_s, f"{name}: no heartbeat for {silence:.1f} s")
             stuck = host.stuck_processor(now, self.policy.silent_s)
-            if stuck is not None and self.granted(now, now - stuck[1]) >= self.policy.silent_s:
+            if stuck is not None and self.granted(now, now - stuck[1], name) >= self.policy.silent_s:
                 number, tick = stuck
                 why = f"{name}: processor {number} has not scheduled for {now - tick:.1f} s"
                 return Opinion(State.LOCKED, tick, why)
@@ -214,9 +214,9 @@ class Watch:
         """Whether an open stop may still be a wait of the storage's protocol."""
         return self.granted(now, now - stop.onset_s) < self.policy.bound_s
 
-    def granted(self, now: float, seconds: float) -> float:
-        """How much of the last `seconds` this machine let the guests have."""
-        return seconds - self._withheld.between(now - seconds, now)
+    def granted(self, now: float, seconds: float, host: str | None = None) -> float:
+        """How much of the last `seconds` this machine let `host` have, or all hosts together."""
+        return seconds - self._withheld.between(now - seconds, now, host)
 
     def _progress_opinion(self, now: float) -> Opinion:
         working = {name: host for name, host in self.hosts.items() if host.workers}

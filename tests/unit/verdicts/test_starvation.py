@@ -57,6 +57,17 @@ def test_what_was_withheld_in_a_span_is_that_of_the_worst_processor_and_grows_ev
     assert withheld.between(2.0, 9.0) == 0.0 and withheld.between(-5.0, 1.0) == 0.5
 
 
+def test_hosts_that_wait_for_each_other_wait_for_the_processors_of_all_and_each_answers_for_itself() -> None:
+    withheld = Withheld()
+    for t, client, server in ((0.0, 0.0, 0.0), (10.0, 5.0, 3.0), (20.0, 14.0, 11.0)):
+        for host, waited in (("client", client), ("server", server)):
+            processors = [[0, 0], [0, waited * 1e9]]
+            withheld.feed(Event(t, Kind.RUNG, host, {"rung": "vcpu", "processors": processors}))
+    assert withheld.between(0.0, 10.0) == 8.0
+    assert (withheld.between(0.0, 10.0, "client"), withheld.between(0.0, 10.0, "server")) == (5.0, 3.0)
+    assert withheld.between(10.0, 20.0) == 9.5, "hosts that all spin are found out in the end"
+
+
 def test_nothing_is_withheld_where_nobody_says() -> None:
     assert Withheld().between(0.0, 10.0) == 0.0
 
