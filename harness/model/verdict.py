@@ -36,6 +36,16 @@ REPRODUCIBLE = {
     "oom": VerdictKind.OOM_KILLED,
     "io-failure": VerdictKind.IO_FAILED,
 }
+OR = " or "
+
+
+def kinds_of(expected: str) -> tuple[VerdictKind, ...]:
+    """The kinds of an expectation of one word or more: "deadlock", "oom or deadlock". Raises ValueError."""
+    words = expected.split(OR)
+    unknown = next((word for word in words if word not in REPRODUCIBLE), None)
+    if unknown is not None:
+        raise ValueError(f"cannot expect {unknown!r}; the words are: {', '.join(REPRODUCIBLE)}")
+    return tuple(REPRODUCIBLE[word] for word in words)
 
 
 @dataclass(frozen=True, slots=True)

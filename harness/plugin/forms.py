@@ -14,14 +14,14 @@ PLUGIN = "harness.plugin"
 
 FORMS = {
     "topology": "topology(name, *, modules={role: [...]}, memory={role: '256M'}, kernel=, cpus=, cmdline=, scratch=)",
-    "reproduces": "reproduces(word)",
+    "reproduces": "reproduces(word, *others)",
     "requires": "requires(*features)",
     "cost": "cost(minutes)",
     "profile": "profile(name)",
 }
 _MEANINGS = {
     "topology": "the hosts of the trial, by role, from the inventory, with the changes that this case needs",
-    "reproduces": f"this case is known to end so; the words are {', '.join(REPRODUCIBLE)}",
+    "reproduces": f"this case is known to end so, or so; the words are {', '.join(REPRODUCIBLE)}",
     "requires": f"skip where this machine lacks one of these; they are {', '.join(FEATURES)}",
     "cost": "how long one trial of this case takes under emulation; the longest begin first",
     "profile": "smoke: also in the quick selection; soak: only in the long one; without: nightly",

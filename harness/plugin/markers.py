@@ -22,7 +22,7 @@ from harness.model.options import NIGHTLY, PROFILES
 from harness.model.side import STOCK, Side
 from harness.model.sizes import parse_size
 from harness.model.topology import MIB, Host, Topology
-from harness.model.verdict import REPRODUCIBLE
+from harness.model.verdict import OR, REPRODUCIBLE
 from harness.plugin.features import FEATURES
 from harness.plugin.forms import FORMS, runs_trial
 from harness.results.store import PLAIN, SURVIVES, Entry
@@ -91,12 +91,13 @@ def _topology_mark(name: str, **changes: ByRole) -> TopologyMark:
     return TopologyMark(name=name, changes=changes)
 
 
-def _reproduces_mark(word: str) -> str:
-    if word not in REPRODUCIBLE:
-        hint = nearest(str(word), list(REPRODUCIBLE), plural="words")
-        words = ", ".join(REPRODUCIBLE)
-        raise UsageError(f"marker reproduces: {shown(word)} is none of {words}; {hint}")
-    return word
+def _reproduces_mark(word: str, *others: str) -> str:
+    for one in (word, *others):
+        if one not in REPRODUCIBLE:
+            hint = nearest(str(one), list(REPRODUCIBLE), plural="words")
+            words = ", ".join(REPRODUCIBLE)
+            raise UsageError(f"marker reproduces: {shown(one)} is none of {words}; {hint}")
+    return OR.join((word, *others))
 
 
 def _requires_mark(*features: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from random import Random
 
 from harness.model.history import Event, Kind
-from harness.model.verdict import REPRODUCIBLE, VerdictKind
+from harness.model.verdict import OR, REPRODUCIBLE, VerdictKind
 from harness.trial.plan import SURVIVES, Plan
 
 # What is wanted of the watch, in seconds; on a slow host times the factor that stretches its policy.
@@ -60,7 +60,7 @@ class Truth:
     @property
     def expected(self) -> str:
         """The accepted verdicts in words."""
-        return " or ".join(kind.value for kind in self.accepted)
+        return OR.join(kind.value for kind in self.accepted)
 
     def named(self, trial: str, random: Random) -> Plan:
         """The plan of the trial of this name."""
@@ -70,7 +70,7 @@ class Truth:
     def _word(self) -> str:
         """What a run's page holds the verdict against; INCONCLUSIVE and LOST have no word for it."""
         words = (word for word, kind in REPRODUCIBLE.items() if kind in self.accepted)
-        return next(words, SURVIVES)
+        return OR.join(words) or SURVIVES
 
 
 @dataclass(frozen=True, slots=True)

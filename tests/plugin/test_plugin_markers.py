@@ -30,6 +30,7 @@ MISTAKES = {
         "no module variant 'nbd-no-memaloc' in vm-images/modules/; there are: *nbd-no-memalloc*"
     ),
     '@pytest.mark.reproduces("deadlok")': "marker reproduces: 'deadlok' is none of *; did you mean 'deadlock'[?]",
+    '@pytest.mark.reproduces("oom", "deadlok")': "marker reproduces: 'deadlok' is none of *",
     "@pytest.mark.reproduces()": "marker reproduces: missing 1 required positional argument: 'word'; *",
     '@pytest.mark.topology("pair", cpus={"client": 0})': '*"small": cpus: 0 is out of range; it goes from 1 to 255',
     '@pytest.mark.cost("2")': "marker cost: '2' is no number of minutes; write how long one row takes",
@@ -147,5 +148,9 @@ def test_a_met_requirement_runs(run_cases: RunCases, project: pytest.Pytester, m
 
 def test_markers_are_documented(project: pytest.Pytester) -> None:
     project.runpytest("--markers").stdout.fnmatch_lines(
-        ["@pytest.mark.topology(name, *", "@pytest.mark.reproduces(word): *", "@pytest.mark.requires(*features): *"]
+        [
+            "@pytest.mark.topology(name, *",
+            "@pytest.mark.reproduces(word, [*]others): *",
+            "@pytest.mark.requires(*features): *",
+        ]
     )

@@ -59,6 +59,20 @@ def test_with_reproduces_only_this_verdict_is_expected(run_cases: RunCases, only
     result.stdout.fnmatch_lines(["not reproduced: DEADLOCKED was expected, the verdict is SURVIVED"])
 
 
+def test_a_case_may_be_known_to_end_in_one_of_two_ways(run_cases: RunCases, only_run: OnlyRun) -> None:
+    marker = '@pytest.mark.reproduces("oom", "deadlock")'
+    result = run_cases("SURVIVED", "DEADLOCKED", "OOM_KILLED", "STALLED", marker=marker)
+    result.assert_outcomes(xfailed=2, failed=2)
+    assert rows(only_run()) == {
+        "SURVIVED": ("failed", "SURVIVED"),
+        "DEADLOCKED": ("xfailed", "DEADLOCKED"),
+        "OOM_KILLED": ("xfailed", "OOM_KILLED"),
+        "STALLED": ("failed", "STALLED"),
+    }
+    result.stdout.fnmatch_lines(["not reproduced: OOM_KILLED or DEADLOCKED was expected, the verdict is SURVIVED"])
+    assert {trial.expected for trial in only_run().trials()} == {"oom or deadlock"}
+
+
 @WORKERS
 def test_only_errors_of_the_infrastructure_exit_with_2(run_cases: RunCases, workers: int) -> None:
     assert run_cases("SURVIVED", "no-boot", "LOST", workers=workers).ret == 2
