@@ -7,13 +7,14 @@ much of the memory may be dirty decides whether there is any left for it.
 What to look for in the report: with three fifths, `storage`, `alloc`, `fork`, `disk` and `shell` stop together while
 the heartbeat of the locked agent goes on; before the recovery probe the console has neither a hung task nor the OOM
 killer, only "nfs: server not responding". If the server has a guest of its own the same load is through in seconds:
-the article's workaround. Two more things are chance and no rows here: protecting the server where it is (an IO
-flusher, locked in memory) is no cure, since what it locks is missed, and the OOM killer ends the load, aloud, or it
-deadlocks all the same; and with the default ratio, a fifth, the load is through, or server and writers hold each other
-back at a page a second.
+the article's workaround. Protecting the server where it is (an IO flusher, locked in memory) is no cure: what it locks
+is missed, and the OOM killer ends the load, aloud, or it deadlocks all the same. Nor is the default ratio, a fifth: by
+chance the load is through as well, or server and writers hold each other back at a page a second, so it is no row here.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 
@@ -26,6 +27,9 @@ from harness.workloads.nfs_writers import NfsWriters
 # Percent of available memory that may be dirty; the background threshold is half of it, as it is by default.
 MUCH = Sysctl(role="client", values={"vm.dirty_background_ratio": 30, "vm.dirty_ratio": 60})
 LOAD = NfsWriters(host="client", mount=MOUNT, workers=4, mib=100, anonymous=0.2)
+# For the protected server: less may be dirty, and more is held.
+LESS = Sysctl(role="client", values={"vm.dirty_background_ratio": 20, "vm.dirty_ratio": 40})
+MORE_HELD = replace(LOAD, anonymous=0.4)
 
 
 @pytest.mark.reproduces("deadlock")
@@ -34,6 +38,15 @@ LOAD = NfsWriters(host="client", mount=MOUNT, workers=4, mib=100, anonymous=0.2)
 def test_much_may_be_dirty(trial: Trial) -> None:
     """The server on the same machine, three fifths of memory may be dirty: deadlocks."""
     trial.run(storage=GaneshaDisk(scratch=True), workload=LOAD, tunings=[MUCH])
+
+
+@pytest.mark.reproduces("oom", "deadlock")
+@pytest.mark.cost(4)
+@pytest.mark.topology("loopback")
+def test_protected_server(trial: Trial) -> None:
+    """Two fifths dirty, two held, the server locked and an IO flusher (PR_SET_IO_FLUSHER): does not survive."""
+    storage = GaneshaDisk(scratch=True, io_flusher=True, locked=True)
+    trial.run(storage=storage, workload=MORE_HELD, tunings=[LESS])
 
 
 @pytest.mark.cost(4)

@@ -7,7 +7,7 @@ finds none.
 
 What to look for in the report: "time to hang" of the rows side by side. A larger reserve does not make it longer. With
 16 × (a fifth of what this client has) there is so little left to use that the OOM killer takes workers with most of the
-swap still free, and what is left hangs all the same.
+swap still free, and what is left hangs all the same; whether the first is killed before the stop is certain is chance.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from harness.workloads.thrash import SwapThrash
 SWAP = NbdSwap(client="client", server="server", ratio=5.0, program=NbdServer(program="nbdkit"))
 LOAD = SwapThrash(host="client", processes_per_cpu=8, ram_ratio=4.0, passes=1)
 
-
-DEADLOCK, OOM = pytest.mark.reproduces("deadlock"), pytest.mark.reproduces("oom")
+DEADLOCK, EITHER = pytest.mark.reproduces("deadlock"), pytest.mark.reproduces("oom", "deadlock")
 
 
 @pytest.mark.cost(3)
@@ -35,7 +34,7 @@ DEADLOCK, OOM = pytest.mark.reproduces("deadlock"), pytest.mark.reproduces("oom"
         pytest.param("x0.5", marks=DEADLOCK),
         pytest.param("x1", marks=DEADLOCK),
         pytest.param("x4", marks=DEADLOCK),
-        pytest.param("x16", marks=OOM),
+        pytest.param("x16", marks=EITHER),
     ],
 )
 def test_patch_undone(trial: Trial, reserve: str) -> None:
