@@ -291,7 +291,7 @@ def test_as_expected(kind: VerdictKind, expected: str, agrees: bool) -> None:
 
 
 def test_an_unknown_expectation_names_the_words() -> None:
-    with pytest.raises(ValueError, match="the words are: survives, anything, stall, livelock"):
+    with pytest.raises(ValueError, match="the words are: stall, livelock"):
         is_as_expected(VerdictKind.SURVIVED, "hang")
 
 
