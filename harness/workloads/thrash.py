@@ -25,7 +25,8 @@ class SwapThrash:
     `processes_per_cpu` × processors map `ram_ratio` × memory in all, fill it, and read it `passes` times, or with 0
     passes again and again until `limit_s` is over. One operation is one page written or read and compared. `memory` is
     "anonymous", which is what the series means, or "shmem": pages of the same number that belong to files of tmpfs,
-    which go to swap by another way (shmem_writepage).
+    which go to swap by another way (shmem_writepage). With `writes` each pass also writes what it read, so that pages
+    go out for as long as it lasts; else few do once all is filled, since what is read is on swap already.
     """
 
     host: str = "client"
@@ -33,6 +34,7 @@ class SwapThrash:
     ram_ratio: float = 4.0
     passes: int = 1
     memory: str = "anonymous"
+    writes: bool = False
     limit_s: float = 900.0
 
     def __post_init__(self) -> None:
@@ -45,6 +47,7 @@ class SwapThrash:
         kind = "" if self.memory == "anonymous" else f" of {self.memory}"
         size = f"{self.ram_ratio:g} × memory{kind}"
         passes = f"{self.passes} pass(es)" if self.passes else "again and again"
+        passes += ", written anew" if self.writes else ""
         return f"{self.processes_per_cpu} processes a processor, {size}, {passes}"
 
     @property
@@ -82,13 +85,14 @@ class SwapThrash:
         workers = self.processes_per_cpu * target.cpus
         each = self._bytes_each(target, workers)
         target.shell.run(
-            "setsid python3 -I -S %s %s %s %s %s %s >%s 2>&1 </dev/null &",
+            "setsid python3 -I -S %s %s %s %s %s %s %s >%s 2>&1 </dev/null &",
             f"{FOLDER}/thrash.pyz",
             PROGRESS,
             workers,
             each,
             self.passes,
             self.memory,
+            "writes" if self.writes else "reads",
             f"{FOLDER}/log",
             deadline=site.deadline(10),
         )

@@ -34,15 +34,17 @@ def fill(area: mmap.mmap, pages: int, worker: int, slot: Slot) -> None:
         slot.add(1, PAGE)
 
 
-def check(area: mmap.mmap, pages: int, worker: int, slot: Slot) -> None:
-    """Read every page, and compare its stamp."""
+def check(area: mmap.mmap, pages: int, worker: int, slot: Slot, writes: bool = False) -> None:
+    """Read every page, and compare its stamp; with `writes`, stamp it again, so that it has to go to swap once more."""
     for page in range(pages):
         if STAMP.unpack_from(area, page * PAGE) != (worker, page):
             raise ValueError(f"page {page} came back wrong")
+        if writes:
+            STAMP.pack_into(area, page * PAGE, worker, page)
         slot.add(1, PAGE)
 
 
-def work(slot: Slot, worker: int, size: int, passes: int, memory: str, filled: Meeting) -> None:
+def work(slot: Slot, worker: int, size: int, passes: int, memory: str, filled: Meeting, writes: bool = False) -> None:
     """One process: fill, then `passes` reads, or reads without an end.
 
     Nobody reads before all have filled: on a host with few processors the first would be through, and its memory free
@@ -53,13 +55,13 @@ def work(slot: Slot, worker: int, size: int, passes: int, memory: str, filled: M
     fill(area, pages, worker, slot)
     filled.come()
     for _ in range(passes) if passes else repeat(0):
-        check(area, pages, worker, slot)
+        check(area, pages, worker, slot, writes)
 
 
 def main() -> int:
     """Start the workers and wait for them; exit code 0 if every one finished its passes."""
     workers, size, passes = (int(word) for word in sys.argv[2:5])
-    memory = sys.argv[5]
+    memory, writes = sys.argv[5], sys.argv[6] == "writes"
     progress = ProgressFile(sys.argv[1], workers)
     rename("thrash")
     lead()
@@ -68,7 +70,7 @@ def main() -> int:
 
     def one(worker: int) -> bool:
         slot = progress.slot(worker)
-        return slot.work(f"worker {worker}", lambda: work(slot, worker, size, passes, memory, filled))
+        return slot.work(f"worker {worker}", lambda: work(slot, worker, size, passes, memory, filled, writes))
 
     good = fork_all(workers, one, filled)
     time.sleep(0.1)

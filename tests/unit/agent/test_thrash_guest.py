@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packed import packed
@@ -24,9 +25,10 @@ PAGE = mmap.PAGESIZE
 
 
 def run(
-    progress: Path, workers: int, size: int, passes: int, memory: str = "anonymous"
+    progress: Path, workers: int, size: int, passes: int, memory: str = "anonymous", mode: str = "reads"
 ) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-I", "-S", packed(SCRIPT), str(progress), str(workers), str(size), str(passes), memory]
+    sizes = (str(workers), str(size), str(passes))
+    command = [sys.executable, "-I", "-S", packed(SCRIPT), str(progress), *sizes, memory, mode]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, start_new_session=True, check=False)
 
 
@@ -39,10 +41,11 @@ def make_progress(path: Path, workers: int) -> Path:
     return path
 
 
+@pytest.mark.parametrize("mode", ["reads", "writes"])
 @pytest.mark.parametrize("memory", ["anonymous", "shmem"])
-def test_it_finishes_and_its_counters_are_right(tmp_path: Path, memory: str) -> None:
+def test_it_finishes_and_its_counters_are_right(tmp_path: Path, memory: str, mode: str) -> None:
     progress = make_progress(tmp_path / "progress", 2)
-    done = run(progress, workers=2, size=64 * PAGE, passes=3, memory=memory)
+    done = run(progress, workers=2, size=64 * PAGE, passes=3, memory=memory, mode=mode)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     data = progress.read_bytes()
     magic, workers, slot, group, _ = agent.PROGRESS.unpack_from(data, 0)
@@ -81,6 +84,16 @@ def test_a_page_that_came_back_wrong_is_seen(page: int, wrong: tuple[int, int]) 
         thrash.check(area, 8, 0, new_slot())
 
 
+def test_a_page_is_written_anew_only_if_it_is_to_be() -> None:
+    area = mmap.mmap(-1, PAGE)
+    thrash.fill(area, 1, 0, new_slot())
+    read_only: Any = bytes(area)
+    thrash.check(read_only, 1, 0, new_slot())
+    with pytest.raises(TypeError, match="read-write"):
+        thrash.check(read_only, 1, 0, new_slot(), writes=True)
+    thrash.check(area, 1, 0, new_slot(), writes=True)
+
+
 def test_every_page_is_filled_with_noise_of_its_own() -> None:
     area = mmap.mmap(-1, 2 * PAGE)
     thrash.fill(area, 2, 5, new_slot())
@@ -101,7 +114,7 @@ def test_a_failed_worker_is_told_by_the_exit_code(tmp_path: Path, monkeypatch: p
 
 def test_without_passes_it_reads_until_it_is_killed(tmp_path: Path) -> None:
     progress = make_progress(tmp_path / "progress", 1)
-    command = [sys.executable, "-I", "-S", packed(SCRIPT), str(progress), "1", str(8 * PAGE), "0", "anonymous"]
+    command = [sys.executable, "-I", "-S", packed(SCRIPT), str(progress), "1", str(8 * PAGE), "0", "anonymous", "reads"]
     with subprocess.Popen(command, start_new_session=True) as process:
         try:
             while agent.WORKER.unpack_from(progress.read_bytes(), FIRST)[0] < 100:
@@ -118,7 +131,7 @@ def test_nobody_reads_before_all_have_filled(monkeypatch: pytest.MonkeyPatch) ->
         time.sleep(0.1 * worker)
         filled(area, pages, worker, slot)
 
-    def look(area: mmap.mmap, pages: int, worker: int, slot: Slot) -> None:
+    def look(*_: object) -> None:
         told = [agent.WORKER.unpack_from(slots, FIRST + number * SLOT_SIZE)[0] for number in range(3)]
         assert told == [4, 4, 4]
 

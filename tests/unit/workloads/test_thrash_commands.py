@@ -34,7 +34,7 @@ def test_the_launch_is_one_command_that_leaves_it_running() -> None:
     each = 256 * MIB * 4 // 16
     assert words[:4] == ["setsid", "python3", "-I", "-S"]
     assert words[4:9] == ["/run/harness/workload/thrash.pyz", "/dev/shm/harness-progress", "16", str(each), "3"]
-    assert words[9] == "anonymous"
+    assert words[9:11] == ["anonymous", "reads"]
     assert words[-1] == "&" and "</dev/null" in words and "2>&1" in words
 
 
@@ -53,6 +53,14 @@ def test_shared_memory_is_a_load_of_its_own() -> None:
     assert "of shmem" in load.describe()
     with pytest.raises(UsageError, match="no memory 'huge'; there are: anonymous, shmem"):
         SwapThrash(memory="huge")
+
+
+def test_it_writes_what_it_read_if_it_is_told_to() -> None:
+    site = make_site()
+    load = SwapThrash(writes=True)
+    load.launch(site)
+    assert shlex.split(shell_of(site.role("client")).commands[0])[10] == "writes"
+    assert "written anew" in load.describe() and "written" not in SwapThrash().describe()
 
 
 def test_what_it_says_of_itself() -> None:
