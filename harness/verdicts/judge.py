@@ -225,12 +225,8 @@ def _io_failed(case: Case, finding: Event, gone: int, failed: int) -> Verdict:
 
 def _ended_well(case: Case, complete: bool) -> Verdict:
     bound = case.policy.bound_s
-    withheld = [_stop_of(case, stall).withheld_s for stall in case.stalls]
-    beyond = [
-        stall
-        for stall, kept_s in zip(case.stalls, withheld, strict=True)
-        if not bound or stall.duration_s - kept_s > bound
-    ]
+    waits = [(stall, _stop_of(case, stall).withheld_s) for stall in case.stalls]
+    beyond = [stall for stall, kept_s in waits if not bound or stall.duration_s - kept_s > bound]
     if beyond:
         longest = max(stall.duration_s for stall in beyond)
         return Verdict(
@@ -241,7 +237,7 @@ def _ended_well(case: Case, complete: bool) -> Verdict:
             stalls=case.stalls,
             reasons=("progress stopped and came back without the harness's doing",),
         )
-    reasons = tuple(_wait(stall, kept_s, bound) for stall, kept_s in zip(case.stalls, withheld, strict=True))
+    reasons = tuple(_wait(stall, kept_s, bound) for stall, kept_s in waits)
     if complete:
         summary = "every worker completed its passes"
         return Verdict(kind=VerdictKind.SURVIVED, summary=summary, stalls=case.stalls, reasons=reasons)
