@@ -178,7 +178,7 @@ class Experiment:
             self._check_begun(progress, now - begun)
             while steps and steps[0][0] <= now:
                 steps.pop(0)[1]()
-                limit = max(limit, self._spent(now, now - begun) + self._sight_s)
+                limit = max(limit, self._spent(begun) + self._sight_s)
             if self._listening.crashing:
                 crash_seen = crash_seen or now
                 if now - crash_seen > CRASH_QUIET_S:
@@ -189,12 +189,14 @@ class Experiment:
             if self._is_over(now):
                 return
             # A stop that is under way is seen to its end: cut off, it could not be named.
-            if self._spent(now, now - begun) > limit and self._watch.opinion.state not in (*WAITING, State.SUSPECT):
+            if self._spent(begun) > limit and self._watch.opinion.state not in (*WAITING, State.SUSPECT):
                 self._recorder.emit(Kind.LIMIT, seconds=limit)
                 return
 
-    def _spent(self, now: float, seconds: float) -> float:
-        """How much of a load's time the last `seconds` were; what has an end is given that which was withheld."""
+    def _spent(self, begun: float) -> float:
+        """How much of its time a load has had since `begun`; what has an end is given that which was withheld."""
+        now = self._recorder.now
+        seconds = now - begun
         if self._watch.policy.endless:
             return seconds
         return max(self._watch.granted(now, seconds), seconds / MOST_EXTENDED)
