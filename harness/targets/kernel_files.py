@@ -47,9 +47,9 @@ def read_module_info(path: Path) -> ModuleInfo:
         data = read_module(path)
     except OSError as error:
         raise UsageError(f"module {path} cannot be read: {error.strerror}") from error
-    if not _is_relocatable(data):
-        raise UsageError(f"{path} is no kernel module: it is {_kind(data)}, not a relocatable ELF file")
     said = _modinfo(data)
+    if said is None:
+        raise UsageError(f"{path} is no kernel module: it is {_kind(data)}, not a relocatable ELF file")
     if "vermagic" not in said or "name" not in said:
         raise UsageError(f"{path} is no kernel module: it names no kernel that it was built for (vermagic)")
     return ModuleInfo(name=said["name"], release=said["vermagic"].split()[0], vermagic=said["vermagic"])
@@ -64,17 +64,16 @@ def check_module(path: Path, release: str) -> ModuleInfo:
     return info
 
 
-def _is_relocatable(data: bytes) -> bool:
+def _modinfo(data: bytes) -> dict[str, str] | None:
+    """The section .modinfo, NUL-terminated `name=value` strings, of several of one name the last; None: no module."""
     try:
-        return bool(ELFFile(BytesIO(data)).header["e_type"] == "ET_REL")
+        elf = ELFFile(BytesIO(data))
     except _NO_ELF:
-        return False
-
-
-def _modinfo(data: bytes) -> dict[str, str]:
-    """The section .modinfo, NUL-terminated `name=value` strings; of several of one name, the last."""
+        return None
+    if elf.header["e_type"] != "ET_REL":
+        return None
     try:
-        section = ELFFile(BytesIO(data)).get_section_by_name(".modinfo")
+        section = elf.get_section_by_name(".modinfo")
         entries = section.data().decode("utf-8", "replace").split("\0") if section else []
     except _NO_ELF:  # ELF by its header only
         return {}
@@ -89,4 +88,4 @@ def _kind(head: bytes) -> str:
 
 def source_version(path: Path) -> str:
     """The module's `srcversion`, which /sys/module/<name>/srcversion shows of a loaded one; "" if it has none."""
-    return _modinfo(read_module(path)).get("srcversion", "")
+    return (_modinfo(read_module(path)) or {}).get("srcversion", "")

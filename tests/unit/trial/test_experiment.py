@@ -325,6 +325,32 @@ def test_a_fault_at_the_end_of_the_load_is_still_seen(tmp_path: Path, at_s: floa
     assert trial.run() is VerdictKind.DEADLOCKED
 
 
+@dataclass(frozen=True, kw_only=True)
+class SlowFault:
+    """A fault that is injected over a shell which takes its time."""
+
+    clock: FakeClock
+    at_s: float
+    takes_s: float
+    heal_after_s: float | None = None
+
+    def describe(self) -> str:
+        return "slow fault"
+
+    def heal(self, site: Site) -> None:
+        pass
+
+    def inject(self, site: Site) -> None:
+        self.clock.sleep(self.takes_s)
+
+
+def test_a_fault_that_takes_long_to_inject_is_seen_as_long_as_any_other(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, policy=replace(POLICY, endless=True))
+    trial.plan = replace(trial.plan, faults=(SlowFault(clock=trial.clock, at_s=40.0, takes_s=60.0),))
+    trial.stop_at, trial.workload.limit_s = 100.0, 45.0
+    assert trial.run() is VerdictKind.DEADLOCKED
+
+
 def test_a_host_that_is_gone_is_not_healed(tmp_path: Path) -> None:
     trial = Trial(tmp_path, faults=(LinkDown(role="client", link="lan", at_s=15.0, heal_after_s=60.0),))
     trial.at[20.0] = lambda: setattr(hypervisor_of(trial.target), "power", "gone")
