@@ -49,6 +49,7 @@ PID_FILE = "/run/harness/agent.pid"
 ECHO_PORT = 7077
 PAGE = mmap.PAGESIZE
 SLOT = struct.Struct("=dddII64s")  # started, finished, latency, count, errors, detail
+COUNTS = struct.Struct("=II")
 SLOT_SIZE = 128
 LATE_S = 1.0
 WORK_INTERVAL_S = 4.0  # it wakes every processor
@@ -159,26 +160,37 @@ def parsed(text: bytes) -> Any:
 
 
 class Slot:
-    """One probe's state in shared memory, written by its process and read by the main one."""
+    """One probe's state in shared memory, written by its process and read by the main one.
+
+    Times and counts are stored one by one, eight bytes each: struct.pack_into() empties its place before it writes, and
+    a reader would see that.
+    """
+
+    STARTED, FINISHED, LATENCY = range(3)
 
     def __init__(self, memory: mmap.mmap, index: int) -> None:
-        self.memory, self.offset = memory, index * SLOT_SIZE
-        self.put(0.0, 0.0, 0.0, 0, 0, b"")
+        self.place = memoryview(memory)[index * SLOT_SIZE :][: SLOT.size]
+        self.times = self.place[:24].cast("d")
+        self.counts = self.place[24:32].cast("Q")
+        self.forget()
 
-    def put(self, *values: float | bytes) -> None:
-        SLOT.pack_into(self.memory, self.offset, *values)
+    def forget(self) -> None:
+        self.times[self.STARTED] = 0.0
+        self.place[8:] = bytes(SLOT.size - 8)
 
     def get(self) -> tuple[Any, ...]:
-        return SLOT.unpack_from(self.memory, self.offset)
+        return SLOT.unpack_from(self.place)
 
     def begin(self) -> None:
-        _, finished, latency, count, errors, detail = self.get()
-        self.put(time.monotonic(), finished, latency, count, errors, detail)
+        self.times[self.STARTED] = time.monotonic()
 
     def end(self, error: str = "") -> None:
         started, _, _, count, errors, _ = self.get()
         now = time.monotonic()
-        self.put(started, now, now - started, count + 1, errors + bool(error), error.encode()[:64])
+        self.place[32:] = error.encode()[:64].ljust(64, b"\0")
+        self.counts[0] = int.from_bytes(COUNTS.pack(count + 1, errors + bool(error)), sys.byteorder)
+        self.times[self.LATENCY] = now - started
+        self.times[self.FINISHED] = now
 
     def sample(self, now: float, interval: float) -> list[Any] | None:
         """[latency_s, blocked_s, errors, detail], or None before the first sample began.
@@ -421,12 +433,12 @@ def take_order(probe: Any, order: dict[str, Any], slot: Slot) -> Any:
     if "peers" in order:
         if isinstance(probe, Echo):
             probe.socket.close()
-        slot.put(0.0, 0.0, 0.0, 0, 0, b"")
+        slot.forget()
         return Echo(order["peers"]) if order["peers"] else None
     if isinstance(probe, Direct):
         os.close(probe.fd)  # or what it was could never be unmounted
     if order.get("path") is None:
-        slot.put(0.0, 0.0, 0.0, 0, 0, b"")
+        slot.forget()
         return None
     try:
         return Direct(order)

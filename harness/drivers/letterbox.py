@@ -17,9 +17,9 @@ from pathlib import Path
 from harness.model.clock import Deadline
 
 SIZE = 1024 * 1024  # the smallest that ivshmem takes
-HEAD = struct.Struct("=QI")
+LENGTH = struct.Struct("=I")
 TAKEN = struct.Struct("=Q")
-TEXT_AT, TAKEN_AT = 16, 32 * 1024
+LENGTH_AT, TEXT_AT, TAKEN_AT = 8, 16, 32 * 1024
 POLL_S = 0.02
 
 
@@ -31,6 +31,7 @@ class Letterbox:
         with path.open("w+b") as file:
             file.truncate(SIZE)
             self._memory = mmap.mmap(file.fileno(), SIZE)
+        self._posted = memoryview(self._memory)[:8].cast("Q")
         self._number = 0
 
     @property
@@ -54,5 +55,7 @@ class Letterbox:
             deadline.clock.sleep(POLL_S)
         self._number += 1
         self._memory[TEXT_AT : TEXT_AT + len(text)] = text
-        HEAD.pack_into(self._memory, 0, self._number, len(text))
+        LENGTH.pack_into(self._memory, LENGTH_AT, len(text))
+        # Last, and at once: struct.pack_into() empties its place first, and a 0 would be taken for a new order.
+        self._posted[0] = self._number
         return True

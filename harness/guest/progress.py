@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+import sys
 import time
 
 from harness.guest.processes import told
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 MAGIC = b"HRNSPRG1"
 HEADER = struct.Struct("=8sIIII")  # magic, workers, slot size, process group, reserved
 WORKER = struct.Struct("=QQII")  # operations, bytes, state, pid
-COUNTS = struct.Struct("=QQ")  # its beginning
+STATE = struct.Struct("=II")  # its end
 FIRST, SLOT_SIZE = 64, 64
 RUNNING, FINISHED, FAILED = 1, 2, 3
 PAGE = 4096  # what one operation should be
@@ -28,16 +29,21 @@ def size_of(workers: int) -> int:
 
 
 class Slot:
-    """Where one worker counts; to count is no system call."""
+    """Where one worker counts; to count is no system call.
+
+    Each number is stored at once, eight bytes of it: struct.pack_into() empties its place before it writes, and who
+    reads then sees a worker that has done nothing and is not there.
+    """
 
     def __init__(self, memory: mmap.mmap, worker: int) -> None:
-        self.memory, self.offset = memory, FIRST + worker * SLOT_SIZE
+        self.offset = FIRST + worker * SLOT_SIZE
+        self.words = memoryview(memory)[self.offset :][: WORKER.size].cast("Q")
         self.operations = self.moved = 0
 
     def count(self, operations: int, moved: int) -> None:
         """So many operations and bytes until now."""
         self.operations, self.moved = operations, moved
-        COUNTS.pack_into(self.memory, self.offset, operations, moved)
+        self.words[0], self.words[1] = operations, moved
 
     def add(self, operations: int, moved: int) -> None:
         """So many more."""
@@ -45,8 +51,8 @@ class Slot:
 
     def show(self, state: int, pid: int | None = None) -> None:
         """Tell the state of the worker, which is this process unless `pid` says another."""
-        values = (self.operations, self.moved, state, os.getpid() if pid is None else pid)
-        WORKER.pack_into(self.memory, self.offset, *values)
+        self.count(self.operations, self.moved)
+        self.words[2] = int.from_bytes(STATE.pack(state, os.getpid() if pid is None else pid), sys.byteorder)
 
     def work(self, name: str, work: Callable[[], object]) -> bool:
         """Do all of a worker's work; returns whether it came to its end, and prints under `name` why not."""
@@ -74,7 +80,7 @@ class ProgressFile:
 
     def total(self) -> int:
         """Operations of all workers."""
-        return sum(COUNTS.unpack_from(self.memory, FIRST + worker * SLOT_SIZE)[0] for worker in range(self.workers))
+        return sum(WORKER.unpack_from(self.memory, FIRST + worker * SLOT_SIZE)[0] for worker in range(self.workers))
 
 
 def sum_up(operations: int, begun: float) -> None:

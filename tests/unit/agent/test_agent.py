@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from forked import again_and_again
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,6 +75,22 @@ def test_a_sample_under_way_and_one_that_is_done(slot: agent.Slot) -> None:
     slot.end()
     sample = slot.sample(time.monotonic(), 0.7)
     assert sample is not None and sample[0] >= 0.0 and sample[1] is None
+
+
+def test_nobody_sees_half_of_a_slot(slot: agent.Slot) -> None:
+    slot.begin()
+    slot.end("no route")
+
+    def sample() -> None:
+        slot.begin()
+        slot.end("no route")
+
+    with again_and_again(sample):
+        seen = [slot.get() for _ in range(100_000)]
+    assert all(started and finished for started, finished, *_ in seen)
+    assert all(latency >= 0.0 and 1 <= count <= errors for _, _, latency, count, errors, _ in seen)
+    counts = [count for *_, count, _, _ in seen]
+    assert counts == sorted(counts) and counts[0] < counts[-1]
 
 
 def test_a_probe_that_does_not_come_back_is_blocked_too(slot: agent.Slot) -> None:

@@ -109,7 +109,7 @@ def test_a_failed_worker_is_told_by_the_exit_code(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(thrash, "check", broken)
     assert slot.work("worker 0", lambda: thrash.work(slot, 0, 4 * PAGE, 1, "anonymous", Meeting())) is False
-    assert agent.WORKER.unpack_from(slot.memory, FIRST) == (4, 4 * PAGE, 3, os.getpid())
+    assert agent.WORKER.unpack_from(slot.words) == (4, 4 * PAGE, 3, os.getpid())
 
 
 def test_without_passes_it_reads_until_it_is_killed(tmp_path: Path) -> None:

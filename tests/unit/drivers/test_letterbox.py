@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 
 import pytest
 from fakes import FakeClock
+from forked import again_and_again
 
 from harness.agent import agent
 from harness.drivers.letterbox import TAKEN_AT, Letterbox
@@ -30,6 +32,18 @@ def test_orders_arrive_once_and_in_turn(ends: tuple[Letterbox, agent.Letterbox])
         assert box.post(text, Deadline.after(5.0))
         assert reader.take() == text
         assert reader.take() is None
+
+
+def test_no_order_is_taken_before_all_of_it_is_there(ends: tuple[Letterbox, agent.Letterbox]) -> None:
+    box, reader = ends
+    numbers = count(1)
+    clock = FakeClock(0.0)
+    with again_and_again(lambda: box.post(b'{"id":%d}' % next(numbers), Deadline.after(1e9, clock))):
+        taken: list[bytes] = []
+        while len(taken) < 20_000:
+            if (text := reader.take()) is not None:
+                taken.append(text)
+    assert taken == [b'{"id":%d}' % number for number in range(1, 20_001)]
 
 
 def test_the_device_is_switched_on(ends: tuple[Letterbox, agent.Letterbox], tmp_path: Path) -> None:

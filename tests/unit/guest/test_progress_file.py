@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from forked import again_and_again
 
 from harness.agent import agent
 from harness.guest import progress
@@ -40,6 +41,15 @@ def test_the_agent_reads_what_the_workers_count(file: ProgressFile, tmp_path: Pa
     found = reader.read_progress()
     assert found is not None and found[:3] == [7, 8232, 2] and file.total() == 7
     assert agent.PROGRESS.unpack_from(file.memory, 0)[3] == os.getpgrp()
+
+
+def test_nobody_sees_half_of_what_is_counted(file: ProgressFile) -> None:
+    slot = file.slot(0)
+    slot.count(7, 7 * 4096)
+    slot.show(progress.RUNNING, 4711)
+    with again_and_again(lambda: slot.show(progress.RUNNING, 4711)):
+        seen = {agent.WORKER.unpack_from(file.memory, slot.offset) for _ in range(200_000)}
+    assert seen == {(7, 7 * 4096, progress.RUNNING, 4711)}
 
 
 @pytest.mark.parametrize(("problem", "state"), [(None, progress.FINISHED), (MemoryError("none"), progress.FAILED)])

@@ -13,7 +13,7 @@ import pytest
 from packed import packed
 
 from harness.agent import agent
-from harness.guest.progress import FAILED, FIRST, Slot, size_of
+from harness.guest.progress import FAILED, Slot, size_of
 from harness.workloads.acknowledged import SCRIPT
 from harness.workloads.guest import acknowledged as guest
 from harness.workloads.guest.acknowledged_record import Entry, Record
@@ -125,7 +125,7 @@ def test_a_worker_that_is_refused_for_good_fails(files: dict[str, Path], monkeyp
     one.target = Refusing(1000)  # type: ignore[assignment]
     assert one.run(per_second=100.0, seconds=5.0) is False
     assert one.record.get(0).refused == guest.PATIENCE and one.record.get(0).over == 0
-    assert agent.WORKER.unpack_from(one.slot.memory, FIRST)[2] == FAILED
+    assert agent.WORKER.unpack_from(one.slot.words)[2] == FAILED
 
 
 def test_two_writers_of_one_file_cannot_both_have_its_lock(files: dict[str, Path]) -> None:

@@ -34,6 +34,17 @@ def run(progress: Path, mode: str, path: Path | str, seconds: float = 0.2) -> su
     )
 
 
+def run_a_round(progress: Path, mode: str, path: Path) -> subprocess.CompletedProcess[str]:
+    """As long as a machine that does something else as well needs for one round of every worker."""
+    seconds = 0.2
+    while (done := run(progress, mode, path, seconds)).returncode == 0 and seconds < 30.0:
+        if min(STAMP.unpack_from(path.read_bytes(), worker * EACH + EACH - PAGE)[2] for worker in range(2)):
+            break
+        progress.write_bytes(b"\0" * size_of(2))
+        seconds *= 4
+    return done
+
+
 @pytest.fixture
 def progress(tmp_path: Path) -> Path:
     path = tmp_path / "progress"
@@ -43,7 +54,7 @@ def progress(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_every_worker_works_and_the_agent_can_read_how_much(progress: Path, tmp_path: Path, mode: str) -> None:
-    done = run(progress, mode, tmp_path / "file")
+    done = run_a_round(progress, mode, tmp_path / "file")
     assert (done.returncode, done.stderr) == (0, "")
     reader = agent.Agent.__new__(agent.Agent)
     reader.progress = None
@@ -57,7 +68,7 @@ def test_every_worker_works_and_the_agent_can_read_how_much(progress: Path, tmp_
 @pytest.mark.parametrize("mode", MODES)
 def test_every_page_says_whose_it_is(progress: Path, tmp_path: Path, mode: str) -> None:
     file = tmp_path / "file"
-    run(progress, mode, file)
+    run_a_round(progress, mode, file)
     data = file.read_bytes()
     assert len(data) == 2 * EACH
     stamps = [STAMP.unpack_from(data, page * PAGE) for page in range(len(data) // PAGE)]

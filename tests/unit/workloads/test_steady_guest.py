@@ -91,7 +91,7 @@ def test_work_that_fails_makes_its_worker_fail(progress: Path, tmp_path: Path) -
 def test_a_write_that_the_device_refuses_is_seen() -> None:
     slot = Slot(mmap.mmap(-1, size_of(1)), 0)
     assert slot.work("worker 0", lambda: steady.work(slot, 0, "fsync", "/dev/full", BLOCK, 0)) is False
-    assert agent.WORKER.unpack_from(slot.memory, FIRST)[2] == 3
+    assert agent.WORKER.unpack_from(slot.words)[2] == 3
 
 
 def test_a_program_that_does_not_run_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

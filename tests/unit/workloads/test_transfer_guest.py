@@ -101,7 +101,7 @@ def test_a_file_that_is_not_there_makes_the_transfer_fail(tmp_path: Path) -> Non
 def test_a_device_without_room_makes_the_transfer_fail() -> None:
     slot = Slot(mmap.mmap(-1, size_of(1)), 0)
     assert slot.work("transfer", lambda: transfer.transfer(slot, "file", "outgoing", "/dev/full", 1.0)) is False
-    assert agent.WORKER.unpack_from(slot.memory, FIRST)[2] == FAILED
+    assert agent.WORKER.unpack_from(slot.words)[2] == FAILED
 
 
 def test_the_agent_can_read_how_much(tmp_path: Path) -> None:
