@@ -16,6 +16,7 @@ from harness.targets.target import Site, Target
 MOUNT = "/srv/harness-loop"
 DEVICE = "/run/harness/loop"  # a link to the device, whatever its number is
 USES = ("raw", "file")
+MERGES = "/run/harness/loop-nomerges"  # what the queue had there before
 
 
 class Backing(Storage, Protocol):
@@ -32,7 +33,9 @@ class LoopDisk:
 
     `use` is "raw" (workloads, or swap, have the device) or "file" (a file of an ext4 file system on it). Without
     `direct_io` the driver writes to its file through the page cache, as it does by default: a write to the device takes
-    a page. With it, what is written goes past the page cache.
+    a page. With it, what is written goes past the page cache; but for a request of several bios the driver still takes
+    memory, for the list of their pages (kmalloc_array() in lo_rw_aio()). Without `merges` its queue makes no such
+    requests (`nomerges` is 2).
     """
 
     disk: Backing
@@ -40,6 +43,7 @@ class LoopDisk:
     use: str = "raw"
     size: int = 512 * MIB
     direct_io: bool = False
+    merges: bool = True
 
     def __post_init__(self) -> None:
         """Raises UsageError for a use that there is not, and for a size that is no disk's."""
@@ -51,6 +55,7 @@ class LoopDisk:
     def describe(self) -> str:
         """See `Storage.describe`."""
         how = "past the page cache" if self.direct_io else "through the page cache"
+        how += "" if self.merges else ", no requests merged"
         return f"loop device of {self.client}, as {self.use}, {how}, on: {self.disk.describe()}"
 
     @property
@@ -88,6 +93,9 @@ class LoopDisk:
         how = "on" if self.direct_io else "off"
         device = target.shell.run(attach, self.size, how, self.disk.path, deadline=site.deadline(10)).stdout.strip()
         self._check(site, target, device.rpartition("/")[2])
+        if not self.merges:
+            queue = f"/sys/block/{device.rpartition('/')[2]}/queue/nomerges"
+            target.shell.run("cat %s >%s && echo 2 >%s", queue, MERGES, queue, deadline=site.deadline(10))
         target.shell.run("ln -sfn %s %s", device, DEVICE, deadline=site.deadline(10))
         if self.use == "file":
             make = f"{MKFS} %s && mkdir -p %s && mount %s %s"
@@ -133,5 +141,9 @@ class LoopDisk:
 
     def _detach(self, site: Site) -> None:
         path = self.disk.path
+        shell = site.role(self.client).shell
+        if not self.merges:
+            back = "[ ! -e %s ] || cat %s >/sys/block/$(basename $(readlink %s))/queue/nomerges; rm -f %s"
+            shell.run(back, MERGES, MERGES, DEVICE, MERGES, deadline=site.deadline(10))
         script = "for d in $(losetup -n -O NAME -j %s); do losetup -d $d; done; rm -f %s; [ -b %s ] || rm -f %s"
-        site.role(self.client).shell.run(script, path, DEVICE, path, path, deadline=site.deadline(20))
+        shell.run(script, path, DEVICE, path, path, deadline=site.deadline(20))

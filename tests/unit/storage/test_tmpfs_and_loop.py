@@ -111,6 +111,18 @@ def test_direct_io_that_the_file_system_refused_is_seen(site: Site) -> None:
     assert any("--direct-io=on" in command for command in commands(site))
 
 
+def test_a_queue_that_merges_nothing_is_put_back_before_the_device_goes(site: Site) -> None:
+    loop = LoopDisk(disk=DISK, merges=False)
+    assert "no requests merged" in loop.describe() and "merged" not in LoopDisk(disk=DISK).describe()
+    loop.set_up(site)
+    (off,) = [command for command in commands(site) if "nomerges" in command]
+    saved = "/run/harness/loop-nomerges"
+    assert off == f"cat /sys/block/loop3/queue/nomerges >{saved} && echo 2 >/sys/block/loop3/queue/nomerges"
+    loop.tear_down(site)
+    back, detach = (next(c for c in commands(site) if what in c) for what in (f"cat {saved}", "losetup -d"))
+    assert "[ ! -e" in back and commands(site).index(back) < commands(site).index(detach)
+
+
 @pytest.mark.parametrize(
     ("given", "problem"),
     [({"use": "swap"}, "no use 'swap'; there are: raw, file"), ({"size": 5}, "a size of 5 bytes; give whole MiB")],
