@@ -21,7 +21,7 @@ from harness.storage.nbd_server import NbdServer
 from harness.workloads.thrash import SwapThrash
 
 SWAP = NbdSwap(client="client", server="server", ratio=5.0, program=NbdServer(program="nbdkit"))
-LOAD = SwapThrash(host="client", processes_per_cpu=8, ram_ratio=4.0, passes=0, writes=True, limit_s=300.0)
+LOAD = SwapThrash(host="client", processes_per_cpu=8, ram_ratio=4.0, passes=0, refills=True, limit_s=600.0)
 
 DEADLOCK, EITHER = pytest.mark.reproduces("deadlock"), pytest.mark.reproduces("oom", "deadlock")
 
@@ -38,5 +38,5 @@ DEADLOCK, EITHER = pytest.mark.reproduces("deadlock"), pytest.mark.reproduces("o
     ],
 )
 def test_patch_undone(trial: Trial, reserve: str) -> None:
-    """nbd.ko without the memalloc protections: with no value of the reserve the load goes on for five minutes."""
+    """nbd.ko without the memalloc protections: with no value of the reserve the load goes on for ten minutes."""
     trial.run(storage=SWAP, workload=LOAD, tunings=[Sysctl(role="client", values={"vm.min_free_kbytes": reserve})])

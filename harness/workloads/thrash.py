@@ -25,8 +25,9 @@ class SwapThrash:
     `processes_per_cpu` × processors map `ram_ratio` × memory in all, fill it, and read it `passes` times, or with 0
     passes again and again until `limit_s` is over. One operation is one page written or read and compared. `memory` is
     "anonymous", which is what the series means, or "shmem": pages of the same number that belong to files of tmpfs,
-    which go to swap by another way (shmem_writepage). With `writes` each pass also writes what it read, so that pages
-    go out for as long as it lasts; else few do once all is filled, since what is read is on swap already.
+    which go to swap by another way (shmem_writepage). With `refills` a pass reads nothing: it gives the pages back and
+    fills them anew, so that pages go out for as long as it lasts; else few do once all is filled, since what is read is
+    on swap already.
     """
 
     host: str = "client"
@@ -34,7 +35,7 @@ class SwapThrash:
     ram_ratio: float = 4.0
     passes: int = 1
     memory: str = "anonymous"
-    writes: bool = False
+    refills: bool = False
     limit_s: float = 900.0
 
     def __post_init__(self) -> None:
@@ -47,7 +48,7 @@ class SwapThrash:
         kind = "" if self.memory == "anonymous" else f" of {self.memory}"
         size = f"{self.ram_ratio:g} × memory{kind}"
         passes = f"{self.passes} pass(es)" if self.passes else "again and again"
-        passes += ", written anew" if self.writes else ""
+        passes += ", filled anew" if self.refills else ""
         return f"{self.processes_per_cpu} processes a processor, {size}, {passes}"
 
     @property
@@ -92,7 +93,7 @@ class SwapThrash:
             each,
             self.passes,
             self.memory,
-            "writes" if self.writes else "reads",
+            "fills" if self.refills else "reads",
             f"{FOLDER}/log",
             deadline=site.deadline(10),
         )

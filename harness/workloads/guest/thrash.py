@@ -5,7 +5,7 @@ all. Every page carries who wrote it and which page it is, so that what comes ba
 Runs on the host under test; standard library only. Progress goes through a shared file whose layout docs/agent.md
 gives; the agent locks it in memory.
 
-usage: thrash.py PROGRESS WORKERS BYTES_EACH PASSES anonymous|shmem
+usage: thrash.py PROGRESS WORKERS BYTES_EACH PASSES anonymous|shmem reads|fills
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ PAGE = mmap.PAGESIZE
 SHARING = {"anonymous": mmap.MAP_PRIVATE, "shmem": mmap.MAP_SHARED}
 
 
+def fresh(memory: str, pages: int) -> mmap.mmap:
+    """A mapping that nobody has touched."""
+    return mmap.mmap(-1, pages * PAGE, flags=SHARING[memory] | mmap.MAP_ANONYMOUS)
+
+
 def fill(area: mmap.mmap, pages: int, worker: int, slot: Slot) -> None:
     """Write every page; reading untouched anonymous memory would map the zero page and swap nothing."""
     noise = os.urandom(PAGE)  # so that zswap, where it is on, cannot shrink a page to nothing
@@ -34,34 +39,37 @@ def fill(area: mmap.mmap, pages: int, worker: int, slot: Slot) -> None:
         slot.add(1, PAGE)
 
 
-def check(area: mmap.mmap, pages: int, worker: int, slot: Slot, writes: bool = False) -> None:
-    """Read every page, and compare its stamp; with `writes`, stamp it again, so that it has to go to swap once more."""
+def check(area: mmap.mmap, pages: int, worker: int, slot: Slot) -> None:
+    """Read every page, and compare its stamp."""
     for page in range(pages):
         if STAMP.unpack_from(area, page * PAGE) != (worker, page):
             raise ValueError(f"page {page} came back wrong")
-        if writes:
-            STAMP.pack_into(area, page * PAGE, worker, page)
         slot.add(1, PAGE)
 
 
-def work(slot: Slot, worker: int, size: int, passes: int, memory: str, filled: Meeting, writes: bool = False) -> None:
-    """One process: fill, then `passes` reads, or reads without an end.
+def work(slot: Slot, worker: int, size: int, passes: int, memory: str, filled: Meeting, refills: bool = False) -> None:
+    """One process: fill, then `passes` reads, or reads without an end; with `refills` fill a new mapping each time.
 
     Nobody reads before all have filled: on a host with few processors the first would be through, and its memory free
     again, before the last has begun, and nothing would be swapped out.
     """
     pages = size // PAGE
-    area = mmap.mmap(-1, pages * PAGE, flags=SHARING[memory] | mmap.MAP_ANONYMOUS)
+    area = fresh(memory, pages)
     fill(area, pages, worker, slot)
     filled.come()
     for _ in range(passes) if passes else repeat(0):
-        check(area, pages, worker, slot, writes)
+        if refills:
+            area.close()
+            area = fresh(memory, pages)
+            fill(area, pages, worker, slot)
+        else:
+            check(area, pages, worker, slot)
 
 
 def main() -> int:
     """Start the workers and wait for them; exit code 0 if every one finished its passes."""
     workers, size, passes = (int(word) for word in sys.argv[2:5])
-    memory, writes = sys.argv[5], sys.argv[6] == "writes"
+    memory, refills = sys.argv[5], sys.argv[6] == "fills"
     progress = ProgressFile(sys.argv[1], workers)
     rename("thrash")
     lead()
@@ -70,7 +78,7 @@ def main() -> int:
 
     def one(worker: int) -> bool:
         slot = progress.slot(worker)
-        return slot.work(f"worker {worker}", lambda: work(slot, worker, size, passes, memory, filled, writes))
+        return slot.work(f"worker {worker}", lambda: work(slot, worker, size, passes, memory, filled, refills))
 
     good = fork_all(workers, one, filled)
     time.sleep(0.1)

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from packed import packed
@@ -41,7 +40,7 @@ def make_progress(path: Path, workers: int) -> Path:
     return path
 
 
-@pytest.mark.parametrize("mode", ["reads", "writes"])
+@pytest.mark.parametrize("mode", ["reads", "fills"])
 @pytest.mark.parametrize("memory", ["anonymous", "shmem"])
 def test_it_finishes_and_its_counters_are_right(tmp_path: Path, memory: str, mode: str) -> None:
     progress = make_progress(tmp_path / "progress", 2)
@@ -84,14 +83,20 @@ def test_a_page_that_came_back_wrong_is_seen(page: int, wrong: tuple[int, int]) 
         thrash.check(area, 8, 0, new_slot())
 
 
-def test_a_page_is_written_anew_only_if_it_is_to_be() -> None:
-    area = mmap.mmap(-1, PAGE)
-    thrash.fill(area, 1, 0, new_slot())
-    read_only: Any = bytes(area)
-    thrash.check(read_only, 1, 0, new_slot())
-    with pytest.raises(TypeError, match="read-write"):
-        thrash.check(read_only, 1, 0, new_slot(), writes=True)
-    thrash.check(area, 1, 0, new_slot(), writes=True)
+def test_with_refills_each_pass_gives_its_pages_back_and_fills_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    fills: list[mmap.mmap] = []
+    filled = thrash.fill
+
+    def note(area: mmap.mmap, pages: int, worker: int, slot: Slot) -> None:
+        assert all(before.closed for before in fills) and not any(bytes(area))
+        fills.append(area)
+        filled(area, pages, worker, slot)
+
+    monkeypatch.setattr(thrash, "fill", note)
+    monkeypatch.setattr(thrash, "check", lambda *_: pytest.fail("it reads"))
+    slot = new_slot()
+    thrash.work(slot, 0, 4 * PAGE, 3, "anonymous", Meeting(), refills=True)
+    assert len(fills) == 4 and slot.operations == 16
 
 
 def test_every_page_is_filled_with_noise_of_its_own() -> None:

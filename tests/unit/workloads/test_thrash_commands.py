@@ -55,12 +55,12 @@ def test_shared_memory_is_a_load_of_its_own() -> None:
         SwapThrash(memory="huge")
 
 
-def test_it_writes_what_it_read_if_it_is_told_to() -> None:
+def test_it_fills_anew_if_it_is_told_to() -> None:
     site = make_site()
-    load = SwapThrash(writes=True)
+    load = SwapThrash(refills=True)
     load.launch(site)
-    assert shlex.split(shell_of(site.role("client")).commands[0])[10] == "writes"
-    assert "written anew" in load.describe() and "written" not in SwapThrash().describe()
+    assert shlex.split(shell_of(site.role("client")).commands[0])[10] == "fills"
+    assert "filled anew" in load.describe() and "anew" not in SwapThrash().describe()
 
 
 def test_what_it_says_of_itself() -> None:
