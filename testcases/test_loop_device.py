@@ -7,9 +7,10 @@ Swap: to write a page out the driver needs a page, of which there are none, or n
 for its own device to get one (d0a255e795ab, "loop: set PF_MEMALLOC_NOIO for the worker thread", v5.3), so it looks for
 one without an end, and there is none to be found.
 
-Many processes at once look for memory then, and what one of them frees the next one takes, not the driver. With few
-of them it is chance: where the driver is lucky at first, the pages of its file that it has written are what it finds
-from then on. So there are 16 a processor, and they fill new memory again and again.
+Many processes look for memory then, and what one of them frees the next one takes, not the driver. Where the driver is
+lucky at first, the pages of its file that have reached the disk are what it finds from then on, and it is chance when
+that ends. So there are 16 processes a processor, which fill new memory again and again, and what is clean of the page
+cache is dropped every 3 s, in both rows.
 
 With direct I/O it needs no page. On a disk it then survives, if its queue merges nothing: for a request of several bios
 it takes memory for the list of their pages (kmalloc_array() in lo_rw_aio()), and has looked for that for 11.5 s. On a
@@ -34,6 +35,7 @@ from __future__ import annotations
 import pytest
 
 from harness.faults.bulk import BulkWriter
+from harness.faults.mitigations import CachesDroppedEvery
 from harness.faults.storage import Throttle
 from harness.faults.tuning import Sysctl
 from harness.model.topology import MIB
@@ -48,6 +50,7 @@ BELOW = MappedDisk(use="file")
 SWAP_MEMORY = "256 MiB"
 SWAP_SIZE = 640 * MIB
 THRASH = SwapThrash(host="client", processes_per_cpu=16, ram_ratio=2.0, passes=0, refills=True, limit_s=180.0)
+DROPPED = CachesDroppedEvery(role="client", seconds=3, value=1)
 PAST = LoopDisk(disk=MappedDisk(), size=SWAP_SIZE, direct_io=True, merges=False)
 
 DISK = LoopDisk(disk=BELOW, use="file", size=512 * MIB)
@@ -63,14 +66,14 @@ LITTLE = Sysctl(role="client", values={"vm.dirty_background_ratio": 2, "vm.dirty
 @pytest.mark.topology("loopback", memory={"client": SWAP_MEMORY})
 def test_swap_through_the_page_cache(trial: Trial) -> None:
     """Swap on a loop device as losetup makes it, on the distribution's kernel: deadlocks."""
-    trial.run(storage=Swap(on=LoopDisk(disk=BELOW, size=SWAP_SIZE)), workload=THRASH)
+    trial.run(storage=Swap(on=LoopDisk(disk=BELOW, size=SWAP_SIZE)), workload=THRASH, tunings=[DROPPED])
 
 
 @pytest.mark.cost(4)
 @pytest.mark.topology("loopback", memory={"client": SWAP_MEMORY})
 def test_swap_past_the_page_cache(trial: Trial) -> None:
     """Swap on a loop device with `losetup --direct-io=on`, on a disk, and no requests merged: survives."""
-    trial.run(storage=Swap(on=PAST), workload=THRASH)
+    trial.run(storage=Swap(on=PAST), workload=THRASH, tunings=[DROPPED])
     assert float(trial.measures["pages swapped out"].value) > 0.5 * 256 * MIB / 4096, "half of the memory went out"
 
 

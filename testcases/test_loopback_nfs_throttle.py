@@ -6,7 +6,7 @@ itself. It does not, because it looks at the dirty pages of its own disk alone: 
 "mm/vmscan.c: avoid throttling reclaim for loop-back nfsd threads", v3.16), and PF_LOCAL_THROTTLE today (a37b0715ddf3,
 "mm/writeback: replace PF_LESS_THROTTLE with PF_LOCAL_THROTTLE", v5.8).
 
-Four processes write a page at a time to the mount, synchronously, as a database does. Then somebody writes a large
+Two processes write a page at a time to the mount, synchronously, as a database does. Then somebody writes a large
 file beside them, through the page cache, and in the middle of that the limits go down.
 
 What to look for in the report: progress never ends. Without the flag it is at less than a page a second from the moment
@@ -25,7 +25,7 @@ from harness.storage.nfs import NfsDisk
 from harness.workloads.steady import Steady
 
 MOUNT = NfsDisk(client="client", server="server", version="4.2", scratch=True, bytes_per_s=20_000_000)
-LOAD = Steady(host="client", mode="write", workers=4, path=MOUNT.path, block=4096, limit_s=60.0)
+LOAD = Steady(host="client", mode="write", workers=2, path=MOUNT.path, block=4096, limit_s=60.0)
 MUCH = Sysctl(role="client", values={"vm.dirty_background_ratio": 30, "vm.dirty_ratio": 40})
 BULK = BulkWriter(role="client", path=f"{MOUNT.mount}/bulk", mib=300, at_s=5.0)
 LITTLE = Sysctl(role="client", values={"vm.dirty_background_ratio": 2, "vm.dirty_ratio": 5}, at_s=12.0)
