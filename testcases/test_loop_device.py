@@ -10,7 +10,8 @@ one without an end, and there is none to be found.
 Many processes look for memory then, and what one of them frees the next one takes, not the driver. Where the driver is
 lucky at first, the pages of its file that have reached the disk are what it finds from then on, and it is chance when
 that ends. So there are 16 processes a processor, which fill new memory again and again, and what is clean of the page
-cache is dropped every 3 s, in both rows.
+cache is dropped every 3 s, in both rows. Mostly the driver looks for good; now and then somebody frees a page for it
+after all, which makes a deadlock a stall of 12 s.
 
 With direct I/O it needs no page. On a disk it then survives, if its queue merges nothing: for a request of several bios
 it takes memory for the list of their pages (kmalloc_array() in lo_rw_aio()), and has looked for that for 11.5 s. On a
@@ -25,7 +26,7 @@ alone: PF_LOCAL_THROTTLE (a37b0715ddf3, "mm/writeback: replace PF_LESS_THROTTLE 
 processes write a page at a time to a file on the device, synchronously and past its page cache, as a database does;
 then somebody writes a large file to it, through the page cache, and in the middle of that the limits go down.
 
-What to look for in the report: where it hangs, progress ends for good within seconds. Under write load all wait for a
+What to look for in the report: where it hangs, progress ends within seconds, for good. Under write load all wait for a
 `kworker` that is in balance_dirty_pages() below loop_process_work(). With swap all wait for swap, the journal of the
 file system below among them, and a `kworker` of the device runs and gets nothing done.
 """
@@ -61,11 +62,11 @@ BULK = BulkWriter(role="client", path=f"{DISK.mount}/bulk", mib=300, at_s=5.0)
 LITTLE = Sysctl(role="client", values={"vm.dirty_background_ratio": 2, "vm.dirty_ratio": 5}, at_s=12.0)
 
 
-@pytest.mark.reproduces("deadlock")
+@pytest.mark.reproduces("deadlock", "stall")
 @pytest.mark.cost(3)
 @pytest.mark.topology("loopback", memory={"client": SWAP_MEMORY})
 def test_swap_through_the_page_cache(trial: Trial) -> None:
-    """Swap on a loop device as losetup makes it, on the distribution's kernel: deadlocks."""
+    """Swap on a loop device as losetup makes it, on the distribution's kernel: deadlocks, or stalls."""
     trial.run(storage=Swap(on=LoopDisk(disk=BELOW, size=SWAP_SIZE)), workload=THRASH, tunings=[DROPPED])
 
 
