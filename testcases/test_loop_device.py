@@ -14,11 +14,11 @@ cache is dropped every 3 s, in both rows. Mostly the driver looks for good; now 
 after all, which makes a deadlock a stall of 12 s.
 
 With direct I/O it needs no page. On a disk it then survives, if its queue merges nothing: for a request of several bios
-it takes memory for the list of their pages (kmalloc_array() in lo_rw_aio()), and has looked for that for 11.5 s. On a
-file it still needs a `struct bio` for what it passes on to the file system below, from the same pool as whoever writes
-a page to swap (`fs_bio_set`: __swap_writepage(), iomap_dio_bio_iter()), and two levels that take from one pool wait for
-each other once memory is gone: for the 5 s after which mempool_alloc() looks for memory again, or for good. Which of
-the two differs from run to run: it is no row here.
+it takes memory for the list of their pages (kmalloc_array() in lo_rw_aio()). On a file it still needs a `struct bio`
+for what it passes on to the file system below, from the same pool as whoever writes a page to swap (`fs_bio_set`:
+__swap_writepage(), iomap_dio_bio_iter()), and two levels that take from one pool wait for each other once memory is
+gone: for the 5 s after which mempool_alloc() looks for memory again, or for good. Which of the two differs from run to
+run: it is no row here.
 
 Write load: like any writer that task would have to wait while too many pages are dirty, and most of them are the
 device's own, which nobody else can clean. It does not wait, because it looks at the dirty pages of the disk below

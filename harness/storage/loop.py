@@ -92,9 +92,10 @@ class LoopDisk:
         attach = "losetup --find --show --sizelimit=%s --direct-io=%s %s"
         how = "on" if self.direct_io else "off"
         device = target.shell.run(attach, self.size, how, self.disk.path, deadline=site.deadline(10)).stdout.strip()
-        self._check(site, target, device.rpartition("/")[2])
+        name = device.rpartition("/")[2]
+        self._check(site, target, name)
         if not self.merges:
-            queue = f"/sys/block/{device.rpartition('/')[2]}/queue/nomerges"
+            queue = f"/sys/block/{name}/queue/nomerges"
             target.shell.run("cat %s >%s && echo 2 >%s", queue, MERGES, queue, deadline=site.deadline(10))
         target.shell.run("ln -sfn %s %s", device, DEVICE, deadline=site.deadline(10))
         if self.use == "file":
@@ -141,9 +142,9 @@ class LoopDisk:
 
     def _detach(self, site: Site) -> None:
         path = self.disk.path
-        shell = site.role(self.client).shell
-        if not self.merges:
-            back = "[ ! -e %s ] || cat %s >/sys/block/$(basename $(readlink %s))/queue/nomerges; rm -f %s"
-            shell.run(back, MERGES, MERGES, DEVICE, MERGES, deadline=site.deadline(10))
-        script = "for d in $(losetup -n -O NAME -j %s); do losetup -d $d; done; rm -f %s; [ -b %s ] || rm -f %s"
-        shell.run(script, path, DEVICE, path, path, deadline=site.deadline(20))
+        script = (
+            f"for d in $(losetup -n -O NAME -j %s); do"
+            f" [ ! -e {MERGES} ] || cat {MERGES} >/sys/block/${{d#/dev/}}/queue/nomerges; losetup -d $d; done;"
+            " rm -f %s %s; [ -b %s ] || rm -f %s"
+        )
+        site.role(self.client).shell.run(script, path, DEVICE, MERGES, path, path, deadline=site.deadline(20))

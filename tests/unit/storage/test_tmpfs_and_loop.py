@@ -112,15 +112,16 @@ def test_direct_io_that_the_file_system_refused_is_seen(site: Site) -> None:
 
 
 def test_a_queue_that_merges_nothing_is_put_back_before_the_device_goes(site: Site) -> None:
-    loop = LoopDisk(disk=DISK, merges=False)
+    loop, loop_link = LoopDisk(disk=DISK, merges=False), "/run/harness/loop"
     assert "no requests merged" in loop.describe() and "merged" not in LoopDisk(disk=DISK).describe()
     loop.set_up(site)
     (off,) = [command for command in commands(site) if "nomerges" in command]
     saved = "/run/harness/loop-nomerges"
     assert off == f"cat /sys/block/loop3/queue/nomerges >{saved} && echo 2 >/sys/block/loop3/queue/nomerges"
     loop.tear_down(site)
-    back, detach = (next(c for c in commands(site) if what in c) for what in (f"cat {saved}", "losetup -d"))
-    assert "[ ! -e" in back and commands(site).index(back) < commands(site).index(detach)
+    (detach,) = [command for command in commands(site) if "losetup -d" in command]
+    back = f"[ ! -e {saved} ] || cat {saved} >/sys/block/${{d#/dev/}}/queue/nomerges; "
+    assert detach.index(back) < detach.index("losetup -d") < detach.index(f"rm -f {loop_link} {saved}")
 
 
 @pytest.mark.parametrize(
