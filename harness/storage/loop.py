@@ -101,7 +101,7 @@ class LoopDisk:
         if self.use == "file":
             make = f"{MKFS} %s && mkdir -p %s && mount %s %s"
             target.shell.run(make, DEVICE, MOUNT, device, MOUNT, deadline=site.deadline(30))
-        return self._beside(probe, device)
+        return self._beside(probe, name)
 
     def _check(self, site: Site, target: Target, name: str) -> None:
         """Whether it does what it was told: a file system may refuse direct I/O, and then losetup says nothing."""
@@ -111,8 +111,7 @@ class LoopDisk:
                 f"{target.name}: /dev/{name} has direct I/O {told or 'unknown'}, not {int(self.direct_io)}"
             )
 
-    def _beside(self, probe: StorageProbe, device: str) -> StorageProbe:
-        name = device.rpartition("/")[2]
+    def _beside(self, probe: StorageProbe, name: str) -> StorageProbe:
         return replace(
             probe,
             spec=self._spec(),

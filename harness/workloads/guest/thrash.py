@@ -25,11 +25,6 @@ PAGE = mmap.PAGESIZE
 SHARING = {"anonymous": mmap.MAP_PRIVATE, "shmem": mmap.MAP_SHARED}
 
 
-def fresh(memory: str, pages: int) -> mmap.mmap:
-    """A mapping that nobody has touched."""
-    return mmap.mmap(-1, pages * PAGE, flags=SHARING[memory] | mmap.MAP_ANONYMOUS)
-
-
 def fill(area: mmap.mmap, pages: int, worker: int, slot: Slot) -> None:
     """Write every page; reading untouched anonymous memory would map the zero page and swap nothing."""
     noise = os.urandom(PAGE)  # so that zswap, where it is on, cannot shrink a page to nothing
@@ -37,6 +32,13 @@ def fill(area: mmap.mmap, pages: int, worker: int, slot: Slot) -> None:
         area[page * PAGE : (page + 1) * PAGE] = noise
         STAMP.pack_into(area, page * PAGE, worker, page)
         slot.add(1, PAGE)
+
+
+def filled_area(memory: str, pages: int, worker: int, slot: Slot) -> mmap.mmap:
+    """A new mapping, every page of it written."""
+    area = mmap.mmap(-1, pages * PAGE, flags=SHARING[memory] | mmap.MAP_ANONYMOUS)
+    fill(area, pages, worker, slot)
+    return area
 
 
 def check(area: mmap.mmap, pages: int, worker: int, slot: Slot) -> None:
@@ -54,14 +56,12 @@ def work(slot: Slot, worker: int, size: int, passes: int, memory: str, filled: M
     again, before the last has begun, and nothing would be swapped out.
     """
     pages = size // PAGE
-    area = fresh(memory, pages)
-    fill(area, pages, worker, slot)
+    area = filled_area(memory, pages, worker, slot)
     filled.come()
     for _ in range(passes) if passes else repeat(0):
         if refills:
             area.close()
-            area = fresh(memory, pages)
-            fill(area, pages, worker, slot)
+            area = filled_area(memory, pages, worker, slot)
         else:
             check(area, pages, worker, slot)
 
