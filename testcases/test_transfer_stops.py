@@ -3,10 +3,9 @@
 Long transfers over IPoIB stood still, for seconds or for hours, while SSH over another network went on. mthca allocates
 with GFP_KERNEL on paths that writeback needs: reclaim may then wait for pages that can only be written over that very
 device. IPoIB got GFP_NOIO in 09b93088d750 ("IB/ipoib: use GFP_NOIO for QP creation"), today it has memalloc_noio_save()
-around it; mthca has none. On guests our module harness-net stands for such a driver: before every 64th packet its work
-item allocates a ring of 64 KiB. Beside a transfer it does so before every 256th: a driver that looks for memory all the
-time is slow whatever its flag. The rows of a transfer differ in that flag alone. Seconds after the transfer began a hog
-takes more memory than there is.
+around it; mthca has none. On guests our module harness-net stands for such a driver: before every 256th packet its work
+item allocates a ring of 64 KiB. Not more often: a driver that looks for memory all the time is slow whatever its flag.
+The rows of one load differ in that flag alone. Seconds after a transfer began a hog takes more memory than there is.
 
 What to look for in the report: with `kernel`, "allocation to send under way" is as long as the hang, since the driver
 waits for memory, and memory for the driver; the diagnosis draws that circle. `net` and `storage` are hatched, and the
@@ -31,7 +30,7 @@ from harness.workloads.thrash import SwapThrash
 from harness.workloads.transfer import Transfer
 
 SECONDS = 40.0  # of transfer, times the budget
-EVERY = 256
+EVERY = 256  # packets, with one ring
 SWAP = NbdSwap(ratio=2.0)
 PACKETS = Capture(host="server")  # of the client nothing could be fetched once it hangs
 IPERF3 = SocketWatch(ports=(SERVICES["iperf3"],))
@@ -53,7 +52,7 @@ UNSWAPPY = Sysctl(role="client", values={"vm.swappiness": 0})
 def test_writeback(trial: Trial, gfp: str) -> None:
     """Swap over NBD as in test_nbd_swap.py, with the stock driver of NBD: only what sends the packets differs."""
     load = SwapThrash(ram_ratio=2.0)
-    driver = AllocatingDriver(role="client", gfp=gfp)
+    driver = AllocatingDriver(role="client", gfp=gfp, every=EVERY)
     trial.run(storage=NbdSwap(), workload=load, tunings=[driver], instruments=[SocketWatch(ports=(SERVICES["nbd"],))])
     assert not driver.unproven(trial.measures)
 
