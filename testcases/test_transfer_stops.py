@@ -30,7 +30,6 @@ from harness.workloads.thrash import SwapThrash
 from harness.workloads.transfer import Transfer
 
 SECONDS = 40.0  # of transfer, times the budget
-EVERY = 256  # packets, with one ring
 SWAP = NbdSwap(ratio=2.0)
 PACKETS = Capture(host="server")  # of the client nothing could be fetched once it hangs
 IPERF3 = SocketWatch(ports=(SERVICES["iperf3"],))
@@ -52,7 +51,7 @@ UNSWAPPY = Sysctl(role="client", values={"vm.swappiness": 0})
 def test_writeback(trial: Trial, gfp: str) -> None:
     """Swap over NBD as in test_nbd_swap.py, with the stock driver of NBD: only what sends the packets differs."""
     load = SwapThrash(ram_ratio=2.0)
-    driver = AllocatingDriver(role="client", gfp=gfp, every=EVERY)
+    driver = AllocatingDriver(role="client", gfp=gfp)
     trial.run(storage=NbdSwap(), workload=load, tunings=[driver], instruments=[SocketWatch(ports=(SERVICES["nbd"],))])
     assert not driver.unproven(trial.measures)
 
@@ -64,7 +63,7 @@ def test_writeback(trial: Trial, gfp: str) -> None:
 def test_iperf3(trial: Trial, direction: str, gfp: str) -> None:
     """iperf3 while the host swaps to an NBD over the same link."""
     load = Transfer(direction=direction, seconds=SECONDS * trial.budget)
-    driver = AllocatingDriver(role="client", gfp=gfp, every=EVERY)
+    driver = AllocatingDriver(role="client", gfp=gfp)
     trial.run(storage=SWAP, workload=load, tunings=[driver], instruments=[IPERF3, PACKETS, SWAPPING])
     assert not driver.unproven(trial.measures)
 
@@ -83,7 +82,7 @@ def test_iperf3(trial: Trial, direction: str, gfp: str) -> None:
 def test_mitigations(trial: Trial, mitigations: list[Fault]) -> None:
     """What administrators did against it, on the side that hangs: compare "time to hang" with test_iperf3."""
     load = Transfer(seconds=SECONDS * trial.budget)
-    tunings: list[Fault] = [AllocatingDriver(role="client", gfp="kernel", every=EVERY), *mitigations]
+    tunings: list[Fault] = [AllocatingDriver(role="client", gfp="kernel"), *mitigations]
     trial.run(storage=SWAP, workload=load, tunings=tunings, instruments=[IPERF3, SWAPPING])
 
 

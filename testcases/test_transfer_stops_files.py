@@ -38,7 +38,7 @@ PAIR = pytest.mark.topology("pair", modules={"client": ["harness-net"]}, memory=
 def test_nfs(trial: Trial, gfp: str) -> None:
     """A file is written on an NFS mount while the host swaps to another file there."""
     load = Transfer(kind="file", path=f"{NFS.mount}/transfer", direction="outgoing", seconds=SECONDS * trial.budget)
-    driver = AllocatingDriver(role="client", gfp=gfp, every=256)
+    driver = AllocatingDriver(role="client", gfp=gfp)
     storage = Swap(on=NFS, ratio=1.5)
     trial.run(
         storage=storage, workload=load, tunings=[driver], instruments=[SocketWatch(ports=(SERVICES["nfs"],)), SWAPPING]

@@ -38,7 +38,7 @@ class AllocatingDriver:
     role: str
     link: str = "cluster"
     gfp: str = "kernel"
-    every: int = 64
+    every: int = 256  # one that looks for memory all the time is slow whatever its flag
     ring_kib: int = 64
     at_s: float = 0.0
     heal_after_s: float | None = None
