@@ -8,7 +8,7 @@ from harness.camp.guests import Wish
 from harness.camp.secure_shell import address_of
 from harness.camp.storages import place_of
 from harness.model.topology import Host, Topology
-from harness.targets.seed import interfaces
+from harness.targets.addressing import interfaces
 from harness.targets.target import Site
 
 

@@ -10,8 +10,8 @@ from harness.drivers.protocols import Completed
 from harness.model.errors import InfraError, UsageError
 from harness.model.measure import Measure
 from harness.model.topology import Topology
+from harness.targets.addressing import Interface, interfaces, own_module_path
 from harness.targets.needs import Needs
-from harness.targets.seed import Interface, interfaces, own_module_path
 from harness.targets.target import Site, Target
 
 VARIANT = "harness-net"

@@ -14,8 +14,8 @@ from typing import Any
 from harness.drivers.protocols import AgentLink
 from harness.model.clock import Deadline
 from harness.model.topology import Host, Topology
+from harness.targets.addressing import MANAGEMENT_ADDRESS, SEED, Interface, address_of, interfaces, peers
 from harness.targets.keys import make_key
-from harness.targets.seed import MANAGEMENT_ADDRESS, SEED, Interface, address_of, interfaces, peers
 
 MAC = "52:54:00:68:{card:02x}:{number:02x}"  # of QEMU's range
 TEMPLATE_NUMBER = 0xFF  # no host of a topology has as high a number

@@ -18,6 +18,7 @@ from harness.model.errors import HarnessError, InfraError
 from harness.model.observe import Progress, Silent
 from harness.model.settings import EMBEDDED, Settings
 from harness.model.topology import SHARED_SERIAL, Host, Topology
+from harness.targets.addressing import interfaces
 from harness.targets.boot import Guest, own_speed
 from harness.targets.home import connected_to
 from harness.targets.identity import identity_of
@@ -25,7 +26,6 @@ from harness.targets.keys import keys_of
 from harness.targets.machines import Machine
 from harness.targets.parts import MANAGEMENT, Ground, Listener, Parts
 from harness.targets.restore import NotRestored, Templates
-from harness.targets.seed import interfaces
 from harness.targets.snapshots import is_wanted
 from harness.targets.state import RunDir, StateDir
 from harness.targets.target import Site

@@ -9,7 +9,7 @@ from harness.drivers.protocols import AgentLink, Hypervisor, Shell
 from harness.model.clock import Deadline
 from harness.model.errors import UsageError
 from harness.model.topology import Host, Topology
-from harness.targets.seed import address_of
+from harness.targets.addressing import address_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,9 +16,9 @@ from harness.model.settings import Settings
 from harness.model.topology import Topology
 from harness.model.verdict import VerdictKind
 from harness.results.store import RunStore
+from harness.targets.addressing import own_module_path
 from harness.targets.lab import Lab
 from harness.targets.machines import machines_for
-from harness.targets.seed import own_module_path
 from harness.trial import run_trial
 from harness.verdicts.console import scan
 

@@ -15,10 +15,10 @@ from harness.model.settings import Settings
 from harness.model.topology import MIB, Host, Link, Topology
 from harness.monitors.instruments.capture import Capture
 from harness.monitors.instruments.sockets import SocketWatch
+from harness.targets.addressing import own_module_path
 from harness.targets.lab import Lab
 from harness.targets.machines import machines_for
 from harness.targets.measuring import Measuring
-from harness.targets.seed import own_module_path
 from harness.targets.target import Site
 
 pytestmark = pytest.mark.slow

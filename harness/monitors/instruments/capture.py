@@ -10,8 +10,8 @@ from pathlib import Path
 from harness.model.errors import UsageError
 from harness.model.measure import Measure
 from harness.model.topology import Topology
+from harness.targets.addressing import interfaces
 from harness.targets.needs import Needs
-from harness.targets.seed import interfaces
 from harness.targets.target import Site
 
 FOLDER = "/run/harness/capture"  # a ramfs: what is written there needs no disk, and is never written back

@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from harness.model.errors import InfraError
 from harness.storage.cluster.service import DISK_ROOT, EXPORT, FOLDER, FSID, NODE, STATE, Service
 from harness.storage.nfs import PIPES
-from harness.targets.seed import address_of
+from harness.targets.addressing import address_of
 
 if TYPE_CHECKING:
     from harness.targets.target import Site, Target

@@ -11,7 +11,7 @@ from harness.model.errors import InfraError, UsageError
 from harness.model.topology import SHARED_SERIAL
 from harness.storage.base import MKFS
 from harness.storage.nfs import PIPES, THREADS
-from harness.targets.seed import interfaces
+from harness.targets.addressing import interfaces
 from harness.targets.target import Site, Target
 
 FOLDER = "/run/harness/cluster"

@@ -11,8 +11,9 @@ import pytest
 from harness.drivers.ssh import read_key
 from harness.model.errors import HostEnvironmentError
 from harness.model.topology import MIB, Host, Link, Topology
+from harness.targets.addressing import address_of, interfaces, own_module_path, peers
 from harness.targets.keys import keys_of, make_key
-from harness.targets.seed import address_of, interfaces, make_seed, own_module_path, peers
+from harness.targets.seed import make_seed
 
 TOPOLOGY = Topology(
     name="three",
