@@ -42,7 +42,7 @@ from harness.model.settings import Settings
 from harness.model.verdict import VerdictKind
 from harness.results.store import SURVIVES, RunStore, TrialStore
 from harness.results.text import plain_line
-from harness.targets.state import StateDir
+from harness.state.state import StateDir
 from harness.trial.run import clean
 from harness.verdicts.judge import judge
 from harness.verdicts.policy import Policy

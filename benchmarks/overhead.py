@@ -41,6 +41,7 @@ from benchmarks.common.figures import Figure, figure_of, ratios, show
 from benchmarks.common.guests import booted, leased, read_topology
 from harness.cli.progress import Bars
 from harness.guest.progress import FIRST, SLOT_SIZE
+from harness.guests.boot_spec import machines_for
 from harness.model.clock import SYSTEM_CLOCK
 from harness.model.errors import InfraError
 from harness.model.observe import Progress
@@ -49,10 +50,9 @@ from harness.model.topology import KIB, MIB
 from harness.monitors.ladder import PERIOD_S, HostMonitor
 from harness.monitors.recorder import Recorder
 from harness.results.store import RunStore
+from harness.site.target import Site, Target
 from harness.storage.disk import PlainDisk
-from harness.targets.machines import machines_for
-from harness.targets.target import Site, Target
-from harness.trial.listening import Listening
+from harness.trial.event_router import Listening
 from harness.verdicts.policy import Policy
 from harness.verdicts.watch import Watch
 from harness.workloads.thrash import PROGRESS, SwapThrash

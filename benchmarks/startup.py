@@ -50,11 +50,11 @@ from benchmarks.common.figures import Figure, figure_of, ratios, show
 from benchmarks.common.guests import read_topology
 from benchmarks.common.trials import harness_run, only_trial
 from harness.cli.progress import Bars
+from harness.guests.boot_spec import Machine, machines_for
 from harness.model.errors import InfraError
 from harness.model.history import Event, Kind
 from harness.model.observe import Progress
 from harness.model.settings import Settings
-from harness.targets.machines import Machine, machines_for
 
 CASE = "benchmarks/cases/test_first_byte.py"
 CASE_S = 600.0

@@ -36,9 +36,9 @@ from __future__ import annotations
 import pytest
 
 from harness.faults.bulk import BulkWriter
-from harness.faults.mitigations import CachesDroppedEvery
 from harness.faults.storage import Throttle
 from harness.faults.tuning import Sysctl
+from harness.faults.workarounds import CachesDroppedEvery
 from harness.model.topology import MIB
 from harness.plugin.trials import Trial
 from harness.storage.loop import LoopDisk

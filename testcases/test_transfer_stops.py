@@ -18,9 +18,9 @@ from __future__ import annotations
 import pytest
 
 from harness.faults.base import Fault
-from harness.faults.mitigations import CachesDroppedEvery
+from harness.faults.net_driver import AllocatingDriver, IpoibMode
 from harness.faults.tuning import Sysctl
-from harness.faults.wire import AllocatingDriver, IpoibMode
+from harness.faults.workarounds import CachesDroppedEvery
 from harness.monitors.instruments.capture import Capture
 from harness.monitors.instruments.hog import Hog
 from harness.monitors.instruments.sockets import SERVICES, SocketWatch

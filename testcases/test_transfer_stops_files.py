@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.faults.wire import AllocatingDriver
+from harness.faults.net_driver import AllocatingDriver
 from harness.monitors.instruments.hog import Hog
 from harness.monitors.instruments.sockets import SERVICES, SocketWatch
 from harness.plugin.trials import Trial

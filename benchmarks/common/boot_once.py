@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.common.command import MEASURED, guarded, make_parser, settings_of
 from benchmarks.common.guests import Deaf, booted, leased, read_topology
+from harness.guests.boot_spec import machines_for
 from harness.model.observe import Silent
-from harness.targets.machines import machines_for
 
 
 def boot(given: argparse.Namespace) -> int:

@@ -10,17 +10,17 @@ from typing import Any
 import psutil
 
 from benchmarks.common.command import ROOT
-from harness.drivers.libvirt_host import libvirt_module
+from harness.drivers.libvirt.connection import libvirt_module
+from harness.guests.boot_spec import Machine
+from harness.guests.lab import Lab, Listener, own_speed
+from harness.inventory.inventory import load_inventory
 from harness.model.clock import SYSTEM_CLOCK
 from harness.model.observe import Progress
 from harness.model.settings import Settings
 from harness.model.topology import Topology
-from harness.targets.inventory import load_inventory
-from harness.targets.lab import Lab, Listener, own_speed
-from harness.targets.lease import lease_for
-from harness.targets.machines import Machine
-from harness.targets.state import StateDir
-from harness.targets.target import Site
+from harness.site.target import Site
+from harness.state.lease import lease_for
+from harness.state.state import StateDir
 from harness.trial.run import clean
 
 INVENTORY = ROOT / "inventories" / "local.toml"

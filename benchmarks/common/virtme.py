@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.common.children import Finished, run_child
+from harness.guests.boot_spec import Machine
 from harness.model.errors import InfraError
 from harness.model.observe import Progress
 from harness.model.topology import MIB, Host
-from harness.targets.locks import try_lock
-from harness.targets.machines import Machine
+from harness.state.locks import try_lock
 
 VERSION = "1.42"
 INSTALL_S = 300.0

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.model.errors import UsageError
-from harness.model.side import Side, parse_side
+from harness.model.overrides import Side, parse_side
 from harness.statistics.orders import Chain, Graph, Order
 
 

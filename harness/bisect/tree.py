@@ -7,9 +7,9 @@ from pathlib import Path
 
 from harness.bisect.candidates import Candidate, Candidates
 from harness.bisect.loop import Untestable
+from harness.build.run_tool import CommandFailed, read_tool, run_tool
 from harness.model.errors import HarnessError, UsageError
-from harness.model.side import Side, parse_side
-from harness.targets.toolrun import CommandFailed, read_tool, run_tool
+from harness.model.overrides import Side, parse_side
 
 # The table of who is whose ancestor takes n² / 8 bytes.
 MOST = 40_000

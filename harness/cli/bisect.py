@@ -185,7 +185,7 @@ def _candidates(asked: dict[str, Any]) -> Candidates:
 
 def _go_on(store: RunStore) -> int:
     from harness.bisect.record import read_plan
-    from harness.results.occupancy import take_over
+    from harness.results.run_lock import take_over
 
     plan = read_plan(store.path)
     with take_over(store.path):

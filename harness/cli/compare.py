@@ -18,8 +18,8 @@ from harness.cli.options import Workers, harness_options, resolve_options
 from harness.cli.terminal import wide
 from harness.compare.question import HANG, SIDES, Question, parse_counts
 from harness.model.errors import UsageError
-from harness.model.side import NAMES as SIDE
-from harness.model.side import parse_side
+from harness.model.overrides import NAMES as SIDE
+from harness.model.overrides import parse_side
 from harness.model.verdict import REPRODUCIBLE
 from harness.results.text import plain_line
 from harness.statistics.claims import ALPHA, BETA, GAP, MOST, Decision

@@ -17,9 +17,9 @@ def console(host: str, **given: str | None) -> None:
 
     A shell of root reads what is typed. Several may be attached at once.
     """
-    from harness.camp.attach import ESCAPE_NAME, attach
-    from harness.camp.choose import choose_host
-    from harness.targets.state import StateDir
+    from harness.sandbox.attach import ESCAPE_NAME, attach
+    from harness.sandbox.choose import choose_host
+    from harness.state.state import StateDir
 
     camp, name = choose_host(StateDir.of(resolve_options(given).settings), host)
 

@@ -11,9 +11,9 @@ from rich.text import Text
 from rich.tree import Tree
 
 from harness.model.diagnosis import Diagnosis, HangClass, Node, NodeKind, Remedy
-from harness.results.report.words import CONFIDENCE, HANG_CLASSES
+from harness.report.read.chain_words import End, Wait, cited_words, cycle_pairs, node_words, waits
+from harness.report.read.words import CONFIDENCE, HANG_CLASSES
 from harness.results.text import plain
-from harness.results.waits import End, Wait, cited_words, cycle_pairs, node_words, waits
 
 # What a terminal shows in place of a sign that its encoding lacks; anything else becomes an escape.
 _ASCII = str.maketrans({"↩": "<-", "×": "x", "←": "<-", "→": "->", "…": "...", "–": "-", "’": "'", "“": '"', "”": '"'})

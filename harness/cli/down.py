@@ -16,11 +16,11 @@ def down(topology: str | None, **given: str | None) -> None:
 
     What a supervisor that was killed left behind goes as well.
     """
-    from harness.camp.choose import choose_camp
-    from harness.camp.end import end
     from harness.model.clock import SYSTEM_CLOCK
-    from harness.targets.camps import camps
-    from harness.targets.state import StateDir
+    from harness.sandbox.choose import choose_camp
+    from harness.sandbox.end import end
+    from harness.state.sandboxes import camps
+    from harness.state.state import StateDir
     from harness.trial.run import clean
 
     state = StateDir.of(resolve_options(given).settings)

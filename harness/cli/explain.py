@@ -21,9 +21,9 @@ from harness.cli.recorded import diagnose, recorded_verdict
 from harness.cli.terminal import Terminal
 from harness.model.diagnosis import Diagnosis
 from harness.model.verdict import VerdictKind
-from harness.results.report.words import MEANINGS, NO_VERDICT, instant, tone
+from harness.report.read.narrative import timeline
+from harness.report.read.words import MEANINGS, NO_VERDICT, instant, tone
 from harness.results.store import RunStore, TrialStore
-from harness.results.timeline import timeline
 
 COMMANDS = 3
 _COLOURS = {"good": "bold green", "bad": "bold red", "unknown": "bold yellow"}

@@ -13,10 +13,10 @@ from harness.cli.options import harness_options, resolve_options
 @harness_options("state")
 def logs(host: str | None, follow: bool, **given: str | None) -> None:
     """Print the console of HOST, a name, a role, or TOPOLOGY/HOST; without it, those of all hosts that are up."""
-    from harness.camp.choose import consoles_of
-    from harness.camp.logs import show
     from harness.model.clock import SYSTEM_CLOCK
-    from harness.targets.state import StateDir
+    from harness.sandbox.choose import consoles_of
+    from harness.sandbox.logs import show
+    from harness.state.state import StateDir
 
     found = consoles_of(StateDir.of(resolve_options(given).settings), host)
     show(

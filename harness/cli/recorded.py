@@ -28,7 +28,7 @@ def recorded_verdict(trial: TrialStore) -> Verdict | None:
 
 def diagnose(trial: TrialStore, events: Sequence[Event]) -> Diagnosis | None:
     """The diagnosis that the trial's files give now."""
-    from harness.verdicts.diagnosis import diagnose_trial
+    from harness.diagnosis import diagnose_trial
 
     return diagnose_trial(events, trial.texts())
 

@@ -11,7 +11,7 @@ from harness.cli.find import find_run
 from harness.cli.options import Workers, harness_options
 from harness.model.errors import UsageError
 from harness.model.options import Origin
-from harness.model.side import NAMES as SIDE
+from harness.model.overrides import NAMES as SIDE
 from harness.plugin.invoke import PLUGIN, pytest_arguments, run_pytest
 from harness.plugin.resume import Begun, begun, check, go_on
 

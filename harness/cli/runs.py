@@ -49,7 +49,7 @@ def report(run: str | None, results: str | None) -> None:
 
     RUN is a run's folder, or its name in the results folder (default: the newest).
     """
-    from harness.results.report import write_report
+    from harness.report import write_report
 
     click.echo(str(write_report(find_run(run, results).path)))
 

@@ -22,10 +22,10 @@ from typing import Any, BinaryIO, cast
 import click
 
 from harness.cli.scan_text import show
+from harness.diagnosis import Reader
 from harness.model.errors import UsageError
 from harness.model.finding import Finding
 from harness.verdicts.console import OrderedScanner
-from harness.verdicts.diagnosis import Reader
 
 KEYS = ("kind", "title", "function", "task", "pid", "cpu", "time_s", "line", "corrupted", "stack")
 """Of a finding in JSON; docs/scan.md says what each is."""

@@ -21,10 +21,10 @@ def ssh(host: str, command: tuple[str, ...], config: bool, **given: str | None) 
 
     HOST is a name, a role, or TOPOLOGY/HOST. Options after it are ssh's own: harness ssh client -t htop.
     """
-    from harness.camp.choose import choose_host
-    from harness.camp.secure_shell import command_line
     from harness.model.errors import HostEnvironmentError
-    from harness.targets.state import StateDir
+    from harness.sandbox.choose import choose_host
+    from harness.sandbox.secure_shell import command_line
+    from harness.state.state import StateDir
 
     camp, name = choose_host(StateDir.of(resolve_options(given).settings), host)
     if config or command == (PRINT,):

@@ -15,16 +15,16 @@ from harness.cli.options import harness_options, resolve_options
 from harness.cli.progress import Bars
 from harness.cli.terminal import wide
 from harness.model.errors import UsageError
-from harness.model.side import NAMES as SIDE
+from harness.model.overrides import NAMES as SIDE
 from harness.results.text import plain_line
 
 if TYPE_CHECKING:
-    from harness.camp.guests import Wish
     from harness.model.options import Options
-    from harness.targets.camps import Camp
+    from harness.sandbox.guests import Wish
+    from harness.state.sandboxes import Camp
 
 COMMAND = "harness.cli.up.command"
-# Those of harness.camp.storages, which is not imported for a help text.
+# Those of harness.sandbox.storages, which is not imported for a help text.
 STORAGES = "aoe, aoe-swap, ganesha, iscsi, iscsi-swap, nbd, nbd-swap, nfs, nfs3, smb"
 HEADINGS = ("host", "roles", "kernel", "memory", "cpus", "address", "get in")
 
@@ -56,8 +56,8 @@ def up(
 
     Exit code 2 if the guests do not come up; nothing is left then.
     """
-    from harness.camp.once import run_once
-    from harness.camp.start import start
+    from harness.sandbox.once import run_once
+    from harness.sandbox.start import start
 
     command = _one_of(command, ctx.meta.get(COMMAND))
     wish = _wish(resolve_options(given), topology, storage, alone=command is not None)
@@ -80,12 +80,12 @@ def _wish(options: Options, name: str | None, storage: str | None, *, alone: boo
     """What is to be up, with everything that its guests are made of; builds what is missing."""
     import psutil
 
-    from harness.camp.choose import check_free, choose_topology, inventory_file
-    from harness.camp.guests import Wish
-    from harness.camp.storages import kernel_needs, storage_of
-    from harness.targets.inventory import load_inventory
-    from harness.targets.machines import machines_for
-    from harness.targets.state import StateDir
+    from harness.guests.boot_spec import machines_for
+    from harness.inventory.inventory import load_inventory
+    from harness.sandbox.choose import check_free, choose_topology, inventory_file
+    from harness.sandbox.guests import Wish
+    from harness.sandbox.storages import kernel_needs, storage_of
+    from harness.state.state import StateDir
     from harness.trial.run import clean
 
     settings = options.settings

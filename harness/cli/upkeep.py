@@ -14,7 +14,7 @@ from harness.cli.progress import Bars
 from harness.results.text import plain_line
 
 if TYPE_CHECKING:
-    from harness.targets.doctor import Check
+    from harness.doctor.doctor import Check
 
 READY, MISSING = 0, 2
 
@@ -27,7 +27,7 @@ def doctor(quick: bool, **given: str | None) -> int:
 
     Exit code 2 if something is missing without which no trial runs.
     """
-    from harness.targets.doctor import check
+    from harness.doctor.doctor import check
 
     settings = resolve_options(given).settings
     with Bars(Console(stderr=True)) as progress:
@@ -46,7 +46,7 @@ def doctor(quick: bool, **given: str | None) -> int:
 @harness_options("state", "cache", "uri", "accel", "mirror")
 def prepare(refresh: bool, **given: str | None) -> None:
     """Build what trials need, guest image, kernels and module variants; what is there already is kept."""
-    from harness.targets.machines import prepare as prepare_machines
+    from harness.guests.boot_spec import prepare as prepare_machines
 
     with Bars(Console()) as progress:
         prepare_machines(resolve_options(given).settings, progress, refresh=refresh)
@@ -56,7 +56,7 @@ def prepare(refresh: bool, **given: str | None) -> None:
 @harness_options("state", "uri")
 def clean(**given: str | None) -> None:
     """Remove what dead runs left: guests, switches, overlays, sockets. Live runs are not touched."""
-    from harness.targets.state import StateDir
+    from harness.state.state import StateDir
     from harness.trial.run import clean as remove
 
     lines = remove(StateDir.of(resolve_options(given).settings))

@@ -10,8 +10,8 @@ from harness.compare.question import Question
 from harness.compare.result import Comparison, Side
 from harness.compare.words import notes, sentence
 from harness.model.errors import UsageError
+from harness.report.read.comparison import COMPARISON
 from harness.results.files import DamagedResult, read_json, write_json
-from harness.results.report.comparison import COMPARISON
 from harness.results.store import RunStore
 from harness.statistics.claims import ALPHA, BETA
 from harness.statistics.survival import curve

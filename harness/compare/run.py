@@ -15,11 +15,11 @@ from harness.compare.record import read_question, write_question, write_result
 from harness.compare.result import Comparison, compare
 from harness.compare.watch import Watch, reason
 from harness.model.errors import UsageError
-from harness.plugin.forms import runs_trial
 from harness.plugin.invoke import INTERRUPTED, PLUGIN, pytest_arguments
+from harness.plugin.marker_specs import runs_trial
 from harness.plugin.repeat import run_session
 from harness.plugin.resume import go_on
-from harness.results.report.comparison import COMPARISON
+from harness.report.read.comparison import COMPARISON
 from harness.results.store import MANIFEST, RunStore
 
 Tell = Callable[[str], None]
@@ -101,7 +101,7 @@ def _finish(store: RunStore) -> None:
     before = path.read_bytes()
     write_result(store, result(store))
     if path.read_bytes() != before:
-        from harness.results.report import write_report  # which draws, and so takes a second to load
+        from harness.report import write_report  # which draws, and so takes a second to load
 
         write_report(store.path)
 

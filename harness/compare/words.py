@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from harness.compare.question import Question
 from harness.compare.result import Comparison, Side
-from harness.model.side import WORD
+from harness.model.overrides import WORD
 from harness.model.verdict import HANGS, REPRODUCIBLE, VerdictKind
 from harness.statistics import exact
 from harness.statistics.claims import ALPHA, BETA, Decision

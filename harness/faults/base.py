@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from harness.targets.target import Site
+from harness.site.target import Site
 
 
 class Fault(Protocol):

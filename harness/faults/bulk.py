@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.model.errors import InfraError, UsageError
 from harness.model.measure import Measure
-from harness.targets.target import Site
+from harness.site.target import Site
 
 RUN = "/run/harness/bulk"
 ORDER_S = 10.0

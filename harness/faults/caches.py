@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.model.errors import InfraError
 from harness.model.measure import Measure
-from harness.targets.target import Site
+from harness.site.target import Site
 
 FOLDER = "/run/harness/caches"
 ORDER_S = 10.0

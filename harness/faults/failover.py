@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from harness.model.clock import SYSTEM_CLOCK, Deadline
 from harness.model.errors import InfraError
-from harness.targets.target import Site
+from harness.site.target import Site
 
 POLL_S = 0.3
 ASKED, DEAD = "asked", "dead"  # harness/storage/guest/fence_harness.sh

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.targets.lab import MANAGEMENT
-from harness.targets.target import Site
+from harness.guests.lab import MANAGEMENT
+from harness.site.target import Site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

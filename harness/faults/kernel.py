@@ -9,9 +9,9 @@ from harness.drivers.protocols import Completed
 from harness.model.clock import Deadline
 from harness.model.errors import DeadlineExceeded, ShellError, UsageError
 from harness.model.topology import Topology
-from harness.targets.addressing import own_module_path
-from harness.targets.needs import Needs
-from harness.targets.target import Site, Target
+from harness.site.addressing import own_module_path
+from harness.site.needs import Needs
+from harness.site.target import Site, Target
 
 VARIANT = "harness-fault"
 MODULE = "harness_fault"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.model.measure import Measure
-from harness.targets.target import Site
+from harness.site.target import Site
 
 
 class Part(Protocol):

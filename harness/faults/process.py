@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from harness.model.errors import ShellError
-from harness.targets.target import Site
+from harness.site.target import Site
 
 # pkill's own command line, and that of the shell it runs in, must not match.
 AGENT = r"[a]gent\.py agent\.json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.targets.target import Site
+from harness.site.target import Site
 
 # How to start it again: the versions that were off, and as many threads as there were.
 AGAIN = "/run/harness/nfsd-again"

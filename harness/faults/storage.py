@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.model.errors import UsageError
-from harness.targets import mapper
-from harness.targets.target import Site
+from harness.site import dm_device as mapper
+from harness.site.target import Site
 
 ACT_S = 10.0
 

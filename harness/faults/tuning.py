@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from zlib import crc32
 
 from harness.model.errors import InfraError, UsageError
-from harness.targets.target import Site, Target
+from harness.site.target import Site, Target
 
 ORDER_S = 10.0
 # What was there before, on the host itself.

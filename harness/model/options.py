@@ -14,9 +14,9 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from harness.model.errors import UsageError
+from harness.model.overrides import NAMES as SIDE_NAMES
+from harness.model.overrides import STOCK, Side, make_side
 from harness.model.settings import EMBEDDED, Settings
-from harness.model.side import NAMES as SIDE_NAMES
-from harness.model.side import STOCK, Side, make_side
 
 LIVE = ("auto", "ladder", "lines", "off")
 PROFILES = SMOKE, NIGHTLY, SOAK = ("smoke", "nightly", "soak")

@@ -16,7 +16,7 @@ from harness.model.clock import Clock, Deadline
 from harness.model.errors import HarnessError
 from harness.model.history import Kind
 from harness.monitors.recorder import Recorder
-from harness.targets.target import Target
+from harness.site.target import Target
 
 # Memory, blocked tasks, processors (an NMI to each), all tasks: from short to long.
 SYSRQ_KEYS = ("m", "w", "l", "t")

@@ -9,7 +9,7 @@ from typing import Protocol
 from harness.guest.board import STOP
 from harness.model.errors import InfraError
 from harness.model.measure import Measure
-from harness.targets.target import Site
+from harness.site.target import Site
 
 ASK_S, END_S = 5.0, 15.0
 

@@ -15,7 +15,7 @@ from harness.drivers.protocols import Shell
 from harness.model.clock import Clock, Deadline
 from harness.model.history import Kind, Rung
 from harness.monitors.recorder import Recorder
-from harness.targets.target import Target
+from harness.site.target import Target
 
 PERIOD_S = 1.0
 BEAT_S = 0.5  # harness/agent/agent.py, INTERVAL_S

@@ -20,6 +20,7 @@ from harness.model.options import Options
 from harness.plugin.settings import add_options, read_options
 
 if TYPE_CHECKING:
+    from harness.inventory.inventory import Inventory
     from harness.model.observe import Observer
     from harness.model.settings import Settings
     from harness.model.verdict import Verdict
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from harness.plugin.repeat import Repeater
     from harness.plugin.trials import Trial
     from harness.results.store import RunStore
-    from harness.targets.inventory import Inventory
     from harness.trial import Plan
 
 OPTIONS: pytest.StashKey[Options] = pytest.StashKey()
@@ -89,7 +89,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 @pytest.hookimpl(tryfirst=True)  # before pytest's own JUnit writer asks where to write
 def pytest_configure(config: pytest.Config) -> None:
     """Resolve the options; where an inventory is named, this session is a run and gets a folder."""
-    from harness.plugin import forms
+    from harness.plugin import marker_specs as forms
 
     forms.register(config)
     if not hasattr(config, "workerinput"):
@@ -130,7 +130,7 @@ def _only_looking(config: pytest.Config) -> bool:
 
 
 def _begin_run(config: pytest.Config, options: Options) -> None:
-    from harness.plugin.ending import Asking, Ending
+    from harness.plugin.early_stop import Asking, Ending
     from harness.plugin.session import RunSession, open_store
 
     if options.side.kernel is not None:
@@ -148,8 +148,8 @@ def _begin_run(config: pytest.Config, options: Options) -> None:
 
 
 def _join_run(config: pytest.Config) -> None:
-    from harness.plugin.ending import Ending
-    from harness.results.occupancy import join
+    from harness.plugin.early_stop import Ending
+    from harness.results.run_lock import join
     from harness.results.store import RunStore
 
     run = getattr(config, "workerinput", {}).get(RUN_KEY)
@@ -162,7 +162,7 @@ def _join_run(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)  # what was deselected needs no inventory
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Read and check the markers of every selected test, before anything boots."""
-    from harness.plugin.forms import is_case
+    from harness.plugin.marker_specs import is_case
 
     repeater = config.stash.get(REPEATER, None)
     if repeater is not None:
@@ -200,8 +200,8 @@ def _checked(config: pytest.Config, problems: Sequence[str]) -> None:
 
 
 def _inventory(options: Options) -> Inventory:
+    from harness.inventory.inventory import load_inventory
     from harness.plugin.markers import machine_memory
-    from harness.targets.inventory import load_inventory
 
     if options.inventory is None:
         raise UsageError("no inventory; name one with --harness-inventory, HARNESS_INVENTORY or harness_inventory")
@@ -222,7 +222,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture
 def trial(request: pytest.FixtureRequest) -> Trial:
     """One trial on the hosts of the test's topology; see `harness.plugin.trials.Trial`."""
-    from harness.plugin.screen import open_view
+    from harness.plugin.live.screen import open_view
     from harness.plugin.trials import Trial
 
     item, config = request.node, request.config

@@ -17,19 +17,20 @@ from typing import Any, TypeVar
 
 import pytest
 
+from harness.inventory import cross_checks as relations
+from harness.inventory import schema
+from harness.inventory.diagnostics import nearest, place, shown
+from harness.inventory.inventory import Inventory, require_role
+from harness.kernels.module_variants import read_variant
 from harness.model.errors import UsageError
 from harness.model.options import NIGHTLY, PROFILES
-from harness.model.side import STOCK, Side
+from harness.model.overrides import STOCK, Side
 from harness.model.sizes import parse_size
 from harness.model.topology import MIB, Host, Topology
 from harness.model.verdict import OR, REPRODUCIBLE
 from harness.plugin.features import FEATURES
-from harness.plugin.forms import FORMS, runs_trial
+from harness.plugin.marker_specs import FORMS, runs_trial
 from harness.results.store import PLAIN, SURVIVES, Entry
-from harness.targets import relations, schema
-from harness.targets.inventory import Inventory, require_role
-from harness.targets.modules import read_variant
-from harness.targets.problems import nearest, place, shown
 
 T = TypeVar("T")
 ByRole = Mapping[str, object]

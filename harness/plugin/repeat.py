@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from harness.model.errors import InfraError, UsageError
-from harness.model.side import Side, parse_side
-from harness.plugin.child import run_child
-from harness.plugin.forms import runs_trial
+from harness.model.overrides import Side, parse_side
 from harness.plugin.invoke import PLUGIN, pytest_arguments, run_pytest
+from harness.plugin.marker_specs import runs_trial
 from harness.plugin.markers import Case
+from harness.plugin.subprocess_session import run_child
 from harness.results.files import DamagedResult, disk_errors, read_json, write_json
 from harness.results.store import ANYTHING, MANIFEST, Entry, RunStore, TrialStore
 

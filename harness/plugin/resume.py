@@ -21,7 +21,7 @@ from harness.model.errors import UsageError
 from harness.model.options import OPTIONS, Origin
 from harness.model.verdict import Verdict
 from harness.plugin.invoke import run_pytest
-from harness.results.occupancy import take_over
+from harness.results.run_lock import take_over
 from harness.results.store import RunStore, TrialStore
 
 RESUME = "--harness-resume"

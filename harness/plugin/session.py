@@ -38,7 +38,7 @@ TROUBLE = 2
 def open_store(config: pytest.Config, options: Options) -> tuple[RunStore, list[str]]:
     """The folder of this run, and what to tell about it. Raises UsageError."""
     from harness.plugin.resume import begin, reopen
-    from harness.results.occupancy import join
+    from harness.results.run_lock import join
 
     if options.resume is not None:
         store, notes = reopen(options.resume, config)
@@ -179,13 +179,13 @@ class RunSession:
             terminalreporter.write_line(f"to go on: harness run --resume {self._store.path}")
 
     def _reap(self) -> list[str]:
-        from harness.targets.state import StateDir
+        from harness.state.state import StateDir
         from harness.trial.run import clean
 
         return clean(StateDir.of(self._settings))
 
     def _write_report(self) -> bool:
-        from harness.results.report import write_report
+        from harness.report import write_report
 
         try:
             self._report = str(write_report(self._store.path))

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
+from harness.inventory.inventory import require_role
 from harness.model.errors import UsageError
 from harness.model.observe import Observer
 from harness.model.settings import Settings
 from harness.model.topology import Topology
 from harness.model.verdict import Verdict, VerdictKind
 from harness.results.text import plain, plain_line
-from harness.targets.inventory import require_role
 
 if TYPE_CHECKING:
     from harness.faults.base import Fault

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import psutil
 
+from harness.guests.accelerator import known_accelerator
+from harness.inventory.inventory import load_inventory
 from harness.model.options import Options
-from harness.targets.accelerator import known_accelerator
-from harness.targets.inventory import load_inventory
-from harness.targets.lease import SHARE_FOR_GUESTS, memory_of
+from harness.state.lease import SHARE_FOR_GUESTS, memory_of
 
 # Under emulation a guest's processor is a thread that computes all the time; benchmarks/throughput.py has the figures.
 EMULATED = 1  # trials for each processor of this machine

@@ -3,7 +3,7 @@
     results/20260101-120000-3f2a/
       manifest.json         what ran, on what
       junit.xml             written by pytest
-      report.html           written by `harness.results.report.write_report`
+      report.html           written by `harness.report.write_report`
       trials/<trial>/
         trial.json          the trial's full name, what was expected of it, of which case and side it is
         history.jsonl       one event a line, see `harness.model.history`

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from random import Random
 
 from harness.faults.base import Fault
+from harness.faults.controller_load import Overload
 from harness.faults.guest import KillHypervisor, ManagementCut, Pause
 from harness.faults.kernel import VARIANT, KernelFault, SysrqCrash
-from harness.faults.machine import Overload
 from harness.faults.process import ClockJump, FreezeAgent, KillAgent, OomKill, OomKillAgent
 from harness.model.verdict import VerdictKind
 from harness.selftest.plans import AFTER_S, LIVE_S, ROLE, SERVER, alone, instant, pair, plan, steady, thrash, until

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from harness.model.errors import InfraError, UsageError
 from harness.model.topology import MIB, Topology
+from harness.site.needs import Needs, together
+from harness.site.target import Site, Target
 from harness.storage.base import MEMORY, StorageProbe, pages_per_second
 from harness.storage.folder import Folder
-from harness.targets.needs import Needs, together
-from harness.targets.target import Site, Target
 
 FOLDER = "/srv/harness-aoe"
 SHELF, SLOT = 77, 0  # not the first, which somebody else's disk on the segment may have

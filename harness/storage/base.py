@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from harness.model.errors import HarnessError, InfraError
-from harness.targets.target import Site, Target
+from harness.site.target import Site, Target
 
 PAGE = 4096
 BASELINE_PAGES = 4096

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.site.target import Site
 from harness.storage.base import BASELINE_PAGES, PAGE, StorageProbe, pages_per_second
-from harness.targets.target import Site
 
 FILE = "/var/tmp/harness-storage"
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from harness.model.measure import Measure
 from harness.model.topology import Topology
+from harness.site.needs import Needs, together
+from harness.site.target import Site, Target
 from harness.storage.base import StorageProbe, take_down
 from harness.storage.cluster.scripted import Scripted
 from harness.storage.cluster.service import EXPORT, MARKS, Driver, Service
 from harness.storage.mount import Mount, written_through
 from harness.storage.nfs_mount import CLIENT_MODULES, MOUNT, RETRANS, TIMEO_S, UNMOUNT, check_times, hard_mount
-from harness.targets.needs import Needs, together
-from harness.targets.target import Site, Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

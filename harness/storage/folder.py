@@ -7,9 +7,9 @@ from pathlib import Path
 
 from harness.model.errors import UsageError
 from harness.model.topology import MIB
+from harness.site.dm_device import SCRATCH
+from harness.site.target import Site
 from harness.storage.base import MKFS, unmount
-from harness.targets.mapper import SCRATCH
-from harness.targets.target import Site
 
 DISK = Path(SCRATCH).name
 IMAGE = "image"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.model.errors import UsageError
+from harness.site.target import Site
+from harness.site.zipapp import pack
 from harness.storage.nfs_files import FOLDER, NfsFiles
-from harness.targets.scripts import pack
-from harness.targets.target import Site
 
 LAUNCHER = Path(__file__).parent / "guest" / "ganesha_launcher.py"
 RUN = "/run/harness/ganesha"

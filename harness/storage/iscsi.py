@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from harness.model.errors import InfraError, UsageError
 from harness.model.topology import MIB, Topology
+from harness.site.needs import Needs, together
+from harness.site.target import Site, Target
 from harness.storage.base import MEMORY, StorageProbe, pages_per_second
 from harness.storage.folder import Folder
 from harness.storage.iscsi_target import FOLDER, LISTENS, NOTES, PORT, TARGET, TGT, IscsiServer
-from harness.targets.needs import Needs, together
-from harness.targets.target import Site, Target
 
 DEVICE = "/dev/harness-iscsi"
 OURS = f"{NOTES}/iscsid"

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 from harness.model.errors import InfraError, UsageError
 from harness.model.topology import MIB, Topology
+from harness.site.needs import Needs, needs_of, together
+from harness.site.target import Site, Target
 from harness.storage.base import MKFS, Storage, StorageProbe, pages_per_second, take_down, unmount
-from harness.targets.needs import Needs, needs_of, together
-from harness.targets.target import Site, Target
 
 MOUNT = "/srv/harness-loop"
 DEVICE = "/run/harness/loop"  # a link to the device, whatever its number is

@@ -10,10 +10,10 @@ from typing import Any
 
 from harness.model.errors import InfraError, UsageError
 from harness.model.topology import MIB, Topology
+from harness.site import dm_device as mapper
+from harness.site.needs import Needs
+from harness.site.target import Site, Target
 from harness.storage.base import MEMORY, MKFS, StorageProbe, pages_per_second, take_down, unmount
-from harness.targets import mapper
-from harness.targets.needs import Needs
-from harness.targets.target import Site, Target
 
 DISK = Path(mapper.SCRATCH).name
 MOUNT = "/srv/harness"

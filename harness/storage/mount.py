@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from harness.site.target import Site, Target
 from harness.storage.base import PAGE, StorageProbe, pages_per_second
-from harness.targets.target import Site, Target
 
 MOUNT_S = 20
 

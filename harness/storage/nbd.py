@@ -8,11 +8,11 @@ from pathlib import Path
 
 from harness.model.measure import Measure
 from harness.model.topology import MIB, Topology
+from harness.site.needs import Needs
+from harness.site.target import Site
 from harness.storage.base import MEMORY, StorageProbe, pages_per_second
 from harness.storage.nbd_client import HandedOver, Kept, NbdConnection, disconnect, held_by, still_held
 from harness.storage.nbd_server import NbdServer
-from harness.targets.needs import Needs
-from harness.targets.target import Site
 
 DISK = 64 * MIB
 EVIDENCE = (

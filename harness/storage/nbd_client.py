@@ -8,10 +8,10 @@ from typing import Protocol
 
 from harness.model.errors import HarnessError, UsageError
 from harness.model.measure import Measure
+from harness.site.target import Site, Target
+from harness.site.zipapp import pack
 from harness.storage.base import PAGE
 from harness.storage.nbd_server import EXPORT, PORT
-from harness.targets.scripts import pack
-from harness.targets.target import Site, Target
 
 KEEPER = Path(__file__).parent / "guest" / "nbd_keeper.py"
 KEEPER_FOLDER = "/run/harness/storage"

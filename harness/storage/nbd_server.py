@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.model.errors import InfraError, UsageError
+from harness.site.target import Site
 from harness.storage.folder import IMAGE as FILE
 from harness.storage.folder import Folder
-from harness.targets.target import Site
 
 EXPORT = "swap"
 PORT = 10809  # IANA's, and the default of both servers

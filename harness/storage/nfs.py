@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from harness.model.errors import UsageError
 from harness.model.topology import Topology
+from harness.site.needs import Needs, together
+from harness.site.target import Site
 from harness.storage.nfs_files import FOLDER, NfsFiles
 from harness.storage.nfs_mount import check_times, is_v3
-from harness.targets.needs import Needs, together
-from harness.targets.target import Site
 
 PIPES = "/run/rpc_pipefs"  # where Debian's nfs.conf has it
 CLIENTS = "/var/lib/nfs/nfsdcld"  # whose state may be reclaimed after a restart

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from harness.model.errors import HarnessError
 from harness.model.topology import MIB, Topology
+from harness.site.needs import Needs
+from harness.site.target import Site
 from harness.storage.base import StorageProbe
 from harness.storage.folder import Folder
 from harness.storage.mount import Mount, written_through
 from harness.storage.nfs_mount import CLIENT_MODULES, MOUNT, RETRANS, TIMEO_S, UNMOUNT, hard_mount, is_v3
-from harness.targets.needs import Needs
-from harness.targets.target import Site
 
 FOLDER = "/srv/harness-nfs"
 SIZE = 64 * MIB  # of the folder, where it is in memory

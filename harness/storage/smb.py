@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from harness.model.errors import InfraError, UsageError
 from harness.model.topology import MIB, Topology
+from harness.site.needs import Needs
+from harness.site.target import Site
 from harness.storage.base import MEMORY, StorageProbe, unmount
 from harness.storage.folder import Folder
 from harness.storage.mount import Mount, written_through
-from harness.targets.needs import Needs
-from harness.targets.target import Site
 
 FOLDER = "/srv/harness-smb"
 NAME = "harness"

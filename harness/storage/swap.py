@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from harness.model.topology import MIB, Topology
+from harness.site.needs import Needs, needs_of, together
+from harness.site.target import Site
 from harness.storage.base import Storage, StorageProbe, pages_per_second
-from harness.targets.needs import Needs, needs_of, together
-from harness.targets.target import Site
 
 
 class Writable(Storage, Protocol):

@@ -10,9 +10,9 @@ from pathlib import Path
 from harness.model.errors import InfraError, UsageError
 from harness.model.measure import Measure
 from harness.model.topology import MIB, Topology
+from harness.site.needs import Needs, needs_of
+from harness.site.target import Site, Target
 from harness.storage.base import Storage, StorageProbe, take_down
-from harness.targets.needs import Needs, needs_of
-from harness.targets.target import Site, Target
 
 MOUNT = "/srv/harness-memory"
 BLOCK = "/run/harness/block"

@@ -7,23 +7,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.faults.base import Prepared
+from harness.guests.boot_spec import Machine
 from harness.model.clock import Clock, Deadline
 from harness.model.errors import HarnessError, InfraError
 from harness.model.history import Kind
 from harness.model.opinion import State
 from harness.monitors.evidence import Collector
 from harness.monitors.recorder import Recorder
+from harness.site.target import Site
 from harness.storage.base import StorageProbe
-from harness.targets.machines import Machine
-from harness.targets.target import Site
-from harness.trial.figures import measuring, record
-from harness.trial.listening import Listening
+from harness.trial.event_router import Listening
+from harness.trial.leftovers import Traces
+from harness.trial.measures import measuring, record
+from harness.trial.module_check import check_replaced
 from harness.trial.plan import Plan
 from harness.trial.recovery import probe_recovery
-from harness.trial.replaced import check_replaced
 from harness.trial.schedule import Schedule, Step
 from harness.trial.ticker import LAG_S, Ticker
-from harness.trial.traces import Traces
 from harness.verdicts.watch import Watch
 from harness.workloads.base import Progress
 

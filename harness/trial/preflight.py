@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from harness.inventory.schema import is_kernel_file
+from harness.kernels.custom_kernels import find_kernel
+from harness.kernels.preflight import check_kernel
 from harness.model.observe import Progress
+from harness.model.overrides import Side
 from harness.model.settings import Settings
-from harness.model.side import Side
-from harness.targets.needs import needs_of, together
-from harness.targets.own_kernels import find_kernel
-from harness.targets.preflight import check_kernel
-from harness.targets.schema import is_kernel_file
+from harness.site.needs import needs_of, together
 from harness.trial.plan import Plan
 
 

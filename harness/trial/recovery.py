@@ -12,7 +12,7 @@ from harness.model.clock import Clock, Deadline
 from harness.model.errors import HarnessError
 from harness.model.history import Kind
 from harness.monitors.recorder import Recorder
-from harness.targets.target import Target
+from harness.site.target import Target
 from harness.verdicts.hosts import BLOCKED_S
 from harness.verdicts.watch import Watch
 

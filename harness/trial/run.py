@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from harness.guests.boot_spec import Machine, machines_for
+from harness.guests.lab import Lab, destroy_domains
 from harness.model.clock import SYSTEM_CLOCK
 from harness.model.errors import HostEnvironmentError, UsageError
 from harness.model.history import Event, Kind
@@ -18,14 +20,12 @@ from harness.model.settings import Settings
 from harness.model.verdict import Verdict
 from harness.monitors.recorder import Recorder
 from harness.results.store import RunStore, TrialStore
-from harness.targets.domains import Domain
-from harness.targets.lab import Lab, destroy_domains
-from harness.targets.lease import lease_for
-from harness.targets.machines import Machine, machines_for
-from harness.targets.reaper import reap
-from harness.targets.state import StateDir
+from harness.state.domains import Domain
+from harness.state.lease import lease_for
+from harness.state.reaper import reap
+from harness.state.state import StateDir
+from harness.trial.event_router import Listening
 from harness.trial.experiment import Experiment
-from harness.trial.listening import Listening
 from harness.trial.plan import Plan
 from harness.trial.preflight import kernel_needs
 from harness.trial.ticker import Ticker
@@ -84,7 +84,7 @@ def _conclude(trial: TrialStore, started: float) -> Verdict:
 def explain(trial: TrialStore, history: Sequence[Event], verdict: Verdict) -> None:
     """Write what follows from a trial's history and verdict, unless it is there; raises HostEnvironmentError."""
     # Here, since it brings a library of graphs along: no trial's start should wait for what its end needs.
-    from harness.verdicts.diagnosis import diagnose_trial
+    from harness.diagnosis import diagnose_trial
 
     if not trial.measures_path.exists():
         trial.write_measures(measures_of(history, verdict))

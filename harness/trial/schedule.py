@@ -9,7 +9,7 @@ from harness.faults.base import Expelling, Fault, Prepared
 from harness.model.errors import DeadlineExceeded, HarnessError
 from harness.model.history import Kind
 from harness.monitors.recorder import Recorder
-from harness.targets.target import Site
+from harness.site.target import Site
 
 # TCP waits up to 120 s between two retransmissions (TCP_RTO_MAX), and never longer than the outage has lasted already.
 RETRANSMISSION_S = 120.0

@@ -12,7 +12,7 @@ from harness.model.errors import InfraError
 from harness.model.history import Kind
 from harness.monitors.ladder import PERIOD_S, AgentRungs, HostMonitor
 from harness.monitors.recorder import Recorder
-from harness.targets.target import Site
+from harness.site.target import Site
 
 LAG_S = 2.0  # a tick that comes later than this says that this machine starves
 BLIND_S = 60.0  # a tick that takes this long does not end: twice what libvirt waits for a job that another holds

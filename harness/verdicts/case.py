@@ -9,7 +9,7 @@ from harness.model.history import Event, Kind
 from harness.model.opinion import Opinion, State
 from harness.model.verdict import Stall
 from harness.verdicts.policy import Policy
-from harness.verdicts.starvation import withheld_share
+from harness.verdicts.steal_time import withheld_share
 from harness.verdicts.watch import LOAD, Watch
 
 TEARDOWN = "teardown"

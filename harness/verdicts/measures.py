@@ -8,7 +8,7 @@ from itertools import pairwise
 from harness.model.history import Event, Kind
 from harness.model.measure import Measure
 from harness.model.verdict import HANGS, Verdict
-from harness.verdicts.starvation import starvation
+from harness.verdicts.steal_time import starvation
 from harness.verdicts.watch import LOAD
 
 QUARTERS = 4

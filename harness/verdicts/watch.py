@@ -10,7 +10,7 @@ from harness.model.opinion import Opinion, State
 from harness.verdicts.hosts import BLOCKED_S, HostView
 from harness.verdicts.pace import Crawl, Pace
 from harness.verdicts.policy import Policy
-from harness.verdicts.starvation import Withheld
+from harness.verdicts.steal_time import Withheld
 
 EVIDENCE = "evidence"
 LOAD = "load"  # in every other phase the harness itself disturbs the host, or the load does not run

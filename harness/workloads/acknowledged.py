@@ -12,8 +12,8 @@ from typing import Any
 from harness.guest.progress import size_of
 from harness.model.errors import InfraError, UsageError
 from harness.model.measure import Measure
-from harness.targets.scripts import pack
-from harness.targets.target import Site, Target
+from harness.site.target import Site, Target
+from harness.site.zipapp import pack
 from harness.workloads.base import Progress
 from harness.workloads.guest.acknowledged_record import size_of as record_size
 

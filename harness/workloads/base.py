@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from harness.targets.target import Site
+from harness.site.target import Site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

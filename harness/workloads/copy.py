@@ -7,8 +7,8 @@ from pathlib import Path
 
 from harness.guest.progress import size_of
 from harness.model.errors import UsageError
-from harness.targets.scripts import pack
-from harness.targets.target import Site
+from harness.site.target import Site
+from harness.site.zipapp import pack
 from harness.workloads.base import Progress
 
 SCRIPT = Path(__file__).parent / "guest" / "copy.py"

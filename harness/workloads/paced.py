@@ -9,8 +9,8 @@ from typing import Protocol
 
 from harness.guest.progress import size_of
 from harness.model.errors import InfraError, UsageError
-from harness.targets.scripts import pack
-from harness.targets.target import Site
+from harness.site.target import Site
+from harness.site.zipapp import pack
 from harness.workloads.base import Progress
 
 SCRIPT = Path(__file__).parent / "guest" / "paced.py"

@@ -15,10 +15,10 @@ from unittest import mock
 
 import pytest
 
+from harness.diagnosis import Reader
+from harness.diagnosis.read.parser import Parser
+from harness.diagnosis.reader import read_facts
 from harness.model.diagnosis import Confidence, Diagnosis, HangClass
-from harness.verdicts.diagnosis import Reader
-from harness.verdicts.diagnosis.parser import Parser
-from harness.verdicts.diagnosis.reader import read_facts
 
 CORPUS = Path(os.environ.get("HARNESS_CORPUS") or Path(__file__).parents[3] / "shared" / "corpus")
 pytestmark = pytest.mark.skipif(

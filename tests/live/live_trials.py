@@ -17,7 +17,7 @@ from harness.model.topology import MIB, Host, Topology
 from harness.monitors.recorder import Recorder
 from harness.storage.disk import PlainDisk
 from harness.trial import Plan
-from harness.trial.traces import Traces
+from harness.trial.leftovers import Traces
 from harness.verdicts.policy import Policy
 from harness.workloads.thrash import SwapThrash
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.targets.camps import Camp, camps
-from harness.targets.locks import read_record
-from harness.targets.state import OWNER, StateDir
+from harness.state.locks import read_record
+from harness.state.sandboxes import Camp, camps
+from harness.state.state import OWNER, StateDir
 
 INVENTORY = """\
 [[host]]

@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 
 from harness.faults.storage import DmSuspend
+from harness.guests.boot_spec import machines_for
+from harness.guests.lab import Lab
 from harness.model.measure import Measure
 from harness.model.settings import Settings
 from harness.model.topology import GIB, MIB, Host, Topology
 from harness.monitors.instruments.canaries import Canaries
+from harness.site.target import Site
 from harness.storage.loop import LoopDisk
 from harness.storage.mapped import MappedDisk
 from harness.storage.swap import Swap
 from harness.storage.tmpfs import Tmpfs
-from harness.targets.lab import Lab
-from harness.targets.machines import machines_for
-from harness.targets.target import Site
 from harness.workloads.base import Workload
 from harness.workloads.copy import Copy
 from harness.workloads.named import Fio, StressNg

@@ -12,9 +12,9 @@ from harness.model.errors import BootError, UsageError
 from harness.model.settings import Settings
 from harness.model.topology import Topology
 from harness.model.verdict import VerdictKind
-from harness.results.report import write_report
+from harness.report import write_report
 from harness.results.store import RunStore
-from harness.targets.state import StateDir
+from harness.state.state import StateDir
 from harness.trial import Plan, run_trial
 from harness.verdicts.judge import judge
 

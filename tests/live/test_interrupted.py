@@ -14,7 +14,7 @@ from live_trials import guests_of, new_run, start_run
 
 from harness.model.settings import Settings
 from harness.results.store import RunStore
-from harness.targets.state import RunDir, StateDir
+from harness.state.state import RunDir, StateDir
 from harness.trial.run import clean
 
 CASE = Path(__file__).parent / "cases" / "case_quiet.py"

@@ -10,15 +10,15 @@ import pytest
 from live_trials import one_guest, quiet_plan
 
 from harness.faults.kernel import LOADED, VARIANT, KernelFault
+from harness.guests.boot_spec import machines_for
+from harness.guests.lab import Lab
 from harness.model.errors import ShellError
 from harness.model.observe import Silent
 from harness.model.settings import Settings
 from harness.model.topology import Topology
 from harness.model.verdict import VerdictKind
 from harness.results.store import RunStore
-from harness.targets.addressing import own_module_path
-from harness.targets.lab import Lab
-from harness.targets.machines import machines_for
+from harness.site.addressing import own_module_path
 from harness.trial import run_trial
 from harness.verdicts.console import scan
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from harness.guests.boot_spec import machines_for
+from harness.guests.lab import Lab
+from harness.kernels.kernels import fetch_kernel
 from harness.model.observe import Silent
 from harness.model.settings import Settings
 from harness.model.topology import MIB, Host, Topology
-from harness.targets.kernels import fetch_kernel
-from harness.targets.lab import Lab
-from harness.targets.machines import machines_for
 
 pytestmark = pytest.mark.slow
 

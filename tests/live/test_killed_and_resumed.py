@@ -16,7 +16,7 @@ from live_trials import guests_of, new_run, start_run
 from harness.model.settings import Settings
 from harness.results.junit import read_junit
 from harness.results.store import RunStore
-from harness.targets.state import StateDir
+from harness.state.state import StateDir
 from harness.trial.run import clean
 
 CASE = Path(__file__).parent / "cases" / "case_many_quick.py"

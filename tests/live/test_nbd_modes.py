@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from harness.faults.servers import NbdServerRestart
+from harness.guests.boot_spec import machines_for
+from harness.guests.lab import Lab
 from harness.model.measure import Value
 from harness.model.settings import Settings
 from harness.model.topology import GIB, MIB, Host, Link, Topology
+from harness.site.target import Site
 from harness.storage.nbd import NbdSwap
 from harness.storage.nbd_client import HandedOver, Held, Kept, NbdConnection
 from harness.storage.nbd_server import NbdServer
-from harness.targets.lab import Lab
-from harness.targets.machines import machines_for
-from harness.targets.target import Site
 
 pytestmark = pytest.mark.slow
 

@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
-from harness.faults.wire import DEVICE, GFP, VARIANT, AllocatingDriver
+from harness.faults.net_driver import DEVICE, GFP, VARIANT, AllocatingDriver
+from harness.guests.boot_spec import machines_for
+from harness.guests.lab import Lab
 from harness.model.errors import ShellError
 from harness.model.observe import Silent
 from harness.model.settings import Settings
 from harness.model.topology import MIB, Host, Link, Topology
 from harness.monitors.instruments.capture import Capture
 from harness.monitors.instruments.sockets import SocketWatch
-from harness.targets.addressing import own_module_path
-from harness.targets.lab import Lab
-from harness.targets.machines import machines_for
-from harness.targets.measuring import Measuring
-from harness.targets.target import Site
+from harness.site.addressing import own_module_path
+from harness.site.measuring import Measuring
+from harness.site.target import Site
 
 pytestmark = pytest.mark.slow
 

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 from live_trials import make_traces
 
+from harness.guests.boot_spec import machines_for
+from harness.guests.lab import Lab
 from harness.model.settings import Settings
 from harness.model.topology import GIB, MIB, Host, Link, Topology
+from harness.site.target import Site
 from harness.storage.aoe import AoeDisk
 from harness.storage.base import Storage
 from harness.storage.iscsi import IscsiDisk
 from harness.storage.iscsi_target import LIO
 from harness.storage.smb import SmbDisk
 from harness.storage.swap import Swap
-from harness.targets.lab import Lab
-from harness.targets.machines import machines_for
-from harness.targets.target import Site
 
 pytestmark = pytest.mark.slow
 

@@ -11,17 +11,17 @@ import pytest
 from live_trials import make_traces
 
 from harness.faults.servers import NfsServerRestart
+from harness.guests.boot_spec import machines_for
+from harness.guests.lab import Lab
 from harness.model.history import Kind
 from harness.model.options import resolve
 from harness.model.settings import Settings
 from harness.model.topology import GIB, MIB, Host, Topology
 from harness.model.verdict import VerdictKind
 from harness.results.store import RunStore
+from harness.site.target import Site
 from harness.storage.ganesha import GaneshaDisk
 from harness.storage.nfs import NfsDisk
-from harness.targets.lab import Lab
-from harness.targets.machines import machines_for
-from harness.targets.target import Site
 from harness.trial import Plan, run_trial
 from harness.verdicts.policy import Policy
 from harness.workloads.delegations import DelegatedReaders

@@ -11,12 +11,12 @@ import pytest
 
 from harness.faults.base import Fault
 from harness.faults.storage import DmDelay, DmSuspend, Freeze, Throttle
+from harness.guests.boot_spec import machines_for
+from harness.guests.lab import Lab
 from harness.model.settings import Settings
 from harness.model.topology import GIB, MIB, Host, Topology
+from harness.site.target import Site
 from harness.storage.mapped import MappedDisk
-from harness.targets.lab import Lab
-from harness.targets.machines import machines_for
-from harness.targets.target import Site
 
 DONE = "/run/write-done"
 WAIT_S = 5.0  # hundreds of times what a write takes

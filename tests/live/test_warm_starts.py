@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 from live_trials import guests_of
 
+from harness.build.cache import Cache
+from harness.guests.boot_spec import machines_for
+from harness.guests.guest_spec import Deaf
+from harness.guests.lab import Lab
+from harness.guests.restore import RESTORE_S
+from harness.guests.snapshots import IMAGE, KIND
 from harness.model.clock import Deadline
 from harness.model.settings import Settings
 from harness.model.topology import MIB, Host, Link, SharedDisk, Topology
-from harness.targets.cache import Cache
-from harness.targets.lab import Lab
-from harness.targets.machines import machines_for
-from harness.targets.parts import Deaf
-from harness.targets.restore import RESTORE_S
-from harness.targets.snapshots import IMAGE, KIND
-from harness.targets.target import Site, Target
+from harness.site.target import Site, Target
 
 NAMES = ("one", "two")
 FACTS = """\

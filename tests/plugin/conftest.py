@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 import harness.plugin
-import harness.results.report
+import harness.report
 from harness.results.store import RunStore
 
 # A session inside of this one forgets the modules that it was the first to import, and the next one would import
 # them anew beside what still holds the old ones: two classes of every name. So they are all imported here.
 for _module in pkgutil.iter_modules(harness.plugin.__path__, "harness.plugin."):
     importlib.import_module(_module.name)
-for _name in ("harness.targets.inventory", "harness.trial", "psutil", "rich.console"):
+for _name in ("harness.inventory.inventory", "harness.trial", "psutil", "rich.console"):
     importlib.import_module(_name)
 
 INVENTORY = """
@@ -49,7 +49,7 @@ def test_case(trial, word):
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A folder with an inventory, fake trials, and nothing from the outer environment."""
-    monkeypatch.setattr(harness.results.report, "write_report", _no_drawing)  # which would take a second each time
+    monkeypatch.setattr(harness.report, "write_report", _no_drawing)  # which would take a second each time
     for name in ("HARNESS_INVENTORY", "HARNESS_RESULTS", "HARNESS_RUN", "HARNESS_LIVE", "HARNESS_BUDGET"):
         monkeypatch.delenv(name, raising=False)
     # What dead runs left on this machine is not for the sessions under test to find.

@@ -12,7 +12,7 @@ from harness.model.observe import Observer
 from harness.model.settings import Settings
 from harness.model.verdict import Verdict, VerdictKind
 from harness.results.store import RunStore, TrialStore
-from harness.targets.state import StateDir
+from harness.state.state import StateDir
 from harness.trial import Plan
 
 

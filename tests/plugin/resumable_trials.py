@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import harness.results.report
+import harness.report
 from harness.model.history import Event, Kind
 from harness.model.observe import Observer
 from harness.model.settings import Settings
@@ -24,7 +24,7 @@ from harness.trial.run import explain
 
 LONGEST_S = 0.08
 
-harness.results.report.write_report = lambda run_dir: run_dir / "report.html"
+harness.report.write_report = lambda run_dir: run_dir / "report.html"
 
 
 def pytest_harness_run_trial(plan: Plan, settings: Settings, store: RunStore, observers: Sequence[Observer]) -> Verdict:

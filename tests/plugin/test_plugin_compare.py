@@ -46,11 +46,11 @@ import pathlib
 import re
 import time
 
-import harness.results.report
+import harness.report
 from harness.model.measure import Measure
 from harness.model.verdict import HANGS, Verdict, VerdictKind
 
-harness.results.report.write_report = lambda run_dir: run_dir / "report.html"  # drawing takes a second
+harness.report.write_report = lambda run_dir: run_dir / "report.html"  # drawing takes a second
 
 def pytest_harness_run_trial(plan, settings, store, observers):
     trial = store.trial(plan.name, expected=plan.expected)

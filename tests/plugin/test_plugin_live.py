@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from harness.model.history import Event, Kind
-from harness.plugin.lines import MOST_FINDINGS, LineView
-from harness.plugin.live import LiveView, render
-from harness.plugin.view import View
+from harness.plugin.live.ladder import LiveView, render
+from harness.plugin.live.lines import MOST_FINDINGS, LineView
+from harness.plugin.live.view import View
 
 EVENTS = [
     Event(0.0, Kind.PHASE, data={"name": "load", "state": "begin"}),

@@ -12,7 +12,7 @@ import pytest
 
 from harness.model.errors import UsageError
 from harness.results.junit import read_junit
-from harness.results.occupancy import join, take_over
+from harness.results.run_lock import join, take_over
 from harness.results.store import RunStore
 
 HARNESS = Path(sys.executable).with_name("harness")
@@ -34,8 +34,8 @@ FINISHED = {"SURVIVED", "DEADLOCKED"}
 
 
 NO_DRAWING = """
-import harness.results.report
-harness.results.report.write_report = lambda folder: folder / "report.html"  # which would take a second each time
+import harness.report
+harness.report.write_report = lambda folder: folder / "report.html"  # which would take a second each time
 """
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-import harness.results.report
+import harness.report
 from harness.results.store import RunStore
 
 RunCases = Callable[..., pytest.RunResult]
@@ -60,7 +60,7 @@ def test_a_report_that_cannot_be_drawn_loses_nothing_else(run_cases: RunCases, m
     def broken(run_dir: Path) -> Path:
         raise ZeroDivisionError("no width")
 
-    monkeypatch.setattr(harness.results.report, "write_report", broken)
+    monkeypatch.setattr(harness.report, "write_report", broken)
     result = run_cases("SURVIVED")
     assert result.ret == 2
     result.stdout.fnmatch_lines(["SURVIVED *", "report: not written: ZeroDivisionError: no width"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fakes import hypervisor_of, make_site, shell_of
 
 from harness.model.topology import MIB, Host, Link, SharedDisk, Topology
-from harness.targets.target import Site
+from harness.site.target import Site
 
 HOSTS = ("u", "n1", "n2")
 

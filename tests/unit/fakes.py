@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
-from harness.drivers.libvirt_guest import Disk, GuestSpec, Nic
+from harness.drivers.libvirt.guest import Disk, GuestSpec, Nic
 from harness.drivers.protocols import AgentLink, Completed, DomainState, Hypervisor, Shell, Switch
 from harness.drivers.ssh import quote
 from harness.model.clock import Clock, Deadline
@@ -15,7 +15,7 @@ from harness.model.errors import DeadlineExceeded, ShellError
 from harness.model.history import Event, Kind
 from harness.model.topology import MIB, Host, Link, Topology
 from harness.monitors.recorder import Recorder
-from harness.targets.target import Site, Target
+from harness.site.target import Site, Target
 from harness.verdicts.policy import Policy
 from harness.verdicts.watch import Watch
 

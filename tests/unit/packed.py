@@ -8,7 +8,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from harness.targets.scripts import pack
+from harness.site.zipapp import pack
 
 
 @cache

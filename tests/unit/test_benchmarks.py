@@ -21,6 +21,9 @@ from benchmarks import detection, overhead, startup, throughput
 from benchmarks.common import virtme
 from benchmarks.common.command import ROOT, arguments_of, guarded, make_parser, positive, settings_of
 from benchmarks.common.figures import Figure, as_json, digits, figure_of, notes_of, ratios
+from harness.build.images import Image
+from harness.guests.boot_spec import Machine
+from harness.kernels.kernels import Kernel
 from harness.model.errors import InfraError, UsageError
 from harness.model.history import Event, Kind
 from harness.model.measure import Measure
@@ -28,9 +31,6 @@ from harness.model.opinion import State
 from harness.model.topology import MIB, Host
 from harness.model.verdict import Verdict, VerdictKind
 from harness.results.store import RunStore
-from harness.targets.images import Image
-from harness.targets.kernels import Kernel
-from harness.targets.machines import Machine
 from harness.verdicts.policy import Policy
 
 # --- figures

@@ -9,8 +9,8 @@ from pathlib import Path
 from harness.model.measure import Measure
 from harness.monitors.instrument import ask, end_script
 from harness.monitors.instruments.board import Times, draw, read_board
-from harness.targets.scripts import pack
-from harness.targets.target import Site
+from harness.site.target import Site
+from harness.site.zipapp import pack
 
 SCRIPT = Path(__file__).parent / "guest" / "canaries.py"
 FOLDER = "/run/harness/canaries"

@@ -10,9 +10,9 @@ from pathlib import Path
 from harness.model.errors import UsageError
 from harness.model.measure import Measure
 from harness.model.topology import Topology
-from harness.targets.addressing import interfaces
-from harness.targets.needs import Needs
-from harness.targets.target import Site
+from harness.site.addressing import interfaces
+from harness.site.needs import Needs
+from harness.site.target import Site
 
 FOLDER = "/run/harness/capture"  # a ramfs: what is written there needs no disk, and is never written back
 # A second time there is nothing left to end.

@@ -12,8 +12,8 @@ from harness.model.errors import DeadlineExceeded, ShellError, UsageError
 from harness.model.measure import Measure
 from harness.monitors.instrument import ask, end_script
 from harness.monitors.instruments.guest.hog import SIZE
-from harness.targets.scripts import pack
-from harness.targets.target import Site
+from harness.site.target import Site
+from harness.site.zipapp import pack
 
 SCRIPT = Path(__file__).parent / "guest" / "hog.py"
 FOLDER = "/run/harness/hog"

@@ -15,9 +15,9 @@ from harness.model.errors import HarnessError, InfraError, UsageError
 from harness.model.measure import Measure
 from harness.model.topology import Topology
 from harness.monitors.instrument import ASK_S, ask
-from harness.targets.needs import Needs
-from harness.targets.scripts import pack
-from harness.targets.target import Site, Target
+from harness.site.needs import Needs
+from harness.site.target import Site, Target
+from harness.site.zipapp import pack
 
 SCRIPT = Path(__file__).parent / "guest" / "sockets.py"
 FOLDER = "/run/harness/sockets"

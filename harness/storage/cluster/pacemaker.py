@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.model.errors import InfraError
+from harness.site.addressing import address_of
 from harness.storage.cluster.service import DISK_ROOT, EXPORT, FOLDER, FSID, NODE, STATE, Service
 from harness.storage.nfs import PIPES
-from harness.targets.addressing import address_of
 
 if TYPE_CHECKING:
-    from harness.targets.target import Site, Target
+    from harness.site.target import Site, Target
 
 AGENT = "/usr/sbin/fence_harness"
 AGENT_FILE = Path(__file__).parent.parent / "guest" / "fence_harness.sh"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.site.target import Site, Target
 from harness.storage.cluster.service import NODE, Service
-from harness.targets.target import Site, Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

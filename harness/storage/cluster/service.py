@@ -9,10 +9,10 @@ from typing import Protocol
 
 from harness.model.errors import InfraError, UsageError
 from harness.model.topology import SHARED_SERIAL
+from harness.site.addressing import interfaces
+from harness.site.target import Site, Target
 from harness.storage.base import MKFS
 from harness.storage.nfs import PIPES, THREADS
-from harness.targets.addressing import interfaces
-from harness.targets.target import Site, Target
 
 FOLDER = "/run/harness/cluster"
 NODE = f"{FOLDER}/node"

@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.agent import agent
-from harness.drivers import uart
+from harness.drivers.serial import agent_link as uart
 
 RECORDS = st.dictionaries(
     st.text(max_size=8), st.one_of(st.integers(), st.text(), st.booleans(), st.none()), max_size=5

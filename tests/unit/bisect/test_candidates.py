@@ -13,7 +13,7 @@ from harness.bisect.loop import Bisection, Untestable
 from harness.bisect.state import Setting, State
 from harness.bisect.tree import Builder, GitTree
 from harness.model.errors import UsageError
-from harness.model.side import parse_side
+from harness.model.overrides import parse_side
 from harness.model.verdict import Verdict, VerdictKind
 from harness.results.store import RunStore, TrialStore
 from harness.statistics.orders import Chain, Graph

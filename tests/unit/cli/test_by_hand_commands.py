@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from harness.camp import storages
-from harness.camp.guests import Wish
 from harness.cli import call
 from harness.cli.up import STORAGES
 from harness.model.errors import BootError
 from harness.model.topology import MIB
+from harness.sandbox import storages
+from harness.sandbox.guests import Wish
+from harness.state.sandboxes import Camp, pitch
+from harness.state.state import StateDir
 from harness.storage.nfs import NfsDisk
-from harness.targets.camps import Camp, pitch
-from harness.targets.state import StateDir
 
 Capture = pytest.CaptureFixture[str]
 INVENTORY = """\
@@ -89,9 +89,9 @@ def wishes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Wish, str | None]]:
         made.append((wish, command))
         return 7
 
-    monkeypatch.setattr("harness.targets.machines.machines_for", machines_for)
-    monkeypatch.setattr("harness.camp.start.start", start)
-    monkeypatch.setattr("harness.camp.once.run_once", run_once)
+    monkeypatch.setattr("harness.guests.boot_spec.machines_for", machines_for)
+    monkeypatch.setattr("harness.sandbox.start.start", start)
+    monkeypatch.setattr("harness.sandbox.once.run_once", run_once)
     return made
 
 
@@ -170,7 +170,7 @@ def test_guests_that_do_not_come_up_are_exit_code_2(
     def fail(wish: Wish, note: object) -> Camp:
         raise BootError(host="front", problem="its kernel panicked", console_tail="Oops")
 
-    monkeypatch.setattr("harness.camp.start.start", fail)
+    monkeypatch.setattr("harness.sandbox.start.start", fail)
     assert call(["up", "pair"]) == 2
     assert "front: its kernel panicked" in capsys.readouterr().err
 

@@ -19,6 +19,7 @@ from rich.console import Console
 import harness
 from harness.cli import call
 from harness.cli.progress import Bars
+from harness.doctor.doctor import Check
 from harness.model.diagnosis import Diagnosis
 from harness.model.errors import BootError
 from harness.model.history import Event, Kind
@@ -26,7 +27,6 @@ from harness.model.observe import Progress
 from harness.model.settings import Settings
 from harness.model.verdict import Stall, Verdict, VerdictKind
 from harness.results.store import RunStore
-from harness.targets.doctor import Check
 
 Capture = pytest.CaptureFixture[str]
 SURVIVED = Verdict(kind=VerdictKind.SURVIVED, summary="done", stalls=(Stall(1.0, 5.0, True),))
@@ -111,7 +111,7 @@ def test_a_pipe_that_is_not_the_output_is_a_bug(
     capsys: Capture, module: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("harness.cli.terminal.reader_is_gone", lambda: False)
-    module("harness.targets.doctor", check=failing(BrokenPipeError(errno.EPIPE, "Broken pipe")))
+    module("harness.doctor.doctor", check=failing(BrokenPipeError(errno.EPIPE, "Broken pipe")))
     assert call(["doctor"]) == 2
     assert "internal error" in capsys.readouterr().err
 
@@ -136,7 +136,7 @@ def test_report_of_the_newest_run_of_the_ini_files_results(
     capsys: Capture, module: Callable[..., None], tmp_path: Path
 ) -> None:
     run = make_run(tmp_path / "kept")
-    module("harness.results.report", write_report=lambda path: path / "report.html")
+    module("harness.report", write_report=lambda path: path / "report.html")
     assert call(["report"]) == 0
     assert capsys.readouterr().out.strip() == str(run.path / "report.html")
     assert call(["report", "other"]) == 2
@@ -195,7 +195,7 @@ def test_diagnosis_is_computed_again_and_compared(
         return again
 
     module("harness.verdicts.judge", judge=lambda events: SURVIVED)
-    module("harness.verdicts.diagnosis", diagnose_trial=now)
+    module("harness.diagnosis", diagnose_trial=now)
     assert call(["verdict", run.name]) == status
     assert cell in capsys.readouterr().out
     assert seen == [{"small": [("consoles/small.log", b"said")]}]
@@ -239,7 +239,7 @@ def test_doctor_says_what_is_missing_and_the_way_out(
         asked.append(quick)
         return checks
 
-    monkeypatch.setattr("harness.targets.doctor.check", check)
+    monkeypatch.setattr("harness.doctor.doctor.check", check)
     assert call(["doctor", "--quick"]) == status
     out = capsys.readouterr().out
     assert out.startswith(mark)
@@ -261,7 +261,7 @@ def failing(error: BaseException) -> Callable[..., None]:
 
 def test_an_error_is_lines_without_traceback(capsys: Capture, module: Callable[..., None]) -> None:
     error = BootError(host="small", problem="silent", console_tail="\x1b[31mpanic")
-    module("harness.targets.machines", prepare=failing(error))
+    module("harness.guests.boot_spec", prepare=failing(error))
     assert call(["prepare"]) == 2
     assert capsys.readouterr().err == "harness: small: silent; last console lines:\npanic\n"
     assert call(["--debug", "prepare"]) == 2
@@ -269,13 +269,13 @@ def test_an_error_is_lines_without_traceback(capsys: Capture, module: Callable[.
 
 
 def test_ctrl_c(capsys: Capture, module: Callable[..., None]) -> None:
-    module("harness.targets.machines", prepare=failing(KeyboardInterrupt()))
+    module("harness.guests.boot_spec", prepare=failing(KeyboardInterrupt()))
     assert call(["prepare"]) == 130
     assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_bug_is_not_taken_for_a_failed_expectation(capsys: Capture, module: Callable[..., None]) -> None:
-    module("harness.targets.machines", prepare=failing(ZeroDivisionError()))
+    module("harness.guests.boot_spec", prepare=failing(ZeroDivisionError()))
     assert call(["prepare"]) == 2
     assert "ZeroDivisionError" in capsys.readouterr().err
 
@@ -311,7 +311,7 @@ def test_verdict_with_the_real_rules(capsys: Capture, tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_one_line_wherever_it_shows(capsys: Capture, module: Callable[..., None]) -> None:
-    module("harness.targets.machines", prepare=failing(OSError(errno.ENOSPC, "No space left on device")))
+    module("harness.guests.boot_spec", prepare=failing(OSError(errno.ENOSPC, "No space left on device")))
     assert call(["prepare"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("harness: the disk is full; ")

@@ -16,8 +16,8 @@ from harness.compare.watch import Watch, reason
 from harness.model.errors import UsageError
 from harness.model.measure import Measure
 from harness.model.verdict import HANGS, Verdict, VerdictKind
+from harness.report.read.comparison import COMPARISON, read_comparison
 from harness.results.files import DamagedResult
-from harness.results.report.comparison import COMPARISON, read_comparison
 from harness.results.store import Entry, RunStore, TrialStore
 from harness.statistics.claims import Decision
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.drivers.bounded import BoundedFile
+from harness.drivers.serial.bounded_file import BoundedFile
 
 MARK = re.compile(rb"\n\[harness: (\d+) bytes left out here\]\n")
 

@@ -11,7 +11,7 @@ from fakes import guest_spec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.drivers.libvirt_guest import Disk, GuestSpec, Nic, domain_xml
+from harness.drivers.libvirt.guest import Disk, GuestSpec, Nic, domain_xml
 
 QEMU = "{http://libvirt.org/schemas/domain/qemu/1.0}"
 SPEC = guest_spec()

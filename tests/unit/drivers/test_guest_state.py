@@ -9,7 +9,7 @@ import libvirt
 import pytest
 from fakes import guest_spec
 
-from harness.drivers.libvirt_guest import LibvirtGuest
+from harness.drivers.libvirt.guest import LibvirtGuest
 from harness.drivers.protocols import DomainState
 
 STATS = {"vcpu.current": 2, "vcpu.0.time": 30, "vcpu.0.delay": 4, "vcpu.1.time": 20, "vcpu.1.delay": 1}

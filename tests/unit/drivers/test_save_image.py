@@ -15,8 +15,8 @@ from fakes import guest_spec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.drivers.libvirt_guest import domain_xml
-from harness.drivers.save_image import CHUNK, HEADER, DamagedImage, Feeder, Head, adapt, checksum
+from harness.drivers.libvirt.guest import domain_xml
+from harness.drivers.libvirt.save_image import CHUNK, HEADER, DamagedImage, Feeder, Head, adapt, checksum
 
 SPEC = replace(guest_spec(), devices=("-device", "ivshmem-plain,memdev=letterbox"))
 OTHER = replace(

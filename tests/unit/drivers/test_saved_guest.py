@@ -12,8 +12,8 @@ from uuid import uuid4
 import pytest
 from fakes import guest_spec
 
-from harness.drivers import libvirt_guest
-from harness.drivers.libvirt_guest import LibvirtGuest, killed_when_overdue
+from harness.drivers.libvirt import guest as libvirt_guest
+from harness.drivers.libvirt.guest import LibvirtGuest, killed_when_overdue
 from harness.model.clock import Deadline
 from harness.model.errors import BootError, InfraError
 

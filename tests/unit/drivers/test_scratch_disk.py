@@ -10,9 +10,9 @@ from xml.etree import ElementTree
 import pytest
 from fakes import guest_spec
 
-from harness.drivers import libvirt_guest
-from harness.drivers.disk_image import make_blank
-from harness.drivers.libvirt_guest import LibvirtGuest, domain_xml
+from harness.drivers.libvirt import guest as libvirt_guest
+from harness.drivers.libvirt.disk_image import make_blank
+from harness.drivers.libvirt.guest import LibvirtGuest, domain_xml
 from harness.model.errors import InfraError
 from harness.model.topology import GIB
 

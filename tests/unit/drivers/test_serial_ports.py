@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from fakes import FakeClock
 
-from harness.drivers.uart import LINE_LIMIT, UartLink, frame, unframe
-from harness.drivers.wire import Wire
+from harness.drivers.serial.agent_link import LINE_LIMIT, UartLink, frame, unframe
+from harness.drivers.serial.serial_socket import Wire
 from harness.model.clock import Deadline
 from harness.model.errors import DeadlineExceeded, InfraError, ShellError
 

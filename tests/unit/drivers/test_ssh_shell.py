@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.drivers.ssh import FabricShell, SshAddress, quote, read_key
+from harness.guests.keys import keys_of, make_key
 from harness.model.clock import Deadline
 from harness.model.errors import DeadlineExceeded, ShellError
-from harness.targets.keys import keys_of, make_key
 
 
 @given(st.lists(st.text(), min_size=1, max_size=4))

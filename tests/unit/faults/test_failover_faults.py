@@ -12,8 +12,8 @@ from harness.faults.failover import AnswerFencing, TakeOver
 from harness.faults.later import Later
 from harness.model.errors import InfraError
 from harness.model.measure import Measure
-from harness.targets.measuring import Measuring
-from harness.targets.target import Site
+from harness.site.measuring import Measuring
+from harness.site.target import Site
 
 TAKE = TakeOver(command="/run/node take", role="client", fenced="server")
 ANSWER = AnswerFencing(folder="/run/cluster", role="client", victim="server", wait_s=0.0)

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 from fakes import agent_of, make_site, make_topology, no_answer, shell_of
 
+from harness.build.recipes import vm_images
 from harness.faults.base import Fault, Prepared
 from harness.faults.kernel import INSTANT, LASTING, KernelFault, SysrqCrash
 from harness.model.errors import ShellError, UsageError
-from harness.targets.recipes import vm_images
-from harness.targets.target import Site
+from harness.site.target import Site
 
 INJECT = "/sys/module/harness_fault/parameters/inject"
 FAULTS: tuple[Fault, ...] = (KernelFault(role="client", what="null"), SysrqCrash(role="client"))

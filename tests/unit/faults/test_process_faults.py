@@ -20,7 +20,7 @@ from harness.faults.base import Fault
 from harness.faults.process import AGENT, ClockJump, FreezeAgent, KillAgent, KillProcess, OomKill, OomKillAgent
 from harness.faults.servers import NbdServerRestart, NfsServerRestart
 from harness.model.errors import InfraError, ShellError
-from harness.targets.target import Site
+from harness.site.target import Site
 
 OVER_THE_SHELL: list[Fault] = [
     KillAgent(role="client"),

@@ -13,7 +13,7 @@ from harness.faults.storage import DmDelay, DmSuspend, Freeze, Throttle
 from harness.model.clock import Deadline
 from harness.model.errors import UsageError
 from harness.model.topology import MIB
-from harness.targets.target import Site
+from harness.site.target import Site
 
 SUSPEND = 1 << 1
 

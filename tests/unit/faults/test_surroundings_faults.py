@@ -12,9 +12,9 @@ import psutil
 import pytest
 from fakes import guest_spec, hypervisor_of, make_site
 
-from harness.drivers.libvirt_guest import LibvirtGuest
+from harness.drivers.libvirt.guest import LibvirtGuest
+from harness.faults.controller_load import BUSY, Overload
 from harness.faults.guest import KillHypervisor, ManagementCut
-from harness.faults.machine import BUSY, Overload
 from harness.model.errors import InfraError
 
 
@@ -87,7 +87,7 @@ def test_busy_processes_end_by_themselves_when_their_time_is_over() -> None:
 def test_busy_processes_die_with_the_harness(tmp_path: Path) -> None:
     """A harness that is killed in the middle: another process injects, says the pids, and is killed."""
     script = (
-        "from harness.faults.machine import Overload\n"
+        "from harness.faults.controller_load import Overload\n"
         "fault = Overload(processes=1, heal_after_s=600.0)\n"
         "fault.inject(None)\n"
         "print(fault._running[0].pid, flush=True)\n"

@@ -9,7 +9,7 @@ from fakes import agent_of, make_site, shell_of
 
 from harness.faults.tuning import Sysctl
 from harness.model.errors import InfraError, UsageError
-from harness.targets.target import Site
+from harness.site.target import Site
 
 BEFORE = {"vm.min_free_kbytes": "1784", "vm.swappiness": "60"}
 TUNING = Sysctl(role="client", values={"vm.min_free_kbytes": "x4", "vm.swappiness": 0})

@@ -15,8 +15,8 @@ from harness.monitors.instruments.board import Times, draw, end_ms, read_board
 from harness.monitors.instruments.canaries import BOARDS, SCRIPT, UPTIME, Canaries
 from harness.monitors.instruments.guest import canaries as script
 from harness.monitors.instruments.guest.canaries import BUCKETS
-from harness.targets.scripts import pack
-from harness.targets.target import Site
+from harness.site.target import Site
+from harness.site.zipapp import pack
 
 
 def cells(name: str, *values: int, **counts: int) -> str:

@@ -17,8 +17,8 @@ from harness.model.errors import DeadlineExceeded, ShellError, UsageError
 from harness.model.topology import MIB
 from harness.monitors.instruments.guest import hog
 from harness.monitors.instruments.hog import KINDS, SCRIPT, STATE, Hog
-from harness.targets.scripts import pack
-from harness.targets.target import Site
+from harness.site.target import Site
+from harness.site.zipapp import pack
 
 RUN, SIZE = board.RUN.decode(), len(board.RUN) + hog.SIZE
 HELD = 3 * 256 * 1024 + 4096

@@ -14,8 +14,8 @@ from harness.guest.board import RUN
 from harness.model.errors import InfraError, ShellError, UsageError
 from harness.monitors.instruments.guest.sockets import checked
 from harness.monitors.instruments.sockets import BOARD, GONE, SCRIPT, SocketWatch, figures, in_words, read_board
-from harness.targets.scripts import pack
-from harness.targets.target import Site
+from harness.site.target import Site
+from harness.site.zipapp import pack
 
 SAMPLE = {
     "state": 1, "timer": 1, "timer_ms": 12400, "retries": 5, "receive_queue": 0, "send_queue": 65160, "backoff": 5,

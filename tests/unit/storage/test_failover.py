@@ -11,10 +11,10 @@ from cluster_sites import fence, make_cluster
 from fakes import agent_of, no_answer, shell_of
 
 from harness.model.errors import InfraError, UsageError
+from harness.site.target import Site
 from harness.storage.cluster.service import EXPORT, FOLDER, MARKS, NODE
 from harness.storage.failover import FailoverNfs, steps
 from harness.storage.nfs_mount import MOUNT
-from harness.targets.target import Site
 
 MARKED = "begun 80.00\nmounted 80.40\nserving 82.00\naddress 82.10\ngrace-over 92.50\n"
 

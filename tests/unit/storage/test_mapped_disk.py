@@ -10,8 +10,8 @@ from fakes import agent_of, hypervisor_of, make_site, make_topology, no_answer, 
 
 from harness.model.errors import InfraError, UsageError
 from harness.model.topology import MIB
+from harness.site.target import Site
 from harness.storage.mapped import EVIDENCE, MappedDisk
-from harness.targets.target import Site
 
 SIZE = 64 * MIB
 DD = "8388608 bytes (8.4 MB, 8.0 MiB) copied, {} s, 33 MB/s\n"

@@ -15,10 +15,10 @@ from fakes import make_site, shell_of
 from harness.guest import memory
 from harness.model.errors import InfraError, UsageError
 from harness.model.topology import MIB
+from harness.site.zipapp import pack
 from harness.storage.guest import nbd_keeper as keeper
 from harness.storage.nbd import NbdDisk
 from harness.storage.nbd_client import KEEPER
-from harness.targets.scripts import pack
 
 SIZE, FLAGS = 64 * MIB, 0x141
 

@@ -10,9 +10,9 @@ from fakes import make_site, make_topology, shell_of
 
 from harness.model.errors import InfraError, ShellError
 from harness.model.topology import MIB, Host, Topology
+from harness.site.target import Site
 from harness.storage.nbd import NbdSwap
 from harness.storage.nbd_server import CONFIG, IMAGE
-from harness.targets.target import Site
 
 DD = "16777216 bytes (17 MB, 16 MiB) copied, {} s, 33 MB/s\n"
 

@@ -9,10 +9,10 @@ import pytest
 from fakes import make_site, no_answer, shell_of
 
 from harness.model.errors import InfraError, ShellError, UsageError
+from harness.site.target import Site
 from harness.storage.nbd import NbdSwap
 from harness.storage.nbd_client import LOG, HandedOver, Held, Kept, NbdConnection
 from harness.storage.nbd_server import IMAGE, NbdServer
-from harness.targets.target import Site
 
 STATUS = "Name:\t{name}\nVmLck:\t    {locked} kB\nThreads:\t1\n{score}\n"
 

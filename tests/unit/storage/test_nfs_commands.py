@@ -12,10 +12,10 @@ from fakes import agent_of, hypervisor_of, make_site, make_topology, no_answer, 
 
 from harness.model.errors import DeadlineExceeded, ShellError, UsageError
 from harness.model.topology import MIB, Host, Topology
+from harness.site.target import Site
 from harness.storage.nfs import CLIENTS, NfsDisk
 from harness.storage.nfs_files import FOLDER
 from harness.storage.nfs_mount import MOUNT
-from harness.targets.target import Site
 
 DD = "16777216 bytes (17 MB, 16 MiB) copied, 2 s, 8 MB/s\n"
 

@@ -11,11 +11,11 @@ from cluster_sites import make_cluster
 from fakes import shell_of
 
 from harness.model.errors import InfraError
+from harness.site.target import Site
 from harness.storage.cluster import pacemaker
 from harness.storage.cluster.pacemaker import AGENT_FILE, Pacemaker
 from harness.storage.cluster.service import EXPORT, NODE, STATE
 from harness.storage.failover import FailoverNfs
-from harness.targets.target import Site
 
 STORAGE = FailoverNfs(driver=Pacemaker(token_ms=7000))
 

@@ -9,6 +9,7 @@ from fakes import agent_of, make_site, make_topology, no_answer, shell_of
 
 from harness.model.errors import DeadlineExceeded, InfraError, UsageError
 from harness.model.topology import GIB, MIB, Host, Topology
+from harness.site.target import Site
 from harness.storage import aoe, iscsi, smb
 from harness.storage.aoe import AoeDisk
 from harness.storage.base import Storage
@@ -16,7 +17,6 @@ from harness.storage.iscsi import IscsiDisk
 from harness.storage.iscsi_target import LIO, TARGET
 from harness.storage.smb import SmbDisk
 from harness.storage.swap import Swap
-from harness.targets.target import Site
 
 DD = "16777216 bytes (17 MB, 16 MiB) copied, 2 s, 8 MB/s\n"
 STORAGES: dict[str, Storage] = {

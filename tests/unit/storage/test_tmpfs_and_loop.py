@@ -12,11 +12,11 @@ from fakes import agent_of, make_site, make_topology, shell_of
 from harness.model.errors import InfraError, ShellError, UsageError
 from harness.model.measure import Measure
 from harness.model.topology import MIB
+from harness.site.target import Site
 from harness.storage.loop import LoopDisk
 from harness.storage.mapped import MappedDisk
 from harness.storage.swap import Swap
 from harness.storage.tmpfs import Tmpfs
-from harness.targets.target import Site
 
 RESUMED = "00" * 40 + "00fd000000000000" + "00" * 264  # of a device 253:0
 DD = "8388608 bytes (8.4 MB, 8.0 MiB) copied, 2.0 s, 4 MB/s\n"

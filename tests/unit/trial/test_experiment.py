@@ -25,10 +25,10 @@ from harness.model.errors import DeadlineExceeded, InfraError
 from harness.model.history import Kind
 from harness.model.measure import Measure
 from harness.model.verdict import VerdictKind
+from harness.site.target import Site
 from harness.storage.base import StorageProbe
-from harness.targets.target import Site
+from harness.trial.event_router import Listening
 from harness.trial.experiment import Experiment
-from harness.trial.listening import Listening
 from harness.trial.plan import Plan
 from harness.trial.ticker import Ticker
 from harness.verdicts.judge import judge

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.faults.kernel import KernelFault
+from harness.kernels.preflight import SYMBOLS
 from harness.model.topology import MIB, Host, Topology
 from harness.monitors.instruments.capture import Capture
 from harness.monitors.instruments.sockets import SocketWatch
@@ -22,7 +23,6 @@ from harness.storage.nfs import NfsDisk
 from harness.storage.smb import SmbDisk
 from harness.storage.swap import Swap
 from harness.storage.tmpfs import Tmpfs
-from harness.targets.preflight import SYMBOLS
 from harness.trial.plan import Plan
 from harness.trial.preflight import kernel_needs
 from harness.workloads.thrash import SwapThrash

@@ -11,8 +11,8 @@ from fakes import agent_of, make_site, shell_of
 
 from harness.model.errors import InfraError, UsageError
 from harness.model.measure import Value
-from harness.targets.scripts import pack
-from harness.targets.target import Site, Target
+from harness.site.target import Site, Target
+from harness.site.zipapp import pack
 from harness.workloads.acknowledged import PROGRESS, RECORD, SCRIPT, Acknowledged, pause_at
 
 LOAD = Acknowledged(folder="/mnt/load", seconds=60.0, hosts=("client", "server"), fault_s=15.0)

@@ -14,7 +14,7 @@ from packed import packed
 
 from harness.agent import agent
 from harness.model.errors import UsageError
-from harness.targets.scripts import pack
+from harness.site.zipapp import pack
 from harness.workloads.copy import METHODS, SCRIPT, Copy
 
 SIZE = 3 * 1024 * 1024 + 4096 + 100  # neither whole blocks nor whole pages

@@ -12,7 +12,7 @@ from fakes import make_site, shell_of
 from packed import packed
 
 from harness.model.errors import InfraError
-from harness.targets.target import Site
+from harness.site.target import Site
 from harness.workloads.delegations import SCRIPT, DelegatedReaders
 
 READERS = DelegatedReaders(mount="/mnt/x", folder="/srv/x", files=10, workers=2)

@@ -9,7 +9,7 @@ from fakes import make_site, shell_of
 
 from harness.model.errors import UsageError
 from harness.model.topology import MIB
-from harness.targets.scripts import pack
+from harness.site.zipapp import pack
 from harness.workloads.dirty import SCRIPT, Dirty
 
 LOAD = Dirty(path="/mnt/file", mode="mmap", workers=3, ratio=0.5, block=8192, seconds=12.5)

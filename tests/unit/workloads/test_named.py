@@ -16,7 +16,7 @@ from packed import packed
 from harness.agent import agent
 from harness.model.errors import InfraError, UsageError
 from harness.model.measure import Measure
-from harness.targets.scripts import pack
+from harness.site.zipapp import pack
 from harness.workloads.guest import named
 from harness.workloads.named import SCRIPT, Fio, StressNg
 

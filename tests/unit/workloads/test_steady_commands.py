@@ -8,7 +8,7 @@ import pytest
 from fakes import make_site, shell_of
 
 from harness.model.errors import InfraError, UsageError
-from harness.targets.scripts import pack
+from harness.site.zipapp import pack
 from harness.workloads.steady import SCRIPT, Steady
 
 WRITE = Steady(path="/mnt/file", block=4096)

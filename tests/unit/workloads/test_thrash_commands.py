@@ -9,7 +9,7 @@ from fakes import make_site, make_topology, shell_of
 
 from harness.model.errors import UsageError
 from harness.model.topology import MIB
-from harness.targets.scripts import pack
+from harness.site.zipapp import pack
 from harness.workloads.base import Endless
 from harness.workloads.thrash import SCRIPT, SwapThrash
 

@@ -9,8 +9,8 @@ from fakes import make_site, shell_of
 
 from harness.model.errors import InfraError, UsageError
 from harness.model.topology import MIB
-from harness.targets.scripts import pack
-from harness.targets.target import Site
+from harness.site.target import Site
+from harness.site.zipapp import pack
 from harness.workloads.transfer import SCRIPT, Transfer
 
 FILE = Transfer(kind="file", path="/mnt/load", direction="incoming", file_size=5 * MIB)

@@ -1,0 +1,1 @@
+"""What everything that is built shares: tools, the cache, package mirrors, images."""

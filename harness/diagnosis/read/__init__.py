@@ -1,0 +1,1 @@
+"""Console text to facts: tasks with their stacks, locks, workqueues, complaints."""

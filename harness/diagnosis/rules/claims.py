@@ -1,0 +1,46 @@
+"""What a rule says of a case."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.diagnosis.graph.hang_model import Case
+from harness.model.diagnosis import Cited, Confidence, HangClass
+
+__all__ = ["Claim", "by_gaps", "lower", "waiting"]
+
+_ORDER = (Confidence.LOW, Confidence.MEDIUM, Confidence.HIGH)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A class, and why; `focus` are the nodes that matter, if the case has too many to show."""
+
+    hang_class: HangClass
+    confidence: Confidence
+    title: str
+    explanation: str
+    cycle: tuple[str, ...] = ()
+    leaves: str = ""
+    evidence: tuple[Cited, ...] = ()
+    focus: tuple[str, ...] = ()
+
+    @property
+    def rank(self) -> int:
+        """The confidence as a number, higher is surer."""
+        return _ORDER.index(self.confidence)
+
+
+def by_gaps(case: Case, cycle: list[str]) -> Confidence:
+    """The confidence that a closed circle deserves: by how many of its links the text only implies."""
+    return {0: Confidence.HIGH, 1: Confidence.MEDIUM}.get(case.unsure(cycle), Confidence.LOW)
+
+
+def lower(one: Confidence, other: Confidence) -> Confidence:
+    """The lesser of two."""
+    return min(one, other, key=_ORDER.index)
+
+
+def waiting(count: int) -> str:
+    """How many tasks wait, in words."""
+    return "1 task waits" if count == 1 else f"{count} tasks wait"

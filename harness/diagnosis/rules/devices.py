@@ -1,0 +1,32 @@
+"""What the block devices of a host say: how many requests are in flight at them, and what it means if none is."""
+
+from __future__ import annotations
+
+from harness.diagnosis.graph.hang_model import Case
+from harness.model.diagnosis import Cited
+
+__all__ = ["cite_devices", "devices_say"]
+
+
+def devices_say(case: Case) -> tuple[str, str]:
+    """A sentence to add to an explanation, and where it places I/O that waits; empty where nothing is known."""
+    devices = case.facts.devices
+    busy = [device for device in devices if device.in_flight]
+    mapped = ", ".join(device.name for device in devices if device.name.startswith("dm-"))
+    if busy:
+        return " In flight: " + ", ".join(f"{device.in_flight} at {device.name}" for device in busy) + ".", ""
+    if not mapped or case.setting.returned:
+        return "", ""
+    return (
+        " No request is in flight at any device that was looked at: the I/O is held back above them, as device-mapper "
+        f"does while a device ({mapped}) is suspended.",
+        f"{mapped}, which may be suspended",
+    )
+
+
+def cite_devices(case: Case) -> list[Cited]:
+    """The counts as evidence."""
+    return [
+        Cited(source=device.source, line=1, text=f"{device.name}: {device.in_flight} in flight")
+        for device in case.facts.devices
+    ]

@@ -1,0 +1,107 @@
+"""From facts to the diagnosis: every rule looks at the case, the surest one is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import networkx as nx
+
+from harness.diagnosis.graph.hang_model import Case
+from harness.diagnosis.graph.host_context import Setting
+from harness.diagnosis.graph.wait_graph import build
+from harness.diagnosis.read.facts import Facts, Task
+from harness.diagnosis.rules import frozen as rules_frozen
+from harness.diagnosis.rules import memory as rules_memory
+from harness.diagnosis.rules import storage as rules_storage
+from harness.diagnosis.rules import stuck as rules_stuck
+from harness.diagnosis.rules.claims import Claim, waiting
+from harness.diagnosis.rules.known import confirm_of, remedies_of
+from harness.model.diagnosis import Cited, Confidence, Diagnosis, Edge, HangClass, Node
+
+__all__ = ["diagnose"]
+
+MOST_NODES = 24
+_RULES: tuple[Callable[[Case], Claim | None], ...] = (
+    rules_memory.local_storage_server,
+    rules_memory.swap_over_network,
+    rules_memory.loopback_nfs,
+    rules_memory.memcg_reclaim,
+    rules_stuck.workqueue_starved,
+    rules_stuck.processor_stuck,
+    rules_stuck.journal_stuck,
+    rules_frozen.frozen,
+    rules_storage.nfs_unreachable,
+    rules_storage.throttled,
+    rules_storage.slow,
+    rules_storage.block_stuck,
+    rules_stuck.lock_holder,
+)
+"""Of two that are equally sure, the earlier is believed: it takes more to be named."""
+
+
+def diagnose(facts: Facts, setting: Setting | None = None) -> Diagnosis | None:
+    """Why the tasks of one host hang; None where none waits and no processor is stuck."""
+    case = build(facts, setting or Setting())
+    if not (case.waiting or facts.stalls or _bare(facts)):
+        return None
+    claims = [claim for rule in _RULES if (claim := rule(case))]
+    claim = max(claims, key=lambda one: one.rank, default=None) or _unknown(case)
+    return _written(case, claim)
+
+
+def _bare(facts: Facts) -> list[Task]:
+    """Tasks that are said to be blocked, of which no stack is shown."""
+    return [task for task in facts.tasks if not task.steps and (task.hung_s or task.state == "D")]
+
+
+def _unknown(case: Case) -> Claim:
+    ends = [(str(case.graph.nodes[node]["label"]), count) for node, count in case.roots[:3]]
+    text = "; ".join(f"{count} for {label}" for label, count in ends) or "for each other"
+    bare = _bare(case.facts)
+    title = f"{waiting(case.blocked)}: {text}" if case.blocked else f"{len(bare)} tasks are blocked and show no stack"
+    return Claim(
+        hang_class=HangClass.UNKNOWN,
+        confidence=Confidence.LOW,
+        title=title,
+        explanation="The text does not say why this does not come to an end. The chain as far as it goes is in the "
+        "graph.",
+        leaves=ends[0][0] if ends else "",
+        evidence=(
+            *(group.cite() for group in case.waiting[:4]),
+            *(Cited(source=task.source, line=task.line, task=task.label) for task in bare[:4]),
+        ),
+    )
+
+
+def _written(case: Case, claim: Claim) -> Diagnosis:
+    shown = _shown(case, claim)
+    nodes = tuple(Node(name=node, **case.graph.nodes[node]) for node in case.graph if node in shown)
+    edges = tuple(
+        Edge(waiter=waiter, awaited=awaited, **data)
+        for waiter, awaited, data in case.graph.edges(data=True)
+        if waiter in shown and awaited in shown
+    )
+    return Diagnosis(
+        hang_class=claim.hang_class,
+        confidence=claim.confidence,
+        title=claim.title,
+        explanation=claim.explanation,
+        nodes=nodes,
+        edges=edges,
+        cycle=claim.cycle,
+        leaves=claim.leaves,
+        evidence=tuple(dict.fromkeys(claim.evidence)),
+        confirm=confirm_of(claim.hang_class),
+        remedies=remedies_of(claim.hang_class, case),
+    )
+
+
+def _shown(case: Case, claim: Claim) -> set[str]:
+    """The nodes worth showing: all, or where there are many what matters and what hangs on it, most tasks first."""
+    linked = {node for node in case.graph if case.graph.degree(node)}
+    if len(linked) <= MOST_NODES:
+        return linked | (set(claim.cycle) & set(case.graph))
+    focus = [node for node in (*claim.cycle, *claim.focus, *(node for node, _ in case.roots)) if node in case.graph]
+    near = {other for node in focus for other in nx.all_neighbors(case.graph, node)}
+    ordered = sorted(near, key=lambda node: -int(case.graph.nodes[node]["count"]))
+    return set(list(dict.fromkeys([*focus, *ordered]))[:MOST_NODES])

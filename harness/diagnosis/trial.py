@@ -1,0 +1,180 @@
+"""The diagnosis of a trial: consoles and evidence of its hosts, and what the trial knows of their roles."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+from harness.diagnosis.graph.host_context import Setting
+from harness.diagnosis.read.facts import Device, Facts
+from harness.diagnosis.reader import read_facts
+from harness.diagnosis.rules.engine import diagnose
+from harness.model.diagnosis import Cited, Confidence, Diagnosis, HangClass
+from harness.model.finding import FindingKind
+from harness.model.history import Event, Kind, Rung
+
+__all__ = ["diagnose_trial"]
+
+_NETWORK_STORAGE = re.compile(r"\b(?:nfs|nbd|iscsi|aoe|ceph|smb|served by)", re.IGNORECASE)
+_SERVED_BY = re.compile(r"served by (?P<role>[\w.-]{1,64})")
+_IN_FLIGHT = re.compile(r"sys-block-(?P<device>[\w.-]{1,64})-inflight\b")
+_SLOW_S = 1.0
+"""Seconds from which on an I/O of the ladder is slow; it is a page or so, and asked for with nothing before it."""
+_RECENT_S = 30.0
+_ALIKE = 2.0
+"""An I/O that has stood for more than this many times as long as slow ones took is not one of them."""
+_CARD = "NETDEV WATCHDOG"
+_MOST_SILENT = 4
+_ORDER = (Confidence.LOW, Confidence.MEDIUM, Confidence.HIGH)
+
+
+def diagnose_trial(events: Sequence[Event], texts: Mapping[str, Sequence[tuple[str, bytes]]]) -> Diagnosis | None:
+    """Why a trial's hosts hang; None where nothing in what they left behind does.
+
+    `texts` has, for each host, the name and the bytes of its console and of each file of evidence. The hosts are judged
+    one by one; the surest diagnosis stands, of two equally sure ones that of the host with more tasks in it.
+    """
+    hosts = _hosts(events) | set(texts)
+    found = []
+    for host, sources in texts.items():
+        facts = Facts()
+        for name, data in _unlike(sources):
+            facts.add(read_facts(data, name))
+        facts.devices += [device for name, data in sources if (device := _device(name, data))]
+        stood_s, returned = _probed(events, host)
+        setting = replace(_setting(events, hosts, host), stood_s=stood_s, returned=returned)
+        diagnosis = diagnose(facts, setting)
+        if diagnosis is not None:
+            found.append(_with_ladder(diagnosis, host, events))
+    return max(found, key=_weight, default=None)
+
+
+def _hosts(events: Sequence[Event]) -> set[str]:
+    return {event.host for event in events if event.host}
+
+
+def _unlike(sources: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+    """The sources without the dumps that were cut out of the console and stand in it whole."""
+    consoles = [data.replace(b"\r", b"") for name, data in sources if "sysrq" not in name]
+    return [
+        (name, data)
+        for name, data in sources
+        if "sysrq" not in name or not any(data.replace(b"\r", b"").strip() in console for console in consoles)
+    ]
+
+
+def _setting(events: Sequence[Event], hosts: set[str], host: str) -> Setting:
+    """Who serves the storage of `host`: as the roles of the trial say, or itself where there is no other host."""
+    trial = next((event.data for event in reversed(events) if event.kind is Kind.TRIAL), {})
+    storage = str(trial.get("storage", ""))
+    if _NETWORK_STORAGE.search(storage) is None:
+        return Setting()
+    roles, served = trial.get("roles"), _SERVED_BY.search(storage)
+    if isinstance(roles, Mapping) and served and served["role"] in roles:
+        server = roles[served["role"]]
+        others = {name for role, name in roles.items() if role != served["role"]}
+        return Setting(loopback=host == server and host in others, apart=host != server)
+    return Setting(loopback=len(hosts) == 1, apart=len(hosts) > 1)
+
+
+def _weight(diagnosis: Diagnosis) -> tuple[bool, int, int]:
+    known = diagnosis.hang_class is not HangClass.UNKNOWN
+    return known, _ORDER.index(diagnosis.confidence), sum(node.count for node in diagnosis.nodes)
+
+
+def _device(name: str, data: bytes) -> Device | None:
+    """What a file of evidence says of a block device: reads and writes in flight; None for any other file."""
+    found = _IN_FLIGHT.search(name)
+    counts = data.split()
+    if found is None or len(counts) != 2 or not all(count.isdigit() for count in counts):
+        return None
+    return Device(found["device"], sum(int(count) for count in counts), name)
+
+
+def _looked_at(events: Sequence[Event], host: str) -> float:
+    """When the first dump of a host was made, on the harness's clock; infinite if none was."""
+    return min((event.t for event in events if _is_dump(event) and event.host == host), default=float("inf"))
+
+
+def _last_rungs(events: Sequence[Event], host: str) -> dict[str, tuple[int, Event]]:
+    """The newest sample of each rung before the host was looked at, and the line of the history that it is on."""
+    moment = _looked_at(events, host)
+    return {
+        str(event.data.get("rung")): (number, event)
+        for number, event in enumerate(events, 1)
+        if event.kind is Kind.RUNG and event.host == host and event.t <= moment
+    }
+
+
+def _probed(events: Sequence[Event], host: str) -> tuple[float, int]:
+    """For how long the ladder's own I/O had stood when the host was looked at, and how many slow ones had come back."""
+    moment = _looked_at(events, host)
+    samples = [
+        (event.t, float(event.data.get("blocked_s") or 0.0))
+        for event in events
+        if event.kind is Kind.RUNG and event.host == host and event.t <= moment
+        and event.data.get("rung") == Rung.STORAGE.value
+    ]  # fmt: skip
+    stands = samples[-1][1] if samples else 0.0
+    slow = [
+        stood
+        for (_, stood), (t, now) in pairwise(samples)
+        if stood >= _SLOW_S and now < stood and samples[-1][0] - t <= _RECENT_S
+    ]
+    return stands, len(slow) if stands <= _ALIKE * max(slow, default=0.0) else 0
+
+
+def _with_ladder(diagnosis: Diagnosis, host: str, events: Sequence[Event]) -> Diagnosis:
+    """The same, with what the ladder says of the host: which rungs were blocked when it was looked at, which not."""
+    last = _last_rungs(events, host)
+    if not last:
+        return diagnosis
+    state = {rung.value: _blocked(last[rung.value][1]) for rung in Rung if rung.value in last}
+    blocked = ", ".join(rung for rung, stuck in state.items() if stuck) or "nothing"
+    alive = ", ".join(rung for rung, stuck in state.items() if not stuck) or "nothing"
+    text = f"On {host} the ladder says: blocked {blocked}; alive {alive}."
+    if faults := _faults(events, _looked_at(events, host)):
+        text += f" The trial had injected and not healed: {', '.join(faults)}."
+    cited = Cited(source="history", line=max(number for number, _ in last.values()), text=text)
+    silent = _silent(events, host)
+    explanation = " ".join((diagnosis.explanation, text, *(one.text for one in silent)))
+    return replace(diagnosis, explanation=explanation, evidence=(*diagnosis.evidence, cited, *silent))
+
+
+def _silent(events: Sequence[Event], host: str) -> list[Cited]:
+    """What consoles say of a network card that sends nothing, and those of other hosts of whoever does not answer.
+
+    A server that is cut off looks to its client like one that hangs, and only its own console tells the two apart.
+    """
+    said: dict[str, Cited] = {}
+    for number, event in enumerate(events, 1):
+        if event.kind is not Kind.CONSOLE or event.data.get("kind") != FindingKind.STORAGE_TIMEOUT.value:
+            continue
+        title = str(event.data.get("title", ""))
+        if event.host != host or _CARD in title:
+            text = f"The console of {event.host} says: {title}."
+            said.setdefault(text, Cited(source="history", line=number, text=text))
+    return list(said.values())[:_MOST_SILENT]
+
+
+def _blocked(event: Event) -> bool:
+    return event.data.get("blocked_s") is not None or not event.data.get("ok", True)
+
+
+def _faults(events: Sequence[Event], moment: float) -> list[str]:
+    """The faults that the trial itself had put on at that moment."""
+    active: dict[str, None] = {}
+    for event in events:
+        if event.kind is Kind.FAULT and event.t <= moment:
+            name = str(event.data.get("name", ""))
+            if event.data.get("action") == "inject":
+                active[name] = None
+            else:
+                active.pop(name, None)
+    return list(active)
+
+
+def _is_dump(event: Event) -> bool:
+    return event.kind is Kind.EVIDENCE and str(event.data.get("name", "")).startswith("sysrq")

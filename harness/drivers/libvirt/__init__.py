@@ -1,0 +1,1 @@
+"""Guests of libvirt's QEMU driver, their disks and network segments."""

@@ -1,0 +1,249 @@
+"""A guest of libvirt's QEMU driver, seen and acted upon from outside."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psutil
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from harness.drivers.libvirt.connection import libvirt_module
+from harness.drivers.protocols import DomainState
+from harness.model.clock import Deadline
+from harness.model.errors import BootError, InfraError
+
+# Linux key codes of Alt, SysRq and the letters that sysrq takes (include/uapi/linux/input-event-codes.h).
+KEY_LEFTALT, KEY_SYSRQ = 56, 99
+KEY_CODES = dict(zip("qwertyuiop", range(16, 26), strict=True))
+KEY_CODES |= dict(zip("asdfghjkl", range(30, 39), strict=True))
+KEY_CODES |= dict(zip("zxcvbnm", range(44, 51), strict=True))
+
+_TEMPLATES = Environment(
+    loader=PackageLoader("harness.drivers.libvirt", "."), autoescape=True, undefined=StrictUndefined
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """One disk of a guest; one that other guests have at the same time has a `serial` by which they know it."""
+
+    path: Path
+    target: str
+    format: str = "qcow2"
+    readonly: bool = False
+    serial: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nic:
+    """One network card: `netdev` is QEMU's backend, without its id."""
+
+    name: str
+    mac: str
+    netdev: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestSpec:
+    """Everything that one guest is made of; `memory` in bytes."""
+
+    name: str
+    uuid: UUID
+    accelerator: str
+    memory: int
+    cpus: int
+    kernel: Path
+    initrd: Path
+    cmdline: str
+    disks: tuple[Disk, ...]
+    wires: tuple[Path, ...]
+    nics: tuple[Nic, ...]
+    devices: tuple[str, ...] = ()
+
+    @property
+    def possible_cpus(self) -> int:
+        """How many processors QEMU makes room for: two at least where it emulates them.
+
+        For a guest that can have only one it leaves out memory barriers and makes locked instructions of two, as if no
+        other thread read what that writes. Its devices do: now and then the notification of a virtio queue is lost, and
+        a network card sends nothing any more (QEMU c914d46d0a64, v8.1, "tcg: Do not elide memory barriers for
+        !CF_PARALLEL in system mode", for the half of it).
+        """
+        return self.cpus if self.accelerator == "kvm" else max(self.cpus, 2)
+
+    @property
+    def extra_arguments(self) -> list[str]:
+        """Network cards as QEMU arguments; libvirt 9 has no words for VDE, nor for a port forwarded by slirp."""
+        arguments: list[str] = list(self.devices)
+        for index, nic in enumerate(self.nics):
+            # Fixed slots, so that the guest finds its cards in this order: eth0, eth1, …
+            device = f"virtio-net-pci,netdev={nic.name},id=nic-{nic.name},mac={nic.mac},addr={0x10 + index:#x}"
+            arguments += ["-netdev", f"{nic.netdev},id={nic.name}", "-device", device]
+        return arguments
+
+
+def kill_process(uuid: UUID) -> bool:
+    """Kill the QEMU of this machine that runs the guest with that UUID; whether there was one."""
+    for process in psutil.process_iter(["cmdline"]):
+        argv = process.info["cmdline"] or []
+        if "-uuid" in argv and str(uuid) in argv:
+            process.kill()
+            return True
+    return False
+
+
+@contextmanager
+def killed_when_overdue(uuid: UUID, deadline: Deadline) -> Iterator[None]:
+    """Kill the QEMU of a guest if the body is not over by then: libvirt itself waits for QEMU as long as that takes."""
+    timer = threading.Timer(deadline.remaining, kill_process, [uuid])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def domain_xml(spec: GuestSpec) -> str:
+    """The libvirt description of a guest."""
+    return _TEMPLATES.get_template("domain.xml.j2").render(guest=spec)
+
+
+class LibvirtGuest:
+    """A running guest; see `protocols.Hypervisor` for what each method promises.
+
+    It boots, or goes on where the one stood that was saved in the image `saved`.
+    """
+
+    def __init__(
+        self, connection: Any, spec: GuestSpec, send_console: Callable[[bytes], None], *, saved: Path | None = None
+    ) -> None:
+        self._libvirt = libvirt_module()
+        self._connection = connection
+        self._send_console = send_console
+        self._lock = threading.Lock()
+        self.spec = spec
+        try:
+            if saved is None:
+                self._domain = connection.createXML(domain_xml(spec), 0)
+            else:
+                connection.restore(str(saved))
+                self._domain = connection.lookupByUUIDString(str(spec.uuid))
+        except self._libvirt.libvirtError as error:
+            verb = "start" if saved is None else "restore"
+            raise BootError(host=spec.name, problem=f"libvirt cannot {verb} it: {error}") from error
+
+    def save(self, image: Path, deadline: Deadline) -> None:
+        """Write the guest, as it is now, to a file, and end it; raises InfraError."""
+        with killed_when_overdue(self.spec.uuid, deadline):
+            self._act(lambda: self._domain.save(str(image)))
+
+    def state(self) -> DomainState:
+        """See `Hypervisor.state`."""
+        libvirt = self._libvirt
+        names = {
+            libvirt.VIR_DOMAIN_RUNNING: "running",
+            libvirt.VIR_DOMAIN_BLOCKED: "running",
+            libvirt.VIR_DOMAIN_PAUSED: "paused",
+            libvirt.VIR_DOMAIN_CRASHED: "crashed",
+            libvirt.VIR_DOMAIN_SHUTDOWN: "shutoff",
+            libvirt.VIR_DOMAIN_SHUTOFF: "shutoff",
+        }
+        try:
+            code, _, _, _, cpu_ns = self._domain.info()
+            processors = self._processors()
+        except libvirt.libvirtError:
+            processors = None
+        if processors is None:
+            return DomainState(state="gone")
+        return DomainState(state=names.get(code, "running"), cpu_ns=cpu_ns, processors=processors)
+
+    def _processors(self) -> tuple[tuple[int, int], ...] | None:
+        """Time run and time waited of each, None if the guest is gone; `delay` is there since libvirt 8.2."""
+        libvirt = self._libvirt
+        # Not waiting for a job: QEMU itself need not answer for what its threads' schedstat says.
+        flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+        told = self._connection.domainListGetStats([self._domain], libvirt.VIR_DOMAIN_STATS_VCPU, flags)
+        if not told:  # a guest that ended since it was looked up is left out, which is no error
+            return None
+        ((_, stats),) = told
+        names = [(f"vcpu.{number}.time", f"vcpu.{number}.delay") for number in range(self.spec.cpus)]
+        return tuple((int(stats[ran]), int(stats[waited])) for ran, waited in names if ran in stats and waited in stats)
+
+    def pause(self) -> None:
+        """See `Hypervisor.pause`."""
+        self._act(self._domain.suspend)
+
+    def resume(self) -> None:
+        """See `Hypervisor.resume`."""
+        self._act(self._domain.resume)
+
+    def set_link(self, name: str, *, up: bool) -> None:
+        """See `Hypervisor.set_link`."""
+        self._qmp("set_link", name=name, up=up)
+
+    def throttle(self, disk: str, bytes_per_s: int | None) -> None:
+        """See `Hypervisor.throttle`."""
+        limits = {self._libvirt.VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_BYTES_SEC: bytes_per_s or 0}
+        self._act(lambda: self._domain.setBlockIoTune(disk, limits, self._libvirt.VIR_DOMAIN_AFFECT_LIVE))
+
+    def inject_nmi(self) -> None:
+        """See `Hypervisor.inject_nmi`."""
+        self._act(lambda: self._domain.injectNMI(0))
+
+    def send_sysrq(self, key: str) -> None:
+        """See `Hypervisor.send_sysrq`."""
+        keys = [KEY_LEFTALT, KEY_SYSRQ, KEY_CODES[key]]
+        self._act(lambda: self._domain.sendKey(self._libvirt.VIR_KEYCODE_SET_LINUX, 100, keys, len(keys), 0))
+
+    def registers(self) -> str:
+        """See `Hypervisor.registers`."""
+        return self._hmp("info registers -a")
+
+    def send_console(self, data: bytes) -> None:
+        """See `Hypervisor.send_console`."""
+        self._send_console(data)
+
+    def send_break(self, key: str) -> None:
+        """See `Hypervisor.send_break`."""
+        self._hmp("chardev-send-break charserial0")
+        self._send_console(key.encode())
+
+    def destroy(self) -> None:
+        """See `Hypervisor.destroy`."""
+        with contextlib.suppress(self._libvirt.libvirtError):
+            self._domain.destroy()
+
+    def kill(self) -> None:
+        """See `Hypervisor.kill`; InfraError where the guest is no process of this machine."""
+        if not kill_process(self.spec.uuid):
+            raise InfraError(f"{self.spec.name}: no process of this machine runs it")
+
+    def _hmp(self, command: str) -> str:
+        import libvirt_qemu
+
+        flag = libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
+        return str(self._act(lambda: libvirt_qemu.qemuMonitorCommand(self._domain, command, flag)))
+
+    def _qmp(self, command: str, **arguments: object) -> None:
+        import libvirt_qemu
+
+        text = json.dumps({"execute": command, "arguments": arguments})
+        answer = self._act(lambda: libvirt_qemu.qemuMonitorCommand(self._domain, text, 0))
+        if "error" in json.loads(str(answer)):
+            raise InfraError(f"{self.spec.name}: QEMU refused {command}: {answer}")
+
+    def _act(self, call: Callable[[], object]) -> object:
+        try:
+            with self._lock:
+                return call()
+        except self._libvirt.libvirtError as error:
+            raise InfraError(f"{self.spec.name}: {error}") from error

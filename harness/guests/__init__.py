@@ -1,0 +1,1 @@
+"""Guests of this machine: booted or restored, identified, ended."""

@@ -1,0 +1,79 @@
+"""What a guest is made of, what it stands on, and who listens to it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness.drivers.libvirt.guest import Disk
+from harness.guests.boot_spec import Machine
+from harness.guests.identity import Identity
+from harness.guests.keys import Keys
+from harness.model.settings import Settings
+from harness.model.topology import Host
+from harness.state.state import RunDir, StateDir
+
+MANAGEMENT = "mgmt"
+# norandmaps: QEMU's translations are of virtual addresses. A library that is mapped somewhere else by each program is
+# translated anew each time, and each write to a page of it, once it is something else's, looks through all of that.
+CMDLINE = (
+    "console=ttyS0,115200 ignore_loglevel sysrq_always_enabled panic=0 nokaslr norandmaps audit=0 "
+    "random.trust_cpu=on net.ifnames=0"
+)
+
+
+class Listener(Protocol):
+    """Hears everything that guests say, from their first byte; called on threads of the drivers."""
+
+    def on_console(self, host: str, data: bytes) -> None:
+        """Bytes from the first serial port of a host."""
+
+    def on_record(self, host: str, record: dict[str, Any]) -> None:
+        """A record of the agent of a host."""
+
+
+class Deaf:
+    """A listener that lets everything pass."""
+
+    def on_console(self, host: str, data: bytes) -> None:
+        """See `Listener`."""
+
+    def on_record(self, host: str, record: dict[str, Any]) -> None:
+        """See `Listener`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What guests stand on: the folder of their run, a libvirt connection, and the sockets of the segments by name."""
+
+    settings: Settings
+    run: RunDir
+    connection: Any
+    sockets: dict[str, Path]
+    keys: Keys
+    given_up: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def state(self) -> StateDir:
+        """The state folder."""
+        return StateDir(self.settings.state)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What one guest is made of: `segments` names those that its cards plug into, `label` its files in the run."""
+
+    host: Host
+    machine: Machine
+    identity: Identity
+    disks: tuple[Disk, ...]
+    segments: tuple[str, ...]
+    label: str
+    is_restored: bool = False
+
+
+def cmdline_of(host: Host) -> str:
+    """The kernel's command line of a host."""
+    return f"{CMDLINE} {host.cmdline}".strip()

@@ -1,0 +1,98 @@
+"""Who a guest is: name, addresses, MACs, keys, machine id, time and entropy, given to its agent once it runs.
+
+A guest that was booted and one that was restored get it in the same way, so that nothing can tell them apart.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from harness.drivers.protocols import AgentLink
+from harness.guests.keys import make_key
+from harness.model.clock import Deadline
+from harness.model.topology import Host, Topology
+from harness.site.addressing import MANAGEMENT_ADDRESS, SEED, Interface, address_of, interfaces, peers
+
+MAC = "52:54:00:68:{card:02x}:{number:02x}"  # of QEMU's range
+TEMPLATE_NUMBER = 0xFF  # no host of a topology has as high a number
+ENTROPY = 64  # bytes; the kernel takes 32 (drivers/char/random.c)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """One guest's own: `number` is the one that its MACs carry, `host_key` private and public, `hosts` of all."""
+
+    name: str
+    number: int
+    cards: tuple[Interface, ...]
+    client_key: str
+    hosts: str = ""
+    peers: tuple[str, ...] = ()
+    host_key: tuple[bytes, str] = field(default_factory=make_key)
+
+    def all_macs(self, cards: int) -> list[str]:
+        """The MACs of its first `cards` network cards."""
+        return [MAC.format(card=card, number=self.number) for card in range(cards)]
+
+    def order(self) -> dict[str, Any]:
+        """The arguments of the order `become`, with this moment's time."""
+        files = {
+            "/etc/hosts": (f"127.0.0.1 localhost\n{self.hosts}", 0o644),
+            "/etc/machine-id": (f"{secrets.token_hex(16)}\n", 0o444),
+            f"{SEED}/ssh_host_ed25519_key": (self.host_key[0].decode(), 0o600),
+            f"{SEED}/authorized_keys": (f"{self.client_key}\n", 0o600),
+        }
+        macs = self.all_macs(len(self.cards))
+        return {
+            "hostname": self.name,
+            "files": files,
+            "cards": [(card.name, mac, card.address) for card, mac in zip(self.cards, macs, strict=True)],
+            "peers": list(self.peers),
+            "entropy": secrets.token_hex(ENTROPY),
+            "time": time.time(),
+        }
+
+    def give(self, agent: AgentLink, deadline: Deadline) -> dict[str, Any]:
+        """Have the agent take it; returns what it says of its host."""
+        facts: dict[str, Any] = json.loads(agent.ask("become", deadline=deadline, **self.order()))
+        return facts
+
+
+def identity_of(topology: Topology, host: Host, client_key: str) -> Identity:
+    """Who a host of a topology is."""
+    number = topology.hosts.index(host)
+    names = "".join(
+        f"{address_of(topology, segment.name, other)} {other} {other}.{segment.name}\n"
+        for segment in topology.links
+        for other in segment.hosts
+    )
+    return Identity(
+        name=host.name,
+        number=number,
+        cards=tuple(interfaces(topology, host)),
+        client_key=client_key,
+        hosts=names,
+        peers=tuple(peers(topology, host)),
+    )
+
+
+def nobody(identity: Identity) -> Identity:
+    """The same without an address: a card that is up says its MAC to everybody as soon as a guest is restored."""
+    return replace(identity, cards=tuple(replace(card, address="") for card in identity.cards))
+
+
+def template_of(identity: Identity) -> Identity:
+    """Who a guest is before it is saved: reached over its management card, and nobody among the others."""
+    return replace(
+        identity,
+        name="template",
+        number=TEMPLATE_NUMBER,
+        cards=(Interface(identity.cards[0].name, "", MANAGEMENT_ADDRESS),),
+        hosts="",
+        peers=(),
+        host_key=make_key(),
+    )

@@ -1,0 +1,170 @@
+"""Brings the hosts of a topology up as guests, restored or booted, and takes them down again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
+from pathlib import Path
+
+from harness.drivers.libvirt.connection import connect
+from harness.drivers.libvirt.disk_image import make_blank, make_overlay
+from harness.drivers.libvirt.guest import Disk
+from harness.drivers.libvirt.vde import VdeSwitch
+from harness.drivers.serial.bounded_file import BoundedFile
+from harness.guests.boot_spec import Machine
+from harness.guests.embedded_libvirt import connected_to
+from harness.guests.guest import Guest, own_speed
+from harness.guests.guest_spec import MANAGEMENT, Ground, Listener, Parts
+from harness.guests.identity import identity_of
+from harness.guests.keys import keys_of
+from harness.guests.restore import NotRestored, Templates
+from harness.guests.snapshots import is_wanted
+from harness.model.clock import Deadline
+from harness.model.errors import HarnessError, InfraError
+from harness.model.observe import Progress, Silent
+from harness.model.settings import EMBEDDED, Settings
+from harness.model.topology import SHARED_SERIAL, Host, Topology
+from harness.site.addressing import interfaces
+from harness.site.target import Site
+from harness.state.state import RunDir, StateDir
+
+__all__ = ["MANAGEMENT", "Lab", "Listener", "destroy_domains", "own_speed"]
+
+CONSOLE_LIMIT = 8 * 1024 * 1024
+# Nothing is known of a guest's speed before it has booted. Under emulation on two busy processors it takes 15 s.
+BOOT_S = 240.0
+SPEED_S = 60.0  # to measure how fast a guest is; a fifth of a second under emulation
+SHARED = "shared.disk"
+
+
+class Lab:
+    """The guests of one topology. `start` brings them all up; `close` leaves nothing of them, and never raises."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        machines: Mapping[str, Machine],
+        *,
+        listener: Listener,
+        console_path: Callable[[str], Path],
+        boot_s: float = BOOT_S,
+        notes: Progress | None = None,
+    ) -> None:
+        self._settings = settings
+        self._machines = machines
+        self._listener = listener
+        self._console_path = console_path
+        self._boot_s = boot_s
+        self._notes = notes or Silent()
+        self._stack = ExitStack()
+        self._guests: list[Guest] = []
+        self._lock = threading.Lock()
+
+    def start(self, topology: Topology) -> Site:
+        """Bring every host of the topology up and wait until each answers.
+
+        A guest whose like was booted before is restored; one that cannot be is booted, which is noted. Raises
+        BootError, with the last console lines, if one does not come up; nothing is left running then.
+        """
+        try:
+            return self._start(topology)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, topology: Topology) -> Site:
+        own_speed()  # while no guest runs yet
+        state = StateDir(self._settings.state)
+        run = self._stack.enter_context(state.open_run())
+        sockets: dict[str, Path] = {}
+        connection = self._stack.enter_context(connected_to(self._settings.uri, state))
+        for link in topology.links:
+            switch = VdeSwitch(run.path / f"net-{link.name}")
+            self._stack.callback(switch.close)
+            sockets[link.name] = switch.socket
+        if topology.shared_disk is not None:
+            make_blank(run.path / SHARED, size=topology.shared_disk.size)
+        keys = keys_of(self._settings.state)
+        ground = Ground(settings=self._settings, run=run, connection=connection, sockets=sockets, keys=keys)
+        templates = Templates(ground, self._notes, self._boot_s) if is_wanted(self._settings) else None
+        guests = self._in_parallel(ground, topology, templates)
+        targets = [guest.target(Deadline.after(SPEED_S)) for guest in guests]
+        return Site(topology=topology, targets={target.name: target for target in targets})
+
+    def _in_parallel(self, ground: Ground, topology: Topology, templates: Templates | None) -> list[Guest]:
+        with ThreadPoolExecutor(len(topology.hosts)) as pool:
+            waits = [pool.submit(self._bring_up, ground, topology, host, templates) for host in topology.hosts]
+            try:
+                for wait in as_completed(waits):
+                    wait.result()
+            except BaseException:
+                ground.given_up.set()  # or the pool would wait for guests that nobody wants any more
+                raise
+        return [wait.result() for wait in waits]
+
+    def _bring_up(self, ground: Ground, topology: Topology, host: Host, templates: Templates | None) -> Guest:
+        console = BoundedFile(self._console_path(host.name), CONSOLE_LIMIT)
+        self._stack.callback(console.close)
+        parts = Parts(
+            host=host,
+            machine=self._machines[host.name],
+            identity=identity_of(topology, host, ground.keys.client_public),
+            disks=_disks(topology, host, ground.run, self._machines[host.name]),
+            segments=tuple(card.link for card in interfaces(topology, host)[1:]),
+            label=host.name,
+        )
+        if templates is not None:
+            try:
+                return templates.restore(parts, lambda parts: self._guest(ground, parts, console))
+            except NotRestored as error:
+                self._notes.step(f"{host.name}: booted, since it could not be restored: {error}")
+        make_overlay(parts.machine.image.path, parts.disks[0].path, size=host.disk)
+        guest = self._guest(ground, parts, console)
+        guest.boot(Deadline.after(self._boot_s))
+        return guest
+
+    def _guest(self, ground: Ground, parts: Parts, console: BoundedFile) -> Guest:
+        guest = Guest(ground, parts, listener=self._listener, console=console)
+        with self._lock:
+            self._stack.callback(guest.close)
+            self._guests.append(guest)
+        return guest
+
+    def failure(self) -> Exception | None:
+        """The first exception of a listener, if there was one."""
+        return next((guest.wires_error for guest in self._guests if guest.wires_error is not None), None)
+
+    def close(self) -> None:
+        """End every guest, switch and socket, and remove the run's folder."""
+        self._stack.close()
+
+
+def _disks(topology: Topology, host: Host, run: RunDir, machine: Machine) -> tuple[Disk, ...]:
+    """The disks of a guest; its root disk is still to be made."""
+    scratch = run.path / f"{host.name}.scratch"
+    disks = [
+        Disk(path=run.path / f"{host.name}.qcow2", target="vda"),
+        Disk(path=machine.kernel.modules_image, target="vdb", format="raw", readonly=True),
+    ]
+    if host.scratch:
+        make_blank(scratch, size=host.scratch)
+        disks.append(Disk(path=scratch, target="vdc", format="raw"))
+    if topology.shared_disk is not None and host.name in topology.shared_disk.hosts:
+        disks.append(Disk(path=run.path / SHARED, target="vdd", format="raw", serial=SHARED_SERIAL))
+    return tuple(disks)
+
+
+def destroy_domains(run_path: Path, uri: str, uuids: list[str]) -> None:
+    """End guests of a dead run that a libvirt daemon still runs; those of an embedded driver are plain processes."""
+    if uri == EMBEDDED:
+        return
+    try:
+        connection = connect(uri, run_path / "e")
+    except HarnessError as error:
+        raise InfraError(f"cannot look for guests of {run_path.name}: {error}") from error
+    for domain in connection.listAllDomains():
+        if domain.UUIDString() in uuids:
+            domain.destroy()
+    connection.close()

@@ -1,0 +1,1 @@
+"""Inventory files: hosts and topologies, checked as a whole before anything starts."""

@@ -1,0 +1,1 @@
+"""Timelines, graphs and curves as SVG."""

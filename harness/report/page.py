@@ -1,0 +1,175 @@
+"""The page: every trial's view and timeline, put into the template."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from harness.model.history import Rung
+from harness.report.draw.graph import draw_graph
+from harness.report.draw.palette import BANDS, BLOCKED_HATCH, COLOURS, CURVES, LINES, ROWS, UNKNOWN
+from harness.report.draw.survival import draw_survival
+from harness.report.draw.timeline import draw_timeline
+from harness.report.read import words
+from harness.report.read.chain_words import cited_words, node_words, waits
+from harness.report.read.comparison import Comparison, read_comparison
+from harness.report.read.lanes import SLOW_S, VERY_SLOW_S, State
+from harness.report.read.sides import spelled, tables
+from harness.report.read.trial_view import TrialView, read_trial
+from harness.results.files import DamagedResult
+from harness.results.store import RunStore
+from harness.results.text import plain, plain_line
+
+_TEMPLATES = Path(__file__).parent / "templates"
+# Shown at the end of the page, whole.
+_BULK = frozenset({"trials", "arguments", "folder", "options", "selected"})
+_FACTS = 16
+
+
+def render_run(run: RunStore) -> str:
+    """The whole page as HTML; safe to encode as UTF-8, whatever the guests printed."""
+    manifest, problem = _manifest(run)
+    comparison, comparison_problem = _comparison(run)
+    trials = [read_trial(store) for store in run.trials()]
+    return _environment().get_template("report.html.j2").render(
+        run=run.name,
+        headline=_headline(trials, manifest),
+        facts=_facts(manifest),
+        manifest=json.dumps(manifest, indent=2, ensure_ascii=True, default=str),
+        manifest_problem=problem,
+        comparison=comparison,
+        comparison_problem=comparison_problem,
+        survival=_survival(comparison),
+        trials=trials,
+        tables=tables(trials),
+        graphs={trial.slug: draw_graph(trial.diagnosis) for trial in trials if trial.diagnosis is not None},
+        timelines={trial.slug: _timeline(number, trial) for number, trial in enumerate(trials)},
+        css=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        rungs=[(rung.value, words.RUNGS[rung]) for rung in Rung],
+    )  # fmt: skip
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        seconds=words.seconds,
+        instant=words.instant,
+        tone=words.tone,
+        meanings=words.MEANINGS,
+        state_colours={state.name: colour for state, colour in COLOURS.items()},
+        states=State,
+        hatch=BLOCKED_HATCH,
+        unknown=UNKNOWN,
+        bands=BANDS,
+        lines=LINES,
+        curves=CURVES,
+        rows=ROWS,
+        slow=SLOW_S,
+        very_slow=VERY_SLOW_S,
+        line=plain_line,
+        hang_classes=words.HANG_CLASSES,
+        confidence=words.CONFIDENCE,
+        cited=cited_words,
+        node_words=node_words,
+        waits=waits,
+        spelled=spelled,
+    )
+    return environment
+
+
+def _finalize(value: Any) -> Any:
+    """Every value on its way into the page becomes safe text; the template's escaping does the rest."""
+    return value if isinstance(value, Markup) else plain(str(value))
+
+
+def _timeline(number: int, trial: TrialView) -> Markup | None:
+    if not trial.lanes and not trial.marks and not trial.phases and not trial.story.panels:
+        return None
+    title = plain_line(f"Timeline of {trial.name}")
+    return Markup(draw_timeline(trial.story, prefix=f"t{number}-", title=title))
+
+
+def _manifest(run: RunStore) -> tuple[dict[str, Any], str]:
+    try:
+        return run.read_manifest(), ""
+    except DamagedResult as error:
+        return {}, str(error)
+
+
+def _comparison(run: RunStore) -> tuple[Comparison | None, str]:
+    try:
+        return read_comparison(run.path), ""
+    except DamagedResult as error:
+        return None, str(error)
+
+
+def _survival(comparison: Comparison | None) -> Markup:
+    if comparison is None:
+        return Markup()
+    title = plain_line(f"How long the runs of {comparison.case} stayed without it, by side")
+    return Markup(draw_survival(comparison.sides, prefix="ab-", title=title))
+
+
+def _headline(trials: list[TrialView], manifest: Mapping[str, Any]) -> str:
+    """One sentence: how many trials, on which kernel, how many as expected."""
+    counted = Counter(trial.judgement.as_expected for trial in trials)
+    kernel = manifest.get("kernel")
+    where = f" on kernel {kernel}" if isinstance(kernel, str) else ""
+    head = f"{len(trials)} trial{'s' if len(trials) != 1 else ''}{where}: {counted[True]} as expected"
+    if counted[False]:
+        head += f", {counted[False]} not as expected"
+    return head + (f", {counted[None]} without a verdict." if counted[None] else ".")
+
+
+def _facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What ran, in one line each: the guests' kernels and images, then the manifest's top level but for its bulk."""
+    facts = _guests(manifest.get("trials"))
+    told = {key: _in_words(_short(key, value)) for key, value in manifest.items()}
+    facts += [(key.replace("_", " "), plain_line(value, 300)) for key, value in told.items()]
+    return [fact for fact in facts if fact[1] and fact[0] not in _BULK][:_FACTS]
+
+
+def _short(key: str, value: Any) -> Any:
+    """Of a self-test's plan the seed and how many trials; it names hundreds."""
+    if key != "selftest" or not isinstance(value, Mapping):
+        return value
+    trials = value.get("trials")
+    return {"seed": value.get("seed"), "trials": len(trials) if isinstance(trials, list) else None}
+
+
+def _guests(trials: Any) -> list[tuple[str, str]]:
+    """Every kernel, replaced module, image and accelerator that a guest of the run had."""
+    hosts = [
+        host
+        for trial in (trials.values() if isinstance(trials, Mapping) else ())
+        for host in (trial.get("hosts", {}).values() if isinstance(trial, Mapping) else ())
+        if isinstance(host, Mapping)
+    ]
+    found = {
+        "guests' kernel": [f"{host.get('kernel')} (package {host.get('kernel_package')})" for host in hosts],
+        "replaced modules": [str(name) for host in hosts for name in host.get("variants", ())],
+        "guests' image": [str(host.get("image_digest"))[:16] for host in hosts],
+        "accelerator": [str(host.get("accelerator")) for host in hosts],
+    }
+    return [(name, plain_line(", ".join(dict.fromkeys(values)), 300)) for name, values in found.items() if values]
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key}: {_in_words(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(_in_words(item) for item in value)
+    return "" if value is None else str(value)

@@ -1,0 +1,217 @@
+"""A trial's history in a dozen sentences, for somebody who was not there. A pure function of what was recorded."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.model.finding import CRASHES, LOCKUPS
+from harness.model.history import Event, Kind
+from harness.model.verdict import Verdict, VerdictKind
+from harness.report.read.blocked import blocked_sentences
+from harness.report.read.lanes import number
+from harness.report.read.words import OPINIONS, instant, seconds
+from harness.results.text import plain_line
+
+MOST = 12  # lines; of more, those that weigh least are left out
+_STALLS = 3
+# Opinions that say something which no other line does.
+_TOLD = frozenset({"silent", "mute", "locked", "paused", "gone", "crashed", "killed"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    t: float
+    weight: int
+    text: str
+
+
+def timeline(events: Sequence[Event], verdict: Verdict | None) -> list[tuple[float, str]]:
+    """At most `MOST` (trial time in seconds, sentence), in the order of time; `verdict` is None if there is none."""
+    moments = [
+        *_preparation(events),
+        *_faults(events),
+        *_stop(events, verdict),
+        *_stalls(verdict),
+        *_opinions(events),
+        *_console(events),
+        *_evidence(events),
+        *_recovery(events),
+        *_trouble(events),
+        *_end(events, verdict),
+    ]
+    moments.sort(key=lambda moment: moment.t)
+    kept = sorted(moments, key=lambda moment: -moment.weight)[:MOST]
+    return [(moment.t, plain_line(moment.text, 300)) for moment in moments if moment in kept]
+
+
+def _of(events: Iterable[Event], kind: Kind) -> Iterator[Event]:
+    return (event for event in events if event.kind is kind)
+
+
+def _phase(events: Iterable[Event], name: str, state: str) -> Event | None:
+    """The first beginning or end of a phase."""
+    wanted = {"name": name, "state": state}
+    return next((event for event in _of(events, Kind.PHASE) if wanted.items() <= dict(event.data).items()), None)
+
+
+def _preparation(events: Sequence[Event]) -> Iterator[_Moment]:
+    trial: dict[str, Any] = {}
+    for event in _of(events, Kind.TRIAL):
+        trial.update(event.data)
+    if (booted := _phase(events, "boot", "end")) is not None:
+        slowdown = number(trial.get("slowdown"))
+        slow = f"; the slowest is {slowdown:.0f} times slower than this machine" if slowdown and slowdown >= 2 else ""
+        yield _Moment(booted.t, 3, f"the hosts are up{slow}")
+    if (baseline := next(_of(events, Kind.BASELINE), None)) is not None:
+        rate = number(baseline.data.get("ops_per_s"))
+        alone = f"; alone it does {rate:.0f} operations a second" if rate is not None else ""
+        yield _Moment(baseline.t, 4, f"the storage is up{_named(trial, 'storage')}{alone}")
+    if (load := _phase(events, "load", "begin")) is not None:
+        yield _Moment(load.t, 7, f"the load begins{_named(trial, 'workload')}")
+
+
+def _named(trial: Mapping[str, Any], key: str) -> str:
+    return f" ({trial[key]})" if isinstance(trial.get(key), str) and trial[key] else ""
+
+
+def _faults(events: Iterable[Event]) -> Iterator[_Moment]:
+    done = {"inject": "fault", "heal": "healed"}
+    for event in _of(events, Kind.FAULT):
+        words = done.get(str(event.data.get("action")), str(event.data.get("action")))
+        yield _Moment(event.t, 8, _on(event.host, f"{words}: {event.data.get('name', '?')}"))
+
+
+def _stop(events: Sequence[Event], verdict: Verdict | None) -> Iterator[_Moment]:
+    """What stopped around the onset, and when that was certain."""
+    if verdict is None:
+        return
+    onset, certain = verdict.onset_s, verdict.certain_s
+    if onset is not None:
+        last = certain if certain is not None else onset
+        yield from (_Moment(t, 8, text) for t, text in blocked_sentences(events, onset, last))
+        if (words := _onset(events, verdict, onset, last)) is not None:
+            yield _Moment(onset, 10, f"{words}{_workers(events, onset)}")
+    if certain is not None and certain != onset:
+        later = f", {seconds(certain - onset)} later" if onset is not None else ""
+        yield _Moment(certain, 9, f"the harness is certain of it{later}")
+
+
+def _onset(events: Iterable[Event], verdict: Verdict, onset: float, certain: float) -> str | None:
+    """What began at the onset, where no other line says it."""
+    if verdict.kind is VerdictKind.LOCKED_UP:
+        return "the last sign of life"
+    if verdict.kind not in (VerdictKind.DEADLOCKED, VerdictKind.LIVELOCKED):
+        return None
+    counts = [
+        number(event.data.get("ops")) or 0.0 for event in _of(events, Kind.PROGRESS) if onset < event.t <= certain
+    ]
+    return "progress falls to a crawl" if counts and counts[-1] > counts[0] else "the last progress"
+
+
+def _workers(events: Iterable[Event], t: float) -> str:
+    """How many workers there were at time `t`, and how many of them had come to their end."""
+    newest = {event.host: event.data for event in _of(events, Kind.PROGRESS) if event.t <= t}
+    workers = sum(number(data.get("workers")) or 0 for data in newest.values())
+    finished = sum(number(data.get("finished")) or 0 for data in newest.values())
+    if not workers:
+        return ""
+    return f"; {finished:.0f} of {workers:.0f} workers are done"
+
+
+def _stalls(verdict: Verdict | None) -> Iterator[_Moment]:
+    stalls = verdict.stalls if verdict is not None else ()
+    for stall in stalls[:_STALLS]:
+        back = "and comes back by itself" if stall.ended else "and does not come back"
+        yield _Moment(stall.onset_s, 8, f"progress stops for {seconds(stall.duration_s)} {back}")
+    if len(stalls) > _STALLS:
+        yield _Moment(stalls[_STALLS].onset_s, 7, f"{len(stalls) - _STALLS} more stalls from here on")
+
+
+def _opinions(events: Iterable[Event]) -> Iterator[_Moment]:
+    told: set[str] = set()
+    for event in _of(events, Kind.OPINION):
+        state = str(event.data.get("state"))
+        if state in _TOLD - told:
+            told.add(state)
+            why = f": {event.data['why']}" if event.data.get("why") else ""
+            yield _Moment(event.t, 8, f"{OPINIONS[state]}{why}")
+
+
+def _console(events: Iterable[Event]) -> Iterator[_Moment]:
+    """The first finding of each kind on each host, with the number of those like it."""
+    alike: dict[tuple[str, str], list[Event]] = defaultdict(list)
+    for event in _of(events, Kind.CONSOLE):
+        alike[event.host, str(event.data.get("kind"))].append(event)
+    for (host, kind), found in alike.items():
+        more = f" (and {len(found) - 1} more until {instant(found[-1].t)})" if len(found) > 1 else ""
+        function = f" in {found[0].data['function']}" if found[0].data.get("function") else ""
+        title = plain_line(str(found[0].data.get("title", "?")), 160)
+        text = f"console, {kind.replace('_', ' ')}: {title}{function}{more}"
+        weight = 9 if kind in CRASHES | LOCKUPS | {"oom_kill"} else 6
+        yield _Moment(found[0].t, weight, _on(host, text))
+
+
+def _evidence(events: Iterable[Event]) -> Iterator[_Moment]:
+    # What is read before the load, to compare with, is no evidence of anything yet.
+    loaded = next((event.t for event in _of(events, Kind.PHASE) if event.data.get("name") == "load"), 0.0)
+    pieces = [event for event in _of(events, Kind.EVIDENCE) if event.t >= loaded]
+    if pieces:
+        failed = sum(not event.data.get("ok") for event in pieces)
+        but = f", {failed} of them in vain" if failed else ""
+        many = f"{len(pieces)} pieces" if len(pieces) > 1 else "1 piece"
+        yield _Moment(pieces[0].t, 4, f"evidence is collected: {many}{but}")
+    for event in pieces:
+        waiting = number(event.data.get("waiting"))
+        if waiting is not None:
+            yield _Moment(
+                event.t, 9, _on(event.host, f"{waiting:.0f}{_all(events, event.t)} workers are blocked in the kernel")
+            )
+
+
+def _all(events: Iterable[Event], t: float) -> str:
+    workers = [number(event.data.get("workers")) for event in _of(events, Kind.PROGRESS) if event.t <= t]
+    return f" of {workers[-1]:.0f}" if workers and workers[-1] else ""
+
+
+def _recovery(events: Iterable[Event]) -> Iterator[_Moment]:
+    for event in _of(events, Kind.RECOVERY):
+        step = {"hold": "the workload is held", "release": "the workload is killed"}.get(str(event.data.get("step")))
+        if step is None:
+            continue
+        after = seconds(number(event.data.get("after_s")))
+        if not event.data.get("done", True):
+            answer = f"not done: {event.data.get('detail', '?')}"
+        elif event.data.get("recovered"):
+            answer = f"everything answers again after {after}"
+        else:
+            still = f"; still blocked: {event.data['detail']}" if event.data.get("detail") else ""
+            answer = f"nothing comes back within {after}{still}"
+        yield _Moment(event.t, 8, f"recovery probe: {step}, {answer}")
+
+
+def _trouble(events: Iterable[Event]) -> Iterator[_Moment]:
+    for event in _of(events, Kind.INFRA):
+        yield _Moment(
+            event.t, 10, _on(event.host, f"the harness or its infrastructure failed: {event.data.get('error', '?')}")
+        )
+    for event in _of(events, Kind.LIMIT):
+        yield _Moment(event.t, 6, f"the load's time is over ({seconds(number(event.data.get('seconds')))})")
+    lags = [(event.t, number(event.data.get("seconds")) or 0.0) for event in _of(events, Kind.LAG)]
+    if lags:
+        yield _Moment(
+            lags[0][0], 5, f"this machine starves the harness, for {seconds(sum(lag for _, lag in lags))} in all"
+        )
+
+
+def _end(events: Sequence[Event], verdict: Verdict | None) -> Iterator[_Moment]:
+    last = max((event.t for event in events), default=None)
+    if last is not None:
+        ending = "the trial ends" if verdict is not None else "the history ends: the run was cut short"
+        yield _Moment(last, 10, ending)
+
+
+def _on(host: str, text: str) -> str:
+    return f"{host}: {text}" if host else text

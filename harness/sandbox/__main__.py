@@ -1,0 +1,7 @@
+"""`python -m harness.sandbox` is the supervisor of a camp; nobody but `harness.sandbox.start` has use for it."""
+
+import sys
+
+from harness.sandbox.supervisor import main
+
+main(sys.argv[1:])

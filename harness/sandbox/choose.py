@@ -1,0 +1,97 @@
+"""Which topology, which camp and which host a command means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.inventory.inventory import Inventory
+from harness.model.errors import HostEnvironmentError, UsageError
+from harness.model.options import Options
+from harness.model.topology import Topology
+from harness.state.sandboxes import Camp, camps, taken
+from harness.state.state import StateDir
+
+SHIPPED = Path(__file__).resolve().parents[2] / "inventories" / "local.toml"
+USUAL = "single"
+
+
+def inventory_file(options: Options) -> Path:
+    """The inventory that is named, or the one that comes with the harness."""
+    if options.inventory is not None:
+        return options.inventory
+    if not SHIPPED.is_file():
+        problem = f"no inventory is named, and {SHIPPED} is not there"
+        raise HostEnvironmentError(problem, remedy="name one with --inventory or HARNESS_INVENTORY")
+    return SHIPPED
+
+
+def choose_topology(inventory: Inventory, name: str | None) -> Topology:
+    """The topology called `name`; without one the only one, or `single`. Raises UsageError that lists them."""
+    if name is None:
+        names = list(inventory.topologies)
+        name = USUAL if USUAL in names else names[0] if len(names) == 1 else None
+    if name is None:
+        raise UsageError(f"which topology? {inventory.path} has: {', '.join(inventory.topologies)}")
+    return inventory.topology(name)
+
+
+def choose_camp(state: StateDir, name: str | None) -> Camp:
+    """The camp called `name`, or the only one; raises UsageError that lists those that are up."""
+    living = camps(state)
+    found = [camp for camp in living if name in (None, camp.name)]
+    if len(found) == 1:
+        return found[0]
+    if not living:
+        raise UsageError("nothing is up; `harness up` boots guests")
+    names = ", ".join(camp.name for camp in living)
+    raise UsageError(f"which topology? Up are: {names}" if name is None else f"{name!r} is not up; up are: {names}")
+
+
+def choose_host(state: StateDir, wanted: str) -> tuple[Camp, str]:
+    """The camp and the name of a host that is up: `wanted` is its name or a role, or `topology/name`.
+
+    Raises UsageError, with the hosts that there are, if none is meant, or more than one.
+    """
+    topology, _, name = wanted.rpartition("/")
+    living = [camp for camp in camps(state) if topology in ("", camp.name)]
+    for found in (_named(living, name), _playing(living, name)):
+        if len(found) > 1:
+            names = ", ".join(f"{camp.name}/{host}" for camp, host in found)
+            raise UsageError(f"which host {name!r}? {names}")
+        if found:
+            return found[0]
+    known = ", ".join(f"{camp.name}/{host}" for camp in camps(state) for host in _hosts(camp))
+    raise UsageError(f"no host {wanted!r} is up; " + (f"there are: {known}" if known else "`harness up` boots some"))
+
+
+def consoles_of(state: StateDir, wanted: str | None) -> dict[str, tuple[Camp, str]]:
+    """The camp and the name of one host, or of all that are up, by what to call them; raises as `choose_host`."""
+    if wanted is not None:
+        camp, host = choose_host(state, wanted)
+        return {host: (camp, host)}
+    living = camps(state)
+    found = [(camp, host) for camp in living for host in _hosts(camp)]
+    if not found:
+        raise UsageError("nothing is up; `harness up` boots guests")
+    return {host if len(living) == 1 else f"{camp.name}/{host}": (camp, host) for camp, host in found}
+
+
+def check_free(state: StateDir, name: str) -> None:
+    """Raise UsageError if a camp of that name is up, before anything is built for another one."""
+    for camp in camps(state):
+        if camp.name == name:
+            raise taken(camp)
+
+
+def _hosts(camp: Camp) -> list[str]:
+    return [str(host["name"]) for host in camp.read().get("hosts", [])]
+
+
+def _named(living: Sequence[Camp], name: str) -> list[tuple[Camp, str]]:
+    return [(camp, host) for camp in living for host in _hosts(camp) if host == name]
+
+
+def _playing(living: Sequence[Camp], role: str) -> list[tuple[Camp, str]]:
+    records = [(camp, host) for camp in living for host in camp.read().get("hosts", [])]
+    return [(camp, str(host["name"])) for camp, host in records if role in host["roles"]]

@@ -1,0 +1,87 @@
+"""From the lease of memory to storage that is up: what a camp and a single command by hand have in common."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.guests.boot_spec import Machine
+from harness.guests.lab import Lab, Listener
+from harness.model.errors import HarnessError
+from harness.model.observe import Steps
+from harness.model.settings import Settings
+from harness.model.topology import Topology
+from harness.site.target import Site
+from harness.state.lease import lease_for
+from harness.storage.base import Storage
+
+# The guests go anyway: storage that a hang keeps busy is not waited for as long as in a trial.
+TEAR_DOWN_S = 30.0
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What is to be up: the hosts of `topology`, made of `machines`, and `storage` between them."""
+
+    topology: Topology
+    machines: Mapping[str, Machine]
+    settings: Settings
+    storage: Storage | None = None
+
+    @property
+    def hosts(self) -> str:
+        """The names of the hosts, for a message."""
+        return ", ".join(host.name for host in self.topology.hosts)
+
+
+@contextmanager
+def guests(wish: Wish, *, listener: Listener, console_path: Callable[[str], Path], note: Note) -> Iterator[Site]:
+    """Hold the guests for the body, with their storage up and measured once; `note` gets a line for each step.
+
+    Waits for memory as a trial does. Raises BootError, InfraError or UsageError if they do not come up, and leaves
+    nothing then.
+    """
+    topology = wish.topology
+    with ExitStack() as stack:
+        purpose = f"harness up {topology.name}"
+        stack.enter_context(lease_for(topology, wish.settings, purpose=purpose, on_wait=note))
+        steps = Steps(note)
+        lab = Lab(wish.settings, wish.machines, listener=listener, console_path=console_path, notes=steps)
+        stack.callback(_end, lab, wish, note)
+        note(f"booting {wish.hosts}")
+        site = lab.start(topology)
+        if wish.storage is not None:
+            note(f"setting up: {wish.storage.describe()}")
+            stack.callback(_take_down, wish.storage, site, note)
+            wish.storage.set_up(site)
+            pages = wish.storage.baseline(site)  # of swap, this is also what makes it swap
+            note(f"storage is up, {pages:.0f} pages of 4 KiB a second")
+        yield site
+
+
+def _end(lab: Lab, wish: Wish, note: Note) -> None:
+    lab.close()
+    note(f"ended {wish.hosts}")
+
+
+def _take_down(storage: Storage, site: Site, note: Note) -> None:
+    """Within its deadline, whatever the hosts do: the drivers' own are those of a slow host."""
+    problems: list[str] = []
+
+    def body() -> None:
+        try:
+            storage.tear_down(site)
+        except HarnessError as error:
+            problems.append(str(error))
+
+    thread = threading.Thread(target=body, name="tear-down", daemon=True)
+    thread.start()
+    thread.join(TEAR_DOWN_S)
+    if thread.is_alive():
+        problems.append(f"it does not answer within {TEAR_DOWN_S:.0f} s")
+    note(f"storage was not taken down: {problems[0]}" if problems else "storage taken down")

@@ -1,0 +1,68 @@
+"""How the system's own ssh, scp and sftp log in to the hosts of a camp."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from harness.drivers.ssh import SshAddress
+from harness.model.errors import InfraError
+from harness.site.target import Target
+
+# Whatever the user's own ssh_config says of 127.0.0.1 does not count: with -F, it is not read.
+HOST = """\
+Host {host}
+    HostName {address.name}
+    Port {address.port}
+    User {address.user}
+    IdentityFile {address.key_file}
+    IdentitiesOnly yes
+    HostKeyAlias {alias}
+    UserKnownHostsFile {known_hosts}
+    GlobalKnownHostsFile /dev/null
+    StrictHostKeyChecking yes
+    PasswordAuthentication no
+    ControlPath none
+    LogLevel ERROR
+"""
+
+
+@runtime_checkable
+class Addressed(Protocol):
+    """A shell that says where it logs in."""
+
+    address: SshAddress
+
+
+def address_of(target: Target) -> SshAddress:
+    """Where and as whom to log in to a host; raises InfraError if it is not reached over SSH."""
+    if not isinstance(target.shell, Addressed):
+        raise InfraError(f"{target.name} is not reached over SSH")
+    return target.shell.address
+
+
+def host_config(camp: str, address: SshAddress, known_hosts: Path) -> str:
+    """The part of an ssh_config(5) for one host; `known_hosts` is where `known_host` is to be found."""
+    return HOST.format(host=address.host, address=address, alias=_alias(camp, address), known_hosts=known_hosts)
+
+
+def known_host(camp: str, address: SshAddress) -> str:
+    """The line of a known_hosts file for one host: its key under a name of its own, since ports are used again."""
+    return f"{_alias(camp, address)} {address.host_key}\n"
+
+
+def write_config(camp: str, addresses: Iterable[SshAddress], config: Path, known_hosts: Path) -> None:
+    """Write both files for the hosts of a camp."""
+    addresses = list(addresses)
+    known_hosts.write_text("".join(known_host(camp, address) for address in addresses))
+    config.write_text("\n".join(host_config(camp, address, known_hosts) for address in addresses))
+
+
+def command_line(config: Path, host: str, words: Iterable[str]) -> list[str]:
+    """The command that logs in to a host, or runs `words` there as ssh(1) would."""
+    return ["ssh", "-F", str(config), host, *words]
+
+
+def _alias(camp: str, address: SshAddress) -> str:
+    return f"harness-{camp}-{address.host}"

@@ -1,0 +1,90 @@
+"""Starts a camp's supervisor and waits until its hosts are up, or are known not to come."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import harness
+from harness.model.errors import InfraError
+from harness.sandbox.guests import Wish
+from harness.sandbox.supervisor import KEEP, Failed, Step, Up
+from harness.state.sandboxes import Camp, pitch
+from harness.state.state import StateDir
+from harness.trial.run import clean
+
+SUPERVISOR = "harness.sandbox"
+END_S = 60.0  # for guests that are half up to be taken down, and storage with them
+TAIL = 2000
+
+
+def start(wish: Wish, note: Callable[[str], None]) -> Camp:
+    """Have the wish come true in a process that stays; `note` gets a line for each step.
+
+    Raises UsageError if a camp of that name is there already, InfraError if the hosts do not come up. Then, and when it
+    is interrupted, nothing is left.
+    """
+    state = StateDir.of(wish.settings)
+    camp, lock = pitch(state, wish.topology.name)
+    ours, theirs = Pipe()
+    with theirs, ours:
+        process = _launch(camp, theirs.fileno(), lock)
+        os.close(lock)
+        theirs.close()
+        try:
+            _await(ours, camp, wish, note)
+            ours.send(KEEP)
+            process.returncode = 0  # it stays, and nobody waits for it: Popen would complain of that
+        except BaseException:
+            ours.close()  # that is how the supervisor hears of it
+            _see_it_end(process)
+            clean(state)
+            raise
+    return camp
+
+
+def _launch(camp: Camp, link: int, lock: int) -> subprocess.Popen[bytes]:
+    with camp.log.open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", SUPERVISOR, str(link), str(lock)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            # Not where the user is: nothing is to keep that folder busy. Here the package is found in any case.
+            cwd=Path(harness.__file__).parents[1],
+            start_new_session=True,
+            pass_fds=(link, lock),
+        )
+
+
+def _await(link: Connection, camp: Camp, wish: Wish, note: Callable[[str], None]) -> None:
+    tail = ""
+    try:
+        link.send((camp, wish))
+        while True:
+            match link.recv():
+                case Step(text):
+                    note(text)
+                case Failed(problem):
+                    raise InfraError(problem)
+                case Up():
+                    return
+    except (EOFError, OSError) as error:
+        if camp.log.exists():
+            tail = camp.log.read_text(errors="replace").strip()[-TAIL:]
+        raise InfraError(
+            f"the supervisor of {camp.name!r} ended without a word: {tail or 'its log is empty'}"
+        ) from error
+
+
+def _see_it_end(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,158 @@
+"""The process that holds a camp: its guests live as long as it does.
+
+`harness.sandbox.start` starts it, in a session of its own, with two descriptors: a connection to the command that asks
+for the camp, and the lock of the camp's folder. Over the connection the wish comes in, and a line for each step goes out
+(`Step`), until the hosts are up (`Up`) or will not be (`Failed`). A command that goes away before it has said KEEP does
+not want them any more. SIGTERM ends it; what it says then stands in its log.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import traceback
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection
+from types import FrameType
+from typing import Any
+
+from harness.model.errors import HarnessError
+from harness.sandbox.guests import Wish, guests
+from harness.sandbox.port import ConsolePort
+from harness.sandbox.record import record_of
+from harness.sandbox.secure_shell import address_of, write_config
+from harness.site.target import Site
+from harness.state.locks import this_process, write_record
+from harness.state.sandboxes import Camp, strike
+from harness.state.state import StateDir
+
+KEEP = "keep"
+# A kernel console takes no input of its own: a shell reads from the port, and another one when that ends.
+SHELL_S = 10.0
+SHELL = (
+    "setsid --fork sh -c 'cd /root; while :; do "
+    "HOME=/root TERM=vt220 setsid --wait --ctty bash --login </dev/ttyS0 >/dev/ttyS0 2>&1; sleep 1; done' "
+    "</dev/null >/dev/null 2>&1"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something is being done."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """All hosts are up, and the camp's folder says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The hosts did not come up, and nothing is left of them."""
+
+    problem: str
+
+
+class Ended(BaseException):
+    """Somebody wants the camp to end."""
+
+
+class Supervisor:
+    """Brings up a camp, holds it until SIGTERM, and takes it down."""
+
+    def __init__(self, link: Connection, camp: Camp, wish: Wish) -> None:
+        self._link, self._camp, self._wish = link, camp, wish
+        self._ports: dict[str, ConsolePort] = {}
+        self._site: Site | None = None
+
+    def run(self) -> None:
+        """Everything; what goes wrong before the hosts are up is told to the command that waits, and logged."""
+        try:
+            with ExitStack() as stack:
+                _end_by_signal()
+                threading.Thread(target=self._watch, name="who asked", daemon=True).start()
+                self._hold(stack)
+        except Ended:
+            return
+        except HarnessError as error:
+            self._fail(str(error))
+        except Exception:
+            self._fail(traceback.format_exc())
+
+    def _hold(self, stack: ExitStack) -> None:
+        for host in self._wish.topology.hosts:
+            port = ConsolePort(self._camp.port(host.name), partial(self._type_in, host.name))
+            stack.callback(port.close)
+            self._ports[host.name] = port
+        site = stack.enter_context(guests(self._wish, listener=self, console_path=self._camp.console, note=self._note))
+        for target in site.targets.values():
+            target.shell.run(SHELL, deadline=site.deadline(SHELL_S))
+        self._site = site
+        addresses = [address_of(target) for target in site.targets.values()]
+        write_config(self._camp.name, addresses, self._camp.ssh_config, self._camp.known_hosts)
+        self._camp.write(record_of(site, self._wish))
+        self._send(Up())
+        threading.Event().wait()
+
+    def on_console(self, host: str, data: bytes) -> None:
+        """See `targets.lab.Listener`."""
+        self._ports[host].hear(data)
+
+    def on_record(self, host: str, record: dict[str, Any]) -> None:
+        """See `targets.lab.Listener`."""
+
+    def _note(self, text: str) -> None:
+        print(text, flush=True)
+        self._send(Step(text))
+
+    def _fail(self, problem: str) -> None:
+        print(problem, flush=True)
+        self._send(Failed(problem))
+
+    def _send(self, message: Step | Up | Failed) -> None:
+        with suppress(OSError):  # nobody waits any more
+            self._link.send(message)
+
+    def _watch(self) -> None:
+        """End the camp if who asked for it goes away before it is up."""
+        kept = False
+        with suppress(EOFError, OSError):
+            kept = self._link.recv() == KEEP
+        if not kept:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def _type_in(self, host: str, data: bytes) -> None:
+        if self._site is not None:
+            self._site.targets[host].hypervisor.send_console(data)
+
+
+def _end_by_signal() -> None:
+    """Raise Ended on the first SIGTERM or SIGHUP; what is being taken down is not interrupted by another one."""
+    asked = False
+
+    def end(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if not asked:
+            asked = True
+            raise Ended
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
+
+
+def main(arguments: list[str]) -> None:
+    """Be the supervisor, with the descriptors of the connection and of the lock as `arguments`."""
+    link, lock = Connection(int(arguments[0])), int(arguments[1])
+    for descriptor in (link.fileno(), lock):
+        os.set_inheritable(descriptor, False)  # no guest is to hold them
+    write_record(lock, this_process())
+    camp, wish = link.recv()
+    try:
+        Supervisor(link, camp, wish).run()
+    finally:
+        strike(StateDir.of(wish.settings), camp, lock)

@@ -1,0 +1,95 @@
+"""The mapped disk of a host: a device-mapper table over its scratch disk, which can be stopped and slowed down.
+
+It is made and removed over the shell. What is done to it in between goes through the host's agent, as ioctls that
+allocate next to nothing: a host whose swap is suspended cannot start `dmsetup`, not even to resume it.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from harness.drivers.protocols import Completed
+from harness.model.clock import Deadline
+from harness.model.errors import InfraError, UsageError
+from harness.site.target import Target
+
+NAME = "harness"
+DEVICE = f"/dev/mapper/{NAME}"
+SCRATCH = "/dev/vdc"
+SECTOR = 512
+
+CONTROL = "/dev/mapper/control"
+# include/uapi/linux/dm-ioctl.h: struct dm_ioctl, struct dm_target_spec, the commands and the flags.
+HEAD = struct.Struct("=IIIIIIiIIIQ128s129s7x")
+TARGET = struct.Struct("=QQiI16s")
+VERSION = (4, 0, 0)
+SUSPEND, STATUS, LOAD = 6, 7, 9
+IS_SUSPENDED, SKIP_LOCKFS, NOFLUSH = 1 << 1, 1 << 10, 1 << 11
+FLAGS, DEV = 7, 10  # fields of the header
+AT_ONCE = SKIP_LOCKFS | NOFLUSH  # nothing is written or waited for that the device itself would have to carry out
+
+
+def scratch_size(target: Target) -> int:
+    """Bytes of the host's scratch disk; raises UsageError if it has none."""
+    if not target.host.scratch:
+        raise UsageError(f'host {target.name!r} has no scratch disk; give it one, such as scratch = "1 GiB"')
+    return target.host.scratch
+
+
+def create(target: Target, deadline: Deadline) -> str:
+    """Make the device, /dev/mapper/harness; returns the kernel's name for it, such as "dm-0"."""
+    table = f"0 {scratch_size(target) // SECTOR} linear {SCRATCH} 0"
+    # No udev: dmsetup makes the node itself. dm-delay now, since loading a module later takes memory.
+    make = "modprobe dm-mod && modprobe dm-delay && DM_DISABLE_UDEV=1 dmsetup create %s --table %s"
+    target.shell.run(make, NAME, table, deadline=deadline)
+    # Also opens the control device in the agent, and brings all of this path into its memory.
+    device = int(_ask(target, STATUS, deadline)[DEV])
+    return f"dm-{device & 0xFF | device >> 12 & ~0xFF}"  # new_encode_dev(), include/linux/kdev_t.h
+
+
+def remove(target: Target, deadline: Deadline) -> Completed:
+    """Remove the device; one that is in use stays, and the exit code says so."""
+    return target.shell.run("DM_DISABLE_UDEV=1 dmsetup remove --retry %s", NAME, deadline=deadline, check=False)
+
+
+def suspend(target: Target, deadline: Deadline) -> None:
+    """Let nothing through any more: requests wait in the device until `resume`."""
+    if not _ask(target, SUSPEND, deadline, IS_SUSPENDED | AT_ONCE)[FLAGS] & IS_SUSPENDED:
+        raise InfraError(f"{target.name}: {DEVICE} was told to suspend, and is not suspended")
+
+
+def resume(target: Target, deadline: Deadline) -> None:
+    """Let through what waits; a table that was loaded before takes effect."""
+    if _ask(target, SUSPEND, deadline, AT_ONCE)[FLAGS] & IS_SUSPENDED:
+        raise InfraError(f"{target.name}: {DEVICE} was told to resume, and is still suspended")
+
+
+def slow_down(target: Target, milliseconds: int, deadline: Deadline) -> None:
+    """Let every request, read or write, wait for so long first; it takes effect just before this returns."""
+    _load(target, "delay", f"{SCRATCH} 0 {milliseconds}", deadline)
+    resume(target, deadline)
+
+
+def speed_up(target: Target, deadline: Deadline) -> None:
+    """Let everything through at full speed again, and at once what waits; needs some memory for the new table."""
+    _load(target, "linear", f"{SCRATCH} 0", deadline)
+    resume(target, deadline)
+
+
+def _load(target: Target, kind: str, parameters: str, deadline: Deadline) -> None:
+    text = parameters.encode() + b"\0"
+    text += bytes(-len(text) % 8)
+    size = scratch_size(target) // SECTOR
+    _ask(target, LOAD, deadline, table=TARGET.pack(0, size, 0, TARGET.size + len(text), kind.encode()) + text)
+
+
+def _ask(target: Target, command: int, deadline: Deadline, flags: int = 0, table: bytes = b"") -> tuple[int, ...]:
+    """One ioctl of the control device; returns the fields of its header as the kernel left them."""
+    size = HEAD.size + len(table)
+    head = HEAD.pack(*VERSION, size, HEAD.size, 1 if table else 0, 0, flags, 0, 0, 0, NAME.encode(), b"")
+    request = 3 << 30 | HEAD.size << 16 | 0xFD << 8 | command  # _IOWR(DM_IOCTL, command, struct dm_ioctl)
+    answer = target.agent.ask("ioctl", path=CONTROL, request=request, data=(head + table).hex(), deadline=deadline)
+    try:
+        return HEAD.unpack_from(bytes.fromhex(answer))
+    except (ValueError, struct.error) as error:
+        raise InfraError(f"{target.name}: the agent answered an ioctl with {answer[:80]!r}") from error

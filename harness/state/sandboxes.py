@@ -1,0 +1,176 @@
+"""Camps: guests for work by hand, which outlive the command that started them; each has a folder, `camps/<name>/`.
+
+| file | what it is |
+| --- | --- |
+| `owner` | locked for as long as the camp's supervisor lives; says who that is |
+| `camp.json` | the supervisor and its hosts, once they are up (`Camp.read`) |
+| `log` | what the supervisor says |
+| `ssh_config`, `known_hosts` | how to log in to its hosts |
+| `<host>.console` | what a host printed on its serial console |
+| `<host>.port` | unix socket: the console itself |
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.model.clock import SYSTEM_CLOCK
+from harness.model.errors import UsageError
+from harness.state.locks import (
+    describe,
+    explained,
+    guard,
+    is_file_of,
+    is_locked,
+    read_record,
+    this_process,
+    try_lock,
+    write_record,
+)
+from harness.state.state import GUARD, OWNER, StateDir
+
+FOLDER = "camps"
+_CLAIMS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Camp:
+    """The folder of one camp, whether anybody lives there or not."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Its name, which is that of its topology."""
+        return self.path.name
+
+    @property
+    def alive(self) -> bool:
+        """Whether its supervisor lives."""
+        return is_locked(self.path / OWNER)
+
+    @property
+    def owner(self) -> str:
+        """Its supervisor, for a message."""
+        return describe(self.owner_record)
+
+    @property
+    def owner_record(self) -> dict[str, Any]:
+        """Its supervisor, as of `locks.this_process`."""
+        return read_record(self.path / OWNER)
+
+    @property
+    def log(self) -> Path:
+        """What its supervisor says."""
+        return self.path / "log"
+
+    @property
+    def ssh_config(self) -> Path:
+        """How ssh(1) gets in, for all of its hosts."""
+        return self.path / "ssh_config"
+
+    @property
+    def known_hosts(self) -> Path:
+        """The keys that its hosts show."""
+        return self.path / "known_hosts"
+
+    def console(self, host: str) -> Path:
+        """What a host printed on its serial console; see `drivers.bounded.BoundedFile`."""
+        return self.path / f"{host}.console"
+
+    def port(self, host: str) -> Path:
+        """The socket of a host's serial console."""
+        return self.path / f"{host}.port"
+
+    def read(self) -> dict[str, Any]:
+        """What its supervisor noted of itself and its hosts; {} until all of them are up."""
+        return read_record(self.path / "camp.json")
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Note the supervisor and its hosts, all at once."""
+        draft = self.path / "camp.json.new"
+        with explained(self.path):
+            draft.write_text(json.dumps({**this_process(), **record}, indent=2) + "\n", encoding="utf-8")
+            draft.replace(self.path / "camp.json")
+
+
+def camps(state: StateDir, *, alive: bool = True) -> list[Camp]:
+    """The camps whose supervisors live, or those whose are dead, in the order of their names."""
+    folder = state.path / FOLDER
+    with explained(folder):
+        entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    found = [Camp(entry) for entry in entries if entry.is_dir() and not entry.is_symlink()]
+    return [camp for camp in found if camp.alive is alive]
+
+
+def pitch(state: StateDir, name: str) -> tuple[Camp, int]:
+    """Make the folder of a camp; the descriptor holds its lock, in whatever process has it open last.
+
+    What a dead supervisor of that name left there goes. Raises UsageError if a living one has the name, and
+    HostEnvironmentError if the folder cannot be made.
+    """
+    state.check()
+    with _guarded(state) as folder:
+        camp = Camp(folder / name)
+        with explained(camp.path):
+            camp.path.mkdir(mode=0o700, exist_ok=True)
+            descriptor = _claim(camp.path / OWNER)
+            if descriptor is None:
+                raise taken(camp)
+            _empty(camp.path)
+            write_record(descriptor, this_process())
+    return camp, descriptor
+
+
+def taken(camp: Camp) -> UsageError:
+    """What is to be said to who wants a camp that is there already."""
+    return UsageError(f"{camp.name!r} is up already ({camp.owner}); `harness down {camp.name}` ends it")
+
+
+def strike(state: StateDir, camp: Camp, descriptor: int) -> None:
+    """Remove the folder of a camp and give its lock back, whoever removed it before; never raises for that."""
+    with _guarded(state):
+        if is_file_of(descriptor, camp.path / OWNER):
+            shutil.rmtree(camp.path, ignore_errors=True)
+    os.close(descriptor)
+
+
+def remove_dead(state: StateDir) -> list[str]:
+    """Remove the folders of camps whose supervisors are dead; one line for each."""
+    if not (state.path / FOLDER).is_dir():
+        return []
+    lines = []
+    with _guarded(state):
+        for camp in camps(state, alive=False):
+            lines.append(f"camp {camp.name}: removed {camp.path}, left by {camp.owner}")
+            shutil.rmtree(camp.path, ignore_errors=True)
+    return lines
+
+
+def _claim(owner: Path) -> int | None:
+    for _ in range(_CLAIMS):
+        descriptor = try_lock(owner, create=True)
+        if descriptor is not None:
+            return descriptor
+        SYSTEM_CLOCK.sleep(0.01)  # perhaps only `Camp.alive` looked
+    return None
+
+
+def _empty(path: Path) -> None:
+    for entry in path.iterdir():
+        if entry.name != OWNER:
+            entry.unlink()
+
+
+@contextmanager
+def _guarded(state: StateDir) -> Iterator[Path]:
+    folder = state.folder(FOLDER)
+    with explained(folder), guard(folder / GUARD):
+        yield folder

@@ -1,1 +1,0 @@
-"""From an inventory file to live targets: inventory, images, kernels, leases."""

@@ -1,0 +1,64 @@
+"""What a trial leaves behind on its hosts: compared with what was there before, and said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from harness.model.history import Kind
+from harness.monitors.recorder import Recorder
+from harness.site.target import Site, Target
+
+LOOK_S = 10.0
+# One line for each thing. Counters and triggers among the settings change by being looked at.
+LOOK = """\
+awk '{print "mount", $2, $3}' /proc/mounts; awk 'NR > 1 {print "swap", $1}' /proc/swaps
+awk '{print "module", $1}' /proc/modules; ip -o -4 address | awk '{print "address", $2, $4}'
+cd /proc/sys/vm && for key in *; do case $key in drop_caches|stat_refresh|compact_memory) continue;; esac
+[ -f $key ] && read -r value <$key && echo "setting vm.$key $value"; done
+ps -e -o ppid=,comm= | awk '$1 != 2 && $2 != "awk" && $2 != "ps" {print "process", $2}'"""
+# A module that is in use stays; those that others need go once the others have gone. One is in use for a moment after
+# its last user is gone, and kernel threads of it end in their own time: so when nothing can go, it waits, some times,
+# and as long again after each that went, which may let go of the next in its own time.
+UNLOAD = """\
+patience=8; while [ $patience -gt 0 ]; do gone= left=
+for module in $(awk '$3 == 0 {print $1}' /proc/modules); do case " NEW " in *" $module "*)
+rmmod $module 2>/dev/null && gone=yes;; esac; done
+for module in $(awk '{print $1}' /proc/modules); do case " NEW " in *" $module "*) left=yes;; esac; done
+[ "$left" ] || break; patience=$((patience - 1)); [ "$gone" ] && patience=8 || sleep 0.25; done; true"""
+
+
+class Traces:
+    """Looks at every host of a site before a trial, and after it."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._before: dict[str, set[str]] = {}
+
+    def look(self, site: Site) -> None:
+        """Note what is there; raises HarnessError where a host does not answer."""
+        self._before = {target.name: _seen(site, target) for target in site.targets.values()}
+
+    def compare(self, site: Site) -> None:
+        """Unload the modules that are new and that nobody uses, and note everything else that is not as it was."""
+        for target in site.targets.values():
+            if target.hypervisor.state().state == "running" and target.name in self._before:
+                self._compare(site, target, self._before[target.name])
+
+    def _compare(self, site: Site, target: Target, before: set[str]) -> None:
+        after = _seen(site, target)
+        if modules := [line.split()[1] for line in sorted(after - before) if line.startswith("module ")]:
+            target.shell.run(UNLOAD.replace("NEW", " ".join(modules)), deadline=site.deadline(LOOK_S))
+            after = _seen(site, target)
+        for what, lines in changes(before, after).items():
+            self._recorder.emit(Kind.NOTE, target.name, text=f"{what}: {', '.join(lines)}")
+
+
+def changes(before: set[str], after: set[str]) -> Mapping[str, list[str]]:
+    """What is left behind, and what is gone that was there; a setting that changed is both. Processes come and go."""
+    new, gone = sorted(after - before), sorted(line for line in before - after if not line.startswith("process "))
+    return {what: lines for what, lines in (("left behind", new), ("not put back", gone)) if lines}
+
+
+def _seen(site: Site, target: Target) -> set[str]:
+    text = target.shell.run(LOOK, deadline=site.deadline(LOOK_S), check=False).stdout
+    return {line for line in text.splitlines() if line}

@@ -1,0 +1,40 @@
+"""Whether replaced modules are what really runs: a stock module in their place would prove nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from harness.guests.boot_spec import Machine
+from harness.kernels.kernel_checks import source_version
+from harness.kernels.module_set import module_name
+from harness.model.errors import InfraError
+from harness.site.target import Site
+
+ABSENT = "absent"
+ASK = "[ -d /sys/module/%s ] || { echo %s; exit 0; }; cat /sys/module/%s/srcversion 2>/dev/null || true"
+ASK_S = 5.0
+
+
+def check_replaced(site: Site, machines: Mapping[str, Machine]) -> None:
+    """Raises InfraError if a host runs another module than the one that was laid there, or if none of them is loaded.
+
+    A host may have one that it does not load: a side that is meant for one role may be given to all of them.
+    """
+    found = {
+        (host, module_name(path)): _runs(site, host, module_name(path), source_version(file))
+        for host, machine in machines.items()
+        for path, file in machine.modules.items()
+    }
+    if found and not any(found.values()):
+        places = ", ".join(f"{module} on {host}" for host, module in found)
+        raise InfraError(f"no replaced module is loaded ({places}): this case does not use them")
+
+
+def _runs(site: Site, host: str, module: str, wanted: str) -> bool:
+    """Whether the module is loaded; raises InfraError if it is another. One without a source version is believed."""
+    answer = site.targets[host].shell.run(ASK, module, ABSENT, module, deadline=site.deadline(ASK_S)).stdout.strip()
+    if answer == ABSENT:
+        return False
+    if wanted and answer != wanted:
+        raise InfraError(f"{host}: module {module} runs from source {answer or 'without a version'}, not {wanted}")
+    return True

@@ -1,0 +1,185 @@
+"""A supervisor's life in a process of its own, with guests that are fakes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+from fakes import make_topology
+
+from harness.model.clock import SYSTEM_CLOCK
+from harness.model.errors import InfraError, UsageError
+from harness.model.settings import Settings
+from harness.model.topology import MIB
+from harness.sandbox import start as starting
+from harness.sandbox.end import end, supervisor_of
+from harness.sandbox.guests import Wish
+from harness.sandbox.start import start
+from harness.state.lease import leases
+from harness.state.reaper import reap
+from harness.state.sandboxes import Camp, camps
+from harness.state.state import StateDir
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StateDir]:
+    """A state folder whose camps are held by supervisors with fake guests."""
+    monkeypatch.setattr(starting, "SUPERVISOR", "tests.unit.sandbox.sandbox_supervisor")
+    folder = Path("/tmp") / f"hc-{os.getpid()}-{tmp_path.name[-8:]}"  # short: there are sockets in it
+    state = StateDir(folder)
+    yield state
+    for camp in camps(state):
+        list(end(state, camp, SYSTEM_CLOCK))
+    subprocess.run(["rm", "-rf", folder], check=True)
+
+
+def wish_for(state: StateDir, behaviour: str = "") -> Wish:
+    topology = make_topology()
+    hosts = tuple(replace(host, cmdline=behaviour, memory=32 * MIB) for host in topology.hosts)
+    settings = Settings(state=state.path, cache=state.path / "cache", results=state.path / "results")
+    return Wish(topology=replace(topology, hosts=hosts), machines={}, settings=settings)
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if true():
+            return
+        time.sleep(0.05)
+    pytest.fail("it does not come true")
+
+
+def ignore(line: str) -> None:
+    pass
+
+
+def test_a_camp_outlives_the_command_and_says_how_to_get_in(state: StateDir) -> None:
+    notes: list[str] = []
+    camp = start(wish_for(state), notes.append)
+    assert notes == ["booting c1, s1"]
+    assert [found.name for found in camps(state)] == ["pair"]
+    client, server = camp.read()["hosts"]
+    assert (client["name"], client["roles"], client["addresses"]) == ("c1", ["client"], ["10.77.0.1"])
+    assert (server["name"], server["roles"], server["kernel"]) == ("s1", ["server"], "6.1.0-fake")
+    assert "Host c1\n" in camp.ssh_config.read_text()
+    supervisor = supervisor_of(camp)
+    assert supervisor is not None
+    assert os.getsid(supervisor.pid) == supervisor.pid, "Ctrl-C in the terminal does not reach it"
+    assert Path(f"/proc/{supervisor.pid}/fd/0").readlink() == Path("/dev/null")
+    (lease,) = leases(state)
+    assert lease.granted and "harness up pair" in str(lease)
+
+
+def test_its_consoles_are_there_to_read_and_to_type_on(state: StateDir) -> None:
+    camp = start(wish_for(state), ignore)
+    assert camp.console("c1").read_bytes() == b"Linux version of c1\n"
+    with socket.socket(socket.AF_UNIX) as port:
+        port.connect(str(camp.port("s1")))
+        assert port.recv(100) == b"Linux version of s1\n"
+
+
+def test_down_ends_it_and_leaves_nothing(state: StateDir) -> None:
+    camp = start(wish_for(state), ignore)
+    supervisor = supervisor_of(camp)
+    assert supervisor is not None
+    lines = list(end(state, camp, SYSTEM_CLOCK))
+    assert f"ended the supervisor of 'pair', pid {supervisor.pid}" in lines
+    assert "ended c1, s1" in lines, "what the supervisor itself said"
+    assert not supervisor.is_running() or supervisor.status() == psutil.STATUS_ZOMBIE
+    assert not camp.path.exists() and not leases(state) and not camps(state)
+
+
+def test_a_second_one_of_the_same_name_is_refused(state: StateDir) -> None:
+    camp = start(wish_for(state), ignore)
+    with pytest.raises(UsageError, match=r"'pair' is up already \(pid .*`harness down pair` ends it"):
+        start(wish_for(state), ignore)
+    assert camp.alive and camp.read()
+
+
+@pytest.mark.parametrize(("behaviour", "message"), [("fail", "c1: its kernel panicked"), ("break", "a bug")])
+def test_what_keeps_the_hosts_from_coming_up_is_told_and_nothing_is_left(
+    state: StateDir, behaviour: str, message: str
+) -> None:
+    with pytest.raises(InfraError, match=message):
+        start(wish_for(state, behaviour), ignore)
+    assert [path.name for path in (state.path / "camps").iterdir()] == [".guard"]
+
+
+def test_ctrl_c_while_it_boots_leaves_nothing(state: StateDir) -> None:
+    def interrupt(line: str) -> None:
+        if line.startswith("booting"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        start(wish_for(state, "hang"), interrupt)
+    assert not camps(state) and not leases(state)
+    assert [path.name for path in (state.path / "camps").iterdir()] == [".guard"]
+
+
+def test_a_supervisor_that_is_killed_while_it_boots_is_noticed(state: StateDir) -> None:
+    def kill(line: str) -> None:
+        supervisor = supervisor_of(Camp(state.path / "camps" / "pair"))
+        assert supervisor is not None
+        supervisor.kill()
+
+    with pytest.raises(InfraError, match="ended without a word: booting c1, s1"):
+        start(wish_for(state, "hang"), kill)
+    assert not camps(state)
+
+
+def test_a_command_that_is_killed_while_it_boots_takes_the_guests_with_it(state: StateDir) -> None:
+    script = (
+        "import sys; sys.path[:0] = ['.', 'tests/unit', 'tests/unit/sandbox']\n"
+        "from test_camp_life import *\n"
+        "starting.SUPERVISOR = 'tests.unit.sandbox.sandbox_supervisor'\n"
+        f"start(wish_for(StateDir(Path({str(state.path)!r})), 'hang'), lambda line: print(line, flush=True))\n"
+    )
+    command = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=ROOT)
+    assert command.stdout is not None
+    with command.stdout:
+        assert command.stdout.readline().startswith(b"booting")
+    command.send_signal(signal.SIGKILL)
+    command.wait()
+    wait_until(lambda: not camps(state))
+    assert not leases(state)
+
+
+def test_what_a_killed_supervisor_leaves_is_removed_by_the_next_start(state: StateDir) -> None:
+    camp = start(wish_for(state), ignore)
+    supervisor = supervisor_of(camp)
+    assert supervisor is not None
+    supervisor.kill()
+    wait_until(lambda: not camp.alive)
+    assert camp.path.exists() and not camps(state)
+    lines = reap(state)
+    assert any(line.startswith(f"camp pair: removed {camp.path}, left by pid {supervisor.pid}") for line in lines)
+    assert not camp.path.exists()
+    assert start(wish_for(state), ignore).alive
+
+
+def test_a_living_one_is_left_alone_by_the_clean_up(state: StateDir) -> None:
+    camp = start(wish_for(state), ignore)
+    assert reap(state) == []
+    assert camp.alive and camp.port("c1").exists()
+
+
+def test_a_supervisor_that_does_not_end_is_killed(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.sandbox.end.END_S", 0.5)
+    camp = start(wish_for(state), ignore)
+    supervisor = supervisor_of(camp)
+    assert supervisor is not None
+    supervisor.suspend()
+
+    lines = list(end(state, camp, SYSTEM_CLOCK))
+    assert f"killed, pid {supervisor.pid}" in lines[0]
+    assert not camp.alive and not camp.path.exists()
