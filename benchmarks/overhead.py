@@ -52,7 +52,7 @@ from harness.monitors.recorder import Recorder
 from harness.results.store import RunStore
 from harness.site.target import Site, Target
 from harness.storage.disk import PlainDisk
-from harness.trial.event_router import Listening
+from harness.trial.event_router import EventRouter
 from harness.verdicts.policy import Policy
 from harness.verdicts.watch import Watch
 from harness.workloads.thrash import PROGRESS, SwapThrash
@@ -158,9 +158,9 @@ class Guest:
 class Watching:
     """Turns watching on and off for the same guest."""
 
-    def __init__(self, guest: Guest, target: Target, listening: Listening, recorder: Recorder) -> None:
+    def __init__(self, guest: Guest, target: Target, router: EventRouter, recorder: Recorder) -> None:
         self._guest, self._target = guest, target
-        self._listening, self._recorder = listening, recorder
+        self._router, self._recorder = router, recorder
         self.agent_shares: list[float] = []
         self.harness_shares: list[float] = []
 
@@ -175,7 +175,7 @@ class Watching:
 
     def watched(self, seconds: float) -> float:
         """Operations a second while agent and monitor do what they do in a trial."""
-        monitor = HostMonitor(self._target, self._listening.agents[self._target.name], self._recorder, SYSTEM_CLOCK)
+        monitor = HostMonitor(self._target, self._router.agents[self._target.name], self._recorder, SYSTEM_CLOCK)
         monitor.start()
         try:
             tick_for(monitor, SETTLE_S)
@@ -222,13 +222,13 @@ def measure_guest(settings: Settings, folder: Path, runs: int, seconds: float, p
     machines = machines_for(settings, topology.hosts, progress)
     trial = RunStore.create(folder / "results", manifest={}).trial("overhead")
     recorder = Recorder(trial.append, Watch(Policy()).feed, (), SYSTEM_CLOCK)
-    listening = Listening(topology, recorder, SYSTEM_CLOCK)
+    router = EventRouter(topology, recorder, SYSTEM_CLOCK)
     progress.step("booting the guest")
-    with leased(settings, topology, progress), booted(settings, machines, topology, listening, folder) as (site, _):
+    with leased(settings, topology, progress), booted(settings, machines, topology, router, folder) as (site, _):
         target = site.role(LOAD.host)
         guest = Guest(site, target)
         start_load(site, target, guest)
-        watching = Watching(guest, target, listening, recorder)
+        watching = Watching(guest, target, router, recorder)
         without, watched = [], []
         for number in range(1, runs + 1):
             progress.step(f"run {number} of {runs}: without")

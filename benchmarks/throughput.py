@@ -5,7 +5,7 @@
 Each number of workers runs the same eight trials (benchmarks/cases/test_throughput.py): four that deadlock, and four
 that survive; or as many of each as `--rows` says. Beside the rate stands what it costs: verdicts that are not as
 expected, and the share of the time that guests' processors wanted and this machine did not give them (median over the
-trials; see `processor time withheld` in the figures of any trial). `-n auto` is chosen by these figures.
+trials; see `steal time` in the figures of any trial). `-n auto` is chosen by these figures.
 
 Takes up to twenty minutes for each number of workers under software emulation on two processors.
 """
@@ -32,7 +32,7 @@ from harness.results.store import TrialStore
 
 CASE = "benchmarks/cases/test_throughput.py"
 LIMIT_S = 3 * 3600.0
-WITHHELD = "processor time withheld"
+STEAL_TIME = "steal time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Result:
     verdicts: int
     wrong: int
     seconds: float
-    withheld: float
+    steal: float
 
 
 def result_of(workers: int, trials: list[TrialStore], seconds: float) -> Result:
@@ -51,7 +51,7 @@ def result_of(workers: int, trials: list[TrialStore], seconds: float) -> Result:
     records = [record for trial in trials if (record := trial.read_verdict()) is not None]
     if not records:
         raise InfraError(f"{workers} workers came to no verdict")
-    shares = [float(found.value) for trial in trials for found in trial.read_measures() if found.name == WITHHELD]
+    shares = [float(found.value) for trial in trials for found in trial.read_measures() if found.name == STEAL_TIME]
     wrong = sum(not record["as_expected"] for record in records)
     return Result(workers, len(records), wrong, seconds, median(shares) if shares else 0.0)
 
@@ -66,7 +66,7 @@ def figures_of(results: list[Result]) -> list[Figure]:
         figures += [
             Figure(name=f"rate_{n}", what=f"{some}: verdicts", unit="1/h", value=rate, note=note),
             Figure(name=f"wrong_{n}", what=f"{some}: not as expected", unit="", value=result.wrong, aim="0"),
-            Figure(name=f"withheld_{n}", what=f"{some}: {WITHHELD}", unit="%", value=result.withheld),
+            Figure(name=f"steal_{n}", what=f"{some}: {STEAL_TIME}", unit="%", value=result.steal),
         ]
     return figures
 

@@ -4,7 +4,7 @@
 One file, standard library only. Three processes, all locked in memory:
   main     real time, with a thread on each processor that ticks; reads shared memory and writes a line to a UART,
            because a 16550's transmit path allocates nothing. It does nothing that can block; so its orders come
-           through shared memory too, see Letterbox.
+           through shared memory too, see IvshmemMailbox.
   probes   ordinary priority (a probe in real time looks healthier than any user's task is), a thread for each
            question and for each late action. A thread blocks in a system call, where the interpreter lets the
            others go on; none of them maps memory after the start, so the address space's lock holds up nobody.
@@ -672,8 +672,8 @@ def run_threads(jobs: list[tuple[Callable[..., None], tuple[Any, ...]]], alloc: 
         time.sleep(3600)
 
 
-class Letterbox:
-    """Orders in memory that the hypervisor shares (harness/drivers/letterbox.py has the layout).
+class IvshmemMailbox:
+    """Orders in memory that the hypervisor shares (harness/drivers/mailbox.py has the layout).
 
     Reading a tty may block when memory is gone: what it receives goes through a workqueue that cannot start workers.
     """
@@ -699,13 +699,13 @@ class Letterbox:
         return text
 
 
-def find_letterbox() -> Letterbox | None:
+def find_letterbox() -> IvshmemMailbox | None:
     """The box of a guest; a host without a hypervisor has none."""
     root = "/sys/bus/pci/devices/"
     for name in os.listdir(root) if os.path.isdir(root) else ():
         with open(root + name + "/vendor") as vendor, open(root + name + "/device") as device:
             if (vendor.read().strip(), device.read().strip()) == IVSHMEM:
-                return Letterbox(root + name)
+                return IvshmemMailbox(root + name)
     return None
 
 
@@ -726,7 +726,7 @@ class Agent:
         self.uart = os.open(config.get("uart", "/dev/ttyS1"), os.O_RDWR | os.O_NOCTTY)
         tty.setraw(self.uart, termios.TCSANOW)
         os.set_blocking(self.uart, False)
-        self.letterbox = find_letterbox()
+        self.mailbox = find_letterbox()
         self.sysrq = os.open("/proc/sysrq-trigger", os.O_WRONLY)
         self.sequence = 0
         self.outgoing = b""
@@ -776,12 +776,12 @@ class Agent:
             wait = max(0.0, due - time.monotonic())
             if any(executor.busy for executor in self.executors):
                 wait = min(wait, POLL_S)
-            if self.letterbox is None:
+            if self.mailbox is None:
                 self.wait_for_uart(wait)
             else:
-                # Never asking the tty whether it is ready: that alone can block, see Letterbox.
+                # Never asking the tty whether it is ready: that alone can block, see IvshmemMailbox.
                 time.sleep(min(wait, FLUSH_S if self.outgoing else pause_after(self.newest)))
-                if (order := self.letterbox.take()) is not None:
+                if (order := self.mailbox.take()) is not None:
                     self.obey(parsed(order))
                     self.newest = time.monotonic()
             self.flush()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.model.errors import UsageError
-from harness.model.overrides import Side, parse_side
+from harness.model.overrides import MachineOverrides, parse_overrides
 from harness.statistics.orders import Chain, Graph, Order
 
 
@@ -58,7 +58,7 @@ def read_list(path: Path, *, good: str | None, bad: str | None) -> Candidates:
     for number, line in enumerate(_lines(path), start=1):
         text = line.strip()
         if text and not text.startswith("#"):
-            side = parse_side(text, base=path.parent.resolve(), place=f"{path}:{number}")
+            side = parse_overrides(text, base=path.parent.resolve(), place=f"{path}:{number}")
             sides.append(Candidate(key=str(number), title=text, side=str(side)))
     return Candidates(sides=_between(sides, good, bad, f"line of {path}"))
 
@@ -77,9 +77,9 @@ def read_series(folder: Path, *, good: str | None, bad: str | None) -> Candidate
     if missing is not None or not names:
         raise UsageError(f"{folder}: " + ("no *.patch there" if missing is None else f"{missing} is not there"))
     paths = tuple(str(folder.resolve() / name) for name in names)
-    sides = [Candidate(key="0", title="no patch", side=str(Side()))]
+    sides = [Candidate(key="0", title="no patch", side=str(MachineOverrides()))]
     for number, name in enumerate(names, start=1):
-        sides.append(Candidate(key=str(number), title=name, side=str(Side(patch=paths[:number]))))
+        sides.append(Candidate(key=str(number), title=name, side=str(MachineOverrides(patch=paths[:number]))))
     return Candidates(sides=_between(sides, good, bad, f"number of patches of {folder}"))
 
 

@@ -9,7 +9,7 @@ from harness.bisect.candidates import Candidate, Candidates
 from harness.bisect.loop import Untestable
 from harness.build.run_tool import CommandFailed, read_tool, run_tool
 from harness.model.errors import HarnessError, UsageError
-from harness.model.overrides import Side, parse_side
+from harness.model.overrides import MachineOverrides, parse_overrides
 
 # The table of who is whose ancestor takes n² / 8 bytes.
 MOST = 40_000
@@ -89,14 +89,14 @@ class Builder:
         self._logs = run / "builds"
         self._built: str | None = None
 
-    def side(self, commit: Candidate) -> Side:
+    def side(self, commit: Candidate) -> MachineOverrides:
         """The side of a commit, which is built now if it is not what was built last; raises Untestable."""
         if self._built != commit.key:
             self._built = None
             self._build(commit)
             self._built = commit.key
         try:
-            return parse_side(self._side, base=self._worktree, place="--side")
+            return parse_overrides(self._side, base=self._worktree, place="--side")
         except UsageError as error:
             raise Untestable(str(error)) from error
 

@@ -19,7 +19,7 @@ from harness.cli.terminal import wide
 from harness.compare.question import HANG, SIDES, Question, parse_counts
 from harness.model.errors import UsageError
 from harness.model.overrides import NAMES as SIDE
-from harness.model.overrides import parse_side
+from harness.model.overrides import parse_overrides
 from harness.model.verdict import REPRODUCIBLE
 from harness.results.text import plain_line
 from harness.statistics.claims import ALPHA, BETA, GAP, MOST, Decision
@@ -105,7 +105,7 @@ def _question(case: str | None, given: Mapping[str, str | None], asked: Mapping[
         if applies:
             raise UsageError(f"{name}: {'not with' if until_sure else 'only with'} --until-sure")
     names = {side: asked[side] for side in SIDES}
-    sides = {side: str(parse_side(text, base=Path.cwd(), place=f"--{side}")) for side, text in names.items()}
+    sides = {side: str(parse_overrides(text, base=Path.cwd(), place=f"--{side}")) for side, text in names.items()}
     return Question(
         names={side: text.strip() for side, text in names.items()},
         sides=sides,

@@ -21,10 +21,10 @@ def console(host: str, **given: str | None) -> None:
     from harness.sandbox.choose import choose_host
     from harness.state.state import StateDir
 
-    camp, name = choose_host(StateDir.of(resolve_options(given).settings), host)
+    sandbox, name = choose_host(StateDir.of(resolve_options(given).settings), host)
 
     def joined() -> None:
-        click.echo(f"console of {name} ({camp.name}); {ESCAPE_NAME} leaves it", err=True)
+        click.echo(f"console of {name} ({sandbox.name}); {ESCAPE_NAME} leaves it", err=True)
 
-    left = attach(camp.port(name), KEYBOARD, SCREEN, joined)
+    left = attach(sandbox.port(name), KEYBOARD, SCREEN, joined)
     click.echo(f"\nleft the console of {name}" if left else f"\nthe console of {name} was closed", err=True)

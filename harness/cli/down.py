@@ -17,20 +17,20 @@ def down(topology: str | None, **given: str | None) -> None:
     What a supervisor that was killed left behind goes as well.
     """
     from harness.model.clock import SYSTEM_CLOCK
-    from harness.sandbox.choose import choose_camp
+    from harness.sandbox.choose import choose_sandbox
     from harness.sandbox.end import end
-    from harness.state.sandboxes import camps
+    from harness.state.sandboxes import sandboxes
     from harness.state.state import StateDir
     from harness.trial.run import clean
 
     state = StateDir.of(resolve_options(given).settings)
-    was_left = topology in [camp.name for camp in camps(state, alive=False)]
+    was_left = topology in [sandbox.name for sandbox in sandboxes(state, alive=False)]
     removed = clean(state)
     for line in removed:
         click.echo(plain_line(line))
-    if was_left or (topology is None and not camps(state)):
+    if was_left or (topology is None and not sandboxes(state)):
         if not removed:
             click.echo("nothing is up")
         return
-    for line in end(state, choose_camp(state, topology), SYSTEM_CLOCK):
+    for line in end(state, choose_sandbox(state, topology), SYSTEM_CLOCK):
         click.echo(plain_line(line))

@@ -20,8 +20,8 @@ def logs(host: str | None, follow: bool, **given: str | None) -> None:
 
     found = consoles_of(StateDir.of(resolve_options(given).settings), host)
     show(
-        {mark: camp.console(name) for mark, (camp, name) in found.items()},
+        {mark: sandbox.console(name) for mark, (sandbox, name) in found.items()},
         click.echo,
-        going_on=lambda: follow and any(camp.alive for camp, _ in found.values()),
+        going_on=lambda: follow and any(sandbox.alive for sandbox, _ in found.values()),
         clock=SYSTEM_CLOCK,
     )

@@ -26,11 +26,11 @@ def ssh(host: str, command: tuple[str, ...], config: bool, **given: str | None) 
     from harness.sandbox.secure_shell import command_line
     from harness.state.state import StateDir
 
-    camp, name = choose_host(StateDir.of(resolve_options(given).settings), host)
+    sandbox, name = choose_host(StateDir.of(resolve_options(given).settings), host)
     if config or command == (PRINT,):
-        click.echo(camp.ssh_config.read_text(), nl=False)
+        click.echo(sandbox.ssh_config.read_text(), nl=False)
         return
     try:
-        os.execvp("ssh", command_line(camp.ssh_config, name, command))
+        os.execvp("ssh", command_line(sandbox.ssh_config, name, command))
     except FileNotFoundError as error:
         raise HostEnvironmentError("there is no ssh here", remedy="install openssh-client") from error

@@ -20,8 +20,8 @@ from harness.results.text import plain_line
 
 if TYPE_CHECKING:
     from harness.model.options import Options
-    from harness.sandbox.guests import Wish
-    from harness.state.sandboxes import Camp
+    from harness.sandbox.guests import SandboxRequest
+    from harness.state.sandboxes import Sandbox
 
 COMMAND = "harness.cli.up.command"
 # Those of harness.sandbox.storages, which is not imported for a help text.
@@ -60,10 +60,10 @@ def up(
     from harness.sandbox.start import start
 
     command = _one_of(command, ctx.meta.get(COMMAND))
-    wish = _wish(resolve_options(given), topology, storage, alone=command is not None)
+    request = _request(resolve_options(given), topology, storage, alone=command is not None)
     if command is not None:
-        return run_once(wish, command, _note)
-    _show(start(wish, _note))
+        return run_once(request, command, _note)
+    _show(start(request, _note))
     return None
 
 
@@ -76,14 +76,14 @@ def _one_of(option: str | None, rest: str | None) -> str | None:
     return chosen
 
 
-def _wish(options: Options, name: str | None, storage: str | None, *, alone: bool) -> Wish:
+def _request(options: Options, name: str | None, storage: str | None, *, alone: bool) -> SandboxRequest:
     """What is to be up, with everything that its guests are made of; builds what is missing."""
     import psutil
 
     from harness.guests.boot_spec import machines_for
     from harness.inventory.inventory import load_inventory
     from harness.sandbox.choose import check_free, choose_topology, inventory_file
-    from harness.sandbox.guests import Wish
+    from harness.sandbox.guests import SandboxRequest
     from harness.sandbox.storages import kernel_needs, storage_of
     from harness.state.state import StateDir
     from harness.trial.run import clean
@@ -99,15 +99,15 @@ def _wish(options: Options, name: str | None, storage: str | None, *, alone: boo
         _note(f"left by a dead run: {line}")
     with Bars(Console(stderr=True)) as progress:
         machines = machines_for(settings, topology.hosts, progress, kernel_needs(wanted, topology))
-    return Wish(topology=topology, machines=machines, settings=settings, storage=wanted)
+    return SandboxRequest(topology=topology, machines=machines, settings=settings, storage=wanted)
 
 
 def _note(line: str) -> None:
     click.echo(plain_line(line), err=True)
 
 
-def _show(camp: Camp) -> None:
-    record = camp.read()
+def _show(sandbox: Sandbox) -> None:
+    record = sandbox.read()
     table = Table(*HEADINGS, box=None, pad_edge=False, header_style="bold")
     for host in record["hosts"]:
         addresses = ", ".join(host["addresses"]) or f"127.0.0.1 port {host['port']}"
@@ -121,4 +121,4 @@ def _show(camp: Camp) -> None:
     console.print(table)
     if record["storage"]:
         console.print(Text(f"storage: {record['storage']['about']}: {record['storage']['place']}"), soft_wrap=True)
-    console.print(Text(f"harness console HOST, harness logs -f; harness down {camp.name} ends it"), soft_wrap=True)
+    console.print(Text(f"harness console HOST, harness logs -f; harness down {sandbox.name} ends it"), soft_wrap=True)

@@ -28,12 +28,12 @@ Session = Callable[[Watch], int]
 
 def one_case(argument: str, given: Mapping[str, str | None]) -> str:
     """The case that `argument` selects, as pytest is to be told from here; raises UsageError if it is not just one."""
-    looker, told = _Looker(), io.StringIO()
-    with redirect_stderr(told):
+    looker, reported = _Looker(), io.StringIO()
+    with redirect_stderr(reported):
         quiet = ("--collect-only", "-p", "no:terminal")
         status = pytest.main([*PLUGIN, *quiet, *pytest_arguments(given), argument], plugins=[looker])
     if looker.problem or status not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
-        problem = looker.problem or told.getvalue().strip().partition("\n")[0].removeprefix("ERROR: ")
+        problem = looker.problem or reported.getvalue().strip().partition("\n")[0].removeprefix("ERROR: ")
         raise UsageError(f"{argument}: {problem or 'pytest cannot collect it; see `pytest --collect-only`'}")
     if len(looker.cases) != 1:
         some = ", ".join(looker.cases[:3]) + (" …" if len(looker.cases) > 3 else "")

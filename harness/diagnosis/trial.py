@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from harness.diagnosis.graph.host_context import Setting
+from harness.diagnosis.graph.host_context import HostContext
 from harness.diagnosis.read.facts import Device, Facts
 from harness.diagnosis.reader import read_facts
 from harness.diagnosis.rules.engine import diagnose
@@ -44,8 +44,8 @@ def diagnose_trial(events: Sequence[Event], texts: Mapping[str, Sequence[tuple[s
             facts.add(read_facts(data, name))
         facts.devices += [device for name, data in sources if (device := _device(name, data))]
         stood_s, returned = _probed(events, host)
-        setting = replace(_setting(events, hosts, host), stood_s=stood_s, returned=returned)
-        diagnosis = diagnose(facts, setting)
+        context = replace(_context(events, hosts, host), stood_s=stood_s, returned=returned)
+        diagnosis = diagnose(facts, context)
         if diagnosis is not None:
             found.append(_with_ladder(diagnosis, host, events))
     return max(found, key=_weight, default=None)
@@ -65,18 +65,18 @@ def _unlike(sources: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
     ]
 
 
-def _setting(events: Sequence[Event], hosts: set[str], host: str) -> Setting:
+def _context(events: Sequence[Event], hosts: set[str], host: str) -> HostContext:
     """Who serves the storage of `host`: as the roles of the trial say, or itself where there is no other host."""
     trial = next((event.data for event in reversed(events) if event.kind is Kind.TRIAL), {})
     storage = str(trial.get("storage", ""))
     if _NETWORK_STORAGE.search(storage) is None:
-        return Setting()
+        return HostContext()
     roles, served = trial.get("roles"), _SERVED_BY.search(storage)
     if isinstance(roles, Mapping) and served and served["role"] in roles:
         server = roles[served["role"]]
         others = {name for role, name in roles.items() if role != served["role"]}
-        return Setting(loopback=host == server and host in others, apart=host != server)
-    return Setting(loopback=len(hosts) == 1, apart=len(hosts) > 1)
+        return HostContext(loopback=host == server and host in others, apart=host != server)
+    return HostContext(loopback=len(hosts) == 1, apart=len(hosts) > 1)
 
 
 def _weight(diagnosis: Diagnosis) -> tuple[bool, int, int]:

@@ -53,11 +53,11 @@ class CacheDropper:
 
     def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
         """See `Measuring.measures`: "yes", "waits" or "killed", and how long it took until then."""
-        told = site.role(self.role).shell.run(TELL, deadline=site.deadline(ORDER_S), check=False).stdout.split()
-        if len(told) < 2:
+        reported = site.role(self.role).shell.run(TELL, deadline=site.deadline(ORDER_S), check=False).stdout.split()
+        if len(reported) < 2:
             raise InfraError(f"{self.describe()}: it never began")
-        seconds = round(float(told[1]) - float(told[0]), 1)
+        seconds = round(float(reported[1]) - float(reported[0]), 1)
         return (
-            Measure(name="caches dropped", value=told[2] if len(told) > 2 else "yes"),
+            Measure(name="caches dropped", value=reported[2] if len(reported) > 2 else "yes"),
             Measure(name="time in drop_caches", value=seconds, unit="s"),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.model.errors import UsageError
-from harness.site import dm_device as mapper
+from harness.site import dm_device
 from harness.site.target import Site
 
 ACT_S = 10.0
@@ -25,11 +25,11 @@ class DmSuspend:
 
     def inject(self, site: Site) -> None:
         """See `Fault.inject`."""
-        mapper.suspend(site.role(self.role), site.deadline(ACT_S))
+        dm_device.suspend(site.role(self.role), site.deadline(ACT_S))
 
     def heal(self, site: Site) -> None:
         """See `Fault.heal`."""
-        mapper.resume(site.role(self.role), site.deadline(ACT_S))
+        dm_device.resume(site.role(self.role), site.deadline(ACT_S))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +52,11 @@ class DmDelay:
 
     def inject(self, site: Site) -> None:
         """See `Fault.inject`."""
-        mapper.slow_down(site.role(self.role), self.milliseconds, site.deadline(ACT_S))
+        dm_device.slow_down(site.role(self.role), self.milliseconds, site.deadline(ACT_S))
 
     def heal(self, site: Site) -> None:
         """See `Fault.heal`; where swap is what is delayed, the memory that it takes may wait for two requests or so."""
-        mapper.speed_up(site.role(self.role), site.deadline(ACT_S + 4 * self.milliseconds / 1000))
+        dm_device.speed_up(site.role(self.role), site.deadline(ACT_S + 4 * self.milliseconds / 1000))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

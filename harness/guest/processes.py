@@ -21,7 +21,7 @@ def lead() -> None:
         os.setpgid(0, 0)
 
 
-def told(name: str, work: Callable[[], object]) -> bool:
+def reported(name: str, work: Callable[[], object]) -> bool:
     """Do `work`; returns whether it came to its end, and prints under `name` what it raised instead."""
     try:
         work()

@@ -8,7 +8,7 @@ import struct
 import sys
 import time
 
-from harness.guest.processes import told
+from harness.guest.processes import reported
 
 TYPE_CHECKING = False  # what type checkers take for true; nothing is imported for it on the host
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Slot:
     def work(self, name: str, work: Callable[[], object]) -> bool:
         """Do all of a worker's work; returns whether it came to its end, and prints under `name` why not."""
         self.show(RUNNING)
-        good = told(name, work)
+        good = reported(name, work)
         self.show(FINISHED if good else FAILED)
         return good
 

@@ -12,10 +12,10 @@ from uuid import uuid4
 from harness.agent.agent import calibrate
 from harness.build.recipes import vm_images
 from harness.drivers.libvirt.guest import GuestSpec, LibvirtGuest, Nic, killed_when_overdue
-from harness.drivers.serial.agent_link import UartLink
+from harness.drivers.serial.agent_link import SerialAgentLink
 from harness.drivers.serial.bounded_file import BoundedFile
-from harness.drivers.serial.ivshmem_mailbox import Letterbox
-from harness.drivers.serial.serial_socket import Wire
+from harness.drivers.serial.ivshmem_mailbox import IvshmemMailbox
+from harness.drivers.serial.serial_socket import SerialSocket
 from harness.drivers.ssh import FabricShell, SshAddress
 from harness.guests.guest_spec import MANAGEMENT, Ground, Listener, Parts, cmdline_of
 from harness.guests.seed_archive import make_seed
@@ -51,10 +51,10 @@ class Guest:
 
     def _plug_in(self) -> None:
         run, host, label = self.ground.run, self.parts.host, self.parts.label
-        self.wire = Wire(run.path / f"{label}.con", self.on_console)
+        self.wire = SerialSocket(run.path / f"{label}.con", self.on_console)
         self._stack.callback(self.wire.close)
-        self.letterbox = Letterbox(run.path / f"{label}.box")
-        self.link = UartLink(run.path / f"{label}.uart", host.name, self._on_record, self.letterbox)
+        self.mailbox = IvshmemMailbox(run.path / f"{label}.box")
+        self.link = SerialAgentLink(run.path / f"{label}.uart", host.name, self._on_record, self.mailbox)
         self._stack.callback(self.link.close)
         state = self.ground.state
         wanted = take_port(state, host.ssh_port) if host.ssh_port else port_lease(state)
@@ -86,7 +86,7 @@ class Guest:
             disks=self.parts.disks,
             wires=(self.wire.path, self.link.path),
             nics=self._nics(port),
-            devices=tuple(self.letterbox.device),
+            devices=tuple(self.mailbox.device),
         )
 
     def _nics(self, port: int) -> tuple[Nic, ...]:
@@ -128,7 +128,7 @@ class Guest:
         """Go on where the guest stood that was saved; returns once it answers. Raises InfraError if it does not."""
         with killed_when_overdue(self.spec.uuid, deadline):
             self._create(image)
-        self.letterbox.resume()
+        self.mailbox.resume()
         self._heard.set()
         self._introduce(deadline)
 

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.inventory import cross_checks as relations
-from harness.inventory import schema
+from harness.inventory import cross_checks, schema
 from harness.inventory.diagnostics import failure, names, shown, shown_path
 from harness.inventory.schema import HostTable, InventoryTables, TopologyTable
 from harness.model.errors import InventoryError, UsageError
@@ -60,7 +59,7 @@ def load_inventory(path: Path, *, machine_memory: int, variants: Sequence[str] |
     tables = schema.parse(document)
     problems = tables if isinstance(tables, list) else []
     folder = path.absolute().parent
-    problems += relations.check(document, folder=folder, machine_memory=machine_memory, variants=variants)
+    problems += cross_checks.check(document, folder=folder, machine_memory=machine_memory, variants=variants)
     if problems or isinstance(tables, list):
         raise failure(path, problems, document)
     return Inventory(path=path, topologies=_topologies(tables, folder))

@@ -14,7 +14,7 @@ class State(StrEnum):
     SUSPECT = "suspect"
     STOPPED = "stopped"
     SILENT = "silent"
-    MUTE = "mute"
+    AGENT_DEAD = "agent_dead"
     LOCKED = "locked"
     PAUSED = "paused"
     GONE = "gone"

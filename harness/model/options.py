@@ -15,7 +15,7 @@ from pathlib import Path
 
 from harness.model.errors import UsageError
 from harness.model.overrides import NAMES as SIDE_NAMES
-from harness.model.overrides import STOCK, Side, make_side
+from harness.model.overrides import STOCK, MachineOverrides, make_overrides
 from harness.model.settings import EMBEDDED, Settings
 
 LIVE = ("auto", "ladder", "lines", "off")
@@ -77,7 +77,7 @@ class Options:
     repeat: Path | None = None
     live: str = "auto"
     profile: str | None = None
-    side: Side = STOCK
+    side: MachineOverrides = STOCK
 
 
 def nearest(word: str, known: tuple[str, ...] | list[str]) -> str:
@@ -105,8 +105,8 @@ def _choice(*words: str) -> Parser:
 
 
 def _of_side(name: str) -> Parser:
-    def parse(text: str, origin: Origin) -> Side:
-        return make_side({name: text}, base=origin.base, place=lambda name: origin.name)
+    def parse(text: str, origin: Origin) -> MachineOverrides:
+        return make_overrides({name: text}, base=origin.base, place=lambda name: origin.name)
 
     return parse
 
@@ -277,10 +277,10 @@ def _assemble(values: Mapping[str, object], environ: Mapping[str, str], root: Pa
     )
 
 
-def _side(values: Mapping[str, object]) -> Side:
+def _side(values: Mapping[str, object]) -> MachineOverrides:
     """The sides of single options, together."""
     parts = {name: values[name] for name in SIDE_NAMES if name in values}
-    return Side(**{name: getattr(part, name) for name, part in parts.items()})
+    return MachineOverrides(**{name: getattr(part, name) for name, part in parts.items()})
 
 
 def _xdg(environ: Mapping[str, str], variable: str, fallback: str) -> Path:

@@ -19,7 +19,7 @@ WORD = "stock"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
+class MachineOverrides:
     """Changes to every host of a topology, or to the one that plays `role`.
 
     `kernel` is a distribution's (`debian:13`), or the path of a built tree, a boot image or a package; `modules` where
@@ -38,7 +38,7 @@ class Side:
     role: str | None = None
 
     def __str__(self) -> str:
-        """The text of it, which `parse_side` reads."""
+        """The text of it, which `parse_overrides` reads."""
         words = [f"{name}={text}" for name in NAMES for text in self._texts(name)]
         return shlex.join(words) or WORD
 
@@ -72,12 +72,12 @@ class Side:
         )
 
 
-STOCK = Side()
-NAMES = tuple(field.name for field in fields(Side))
+STOCK = MachineOverrides()
+NAMES = tuple(field.name for field in fields(MachineOverrides))
 SEVERAL = ("module", "patch")
 
 
-def parse_side(text: str, *, base: Path, place: str) -> Side:
+def parse_overrides(text: str, *, base: Path, place: str) -> MachineOverrides:
     """The side that `text` describes; relative paths count from `base`.
 
     Raises UsageError that begins with `place`, such as "--a", for words that it does not know or files that are not
@@ -99,15 +99,15 @@ def parse_side(text: str, *, base: Path, place: str) -> Side:
         if name in given and name not in SEVERAL:
             raise UsageError(f"{place}: {name} is given twice")
         given[name] = f"{given[name]} {shlex.quote(value)}" if name in given else _quoted(name, value)
-    return make_side(given, base=base, place=lambda name: place)
+    return make_overrides(given, base=base, place=lambda name: place)
 
 
 def _quoted(name: str, value: str) -> str:
     return shlex.quote(value) if name in SEVERAL else value
 
 
-def make_side(given: Mapping[str, str], *, base: Path, place: Callable[[str], str]) -> Side:
-    """The side of texts by name; several modules or patches are words of one text. Errors as of `parse_side`."""
+def make_overrides(given: Mapping[str, str], *, base: Path, place: Callable[[str], str]) -> MachineOverrides:
+    """The side of texts by name; several modules or patches are words of one text. Errors as of `parse_overrides`."""
     readers: dict[str, Callable[[str, Path], object]] = {
         "kernel": _kernel,
         "modules": _file,
@@ -124,7 +124,7 @@ def make_side(given: Mapping[str, str], *, base: Path, place: Callable[[str], st
             values[name] = readers[name](text, base)
         except ValueError as error:
             raise UsageError(f"{place(name)}: {name} {text!r} {error}") from error
-    return Side(**values)  # type: ignore[arg-type]
+    return MachineOverrides(**values)  # type: ignore[arg-type]
 
 
 def _kernel(text: str, base: Path) -> str:

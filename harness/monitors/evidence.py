@@ -83,26 +83,26 @@ class Collector:
     ) -> None:
         """Let the kernel print what it knows; tries the agent, then the serial port, then the keyboard.
 
-        `load` are names of tasks: how many of them are blocked is noted. Without `agent` that road is left out.
+        `load` are names of tasks: how many of them are blocked is noted. Without `agent` that channel is left out.
         """
         for key in keys:
             name = f"{label}sysrq-{key}"
-            for road, press in self._roads(key)[0 if agent else 1 :]:
+            for channel, press in self._channels(key)[0 if agent else 1 :]:
                 self._tap.begin()
                 try:
                     press()
                 except HarnessError as error:
-                    self._note(name, None, f"{road}: {error}")
+                    self._note(name, None, f"{channel}: {error}")
                     continue
                 text = self._tap.until_quiet(SYSRQ_MARK, self._deadline(SYSRQ_S))
                 if SYSRQ_MARK in text:
-                    told = {"waiting": _blocked_tasks(text, load)} if key == "w" else {}
-                    self._write(name, text, road, **told)
+                    reported = {"waiting": _blocked_tasks(text, load)} if key == "w" else {}
+                    self._write(name, text, channel, **reported)
                     break
             else:
-                self._note(name, None, "no road to sysrq printed anything")
+                self._note(name, None, "no channel for sysrq printed anything")
 
-    def _roads(self, key: str) -> list[tuple[str, Callable[[], object]]]:
+    def _channels(self, key: str) -> list[tuple[str, Callable[[], object]]]:
         target = self._target
         return [
             ("agent", lambda: target.agent.ask("sysrq", key=key, deadline=self._deadline(SYSRQ_S))),
@@ -155,16 +155,16 @@ class Collector:
     def _deadline(self, seconds: float) -> Deadline:
         return Deadline.after(seconds, self._clock)
 
-    def _write(self, name: str, data: bytes, road: str, **told: int) -> None:
+    def _write(self, name: str, data: bytes, channel: str, **reported: int) -> None:
         path = self._folder / f"{self._target.name}.{name}.txt"
         try:
             path.write_bytes(data[:LIMIT])
         except OSError as error:
             self._note(name, None, str(error))
             return
-        self._note(name, path, f"{len(data)} bytes over {road}", **told)
+        self._note(name, path, f"{len(data)} bytes over {channel}", **reported)
 
-    def _note(self, name: str, path: Path | None, detail: str, **told: int) -> None:
+    def _note(self, name: str, path: Path | None, detail: str, **reported: int) -> None:
         self._recorder.emit(
             Kind.EVIDENCE,
             self._target.name,
@@ -172,7 +172,7 @@ class Collector:
             path=path.name if path is not None else "",
             ok=path is not None,
             detail=detail,
-            **told,
+            **reported,
         )
 
 

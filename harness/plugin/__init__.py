@@ -89,9 +89,9 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 @pytest.hookimpl(tryfirst=True)  # before pytest's own JUnit writer asks where to write
 def pytest_configure(config: pytest.Config) -> None:
     """Resolve the options; where an inventory is named, this session is a run and gets a folder."""
-    from harness.plugin import marker_specs as forms
+    from harness.plugin import marker_specs
 
-    forms.register(config)
+    marker_specs.register(config)
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Controller(), "harness-controller")
     try:
@@ -130,7 +130,7 @@ def _only_looking(config: pytest.Config) -> bool:
 
 
 def _begin_run(config: pytest.Config, options: Options) -> None:
-    from harness.plugin.early_stop import Asking, Ending
+    from harness.plugin.early_stop import Asking, EarlyStop
     from harness.plugin.session import RunSession, open_store
 
     if options.side.kernel is not None:
@@ -143,12 +143,12 @@ def _begin_run(config: pytest.Config, options: Options) -> None:
     if getattr(config.option, "maxschedchunk", 0) is None:  # xdist would hand out the cases in packs
         config.option.maxschedchunk = 1
     config.pluginmanager.register(RunSession(store, options, RUN_KEY, notes), "harness-run")
-    config.pluginmanager.register(Ending(store), "harness-ending")
+    config.pluginmanager.register(EarlyStop(store), "harness-ending")
     config.pluginmanager.register(Asking(store, config), "harness-asking")
 
 
 def _join_run(config: pytest.Config) -> None:
-    from harness.plugin.early_stop import Ending
+    from harness.plugin.early_stop import EarlyStop
     from harness.results.run_lock import join
     from harness.results.store import RunStore
 
@@ -156,7 +156,7 @@ def _join_run(config: pytest.Config) -> None:
     if run is not None:
         store = config.stash[STORE] = RunStore.open(Path(run))
         config.add_cleanup(join(store.path).close)
-        config.pluginmanager.register(Ending(store), "harness-ending")
+        config.pluginmanager.register(EarlyStop(store), "harness-ending")
 
 
 @pytest.hookimpl(trylast=True)  # what was deselected needs no inventory

@@ -1,4 +1,4 @@
-"""Ending a session early, with exit code 0: whoever implements `pytest_harness_enough` says when.
+"""EarlyStop a session early, with exit code 0: whoever implements `pytest_harness_enough` says when.
 
 pytest's own `shouldstop` makes an interrupted session of it (exit code 2), and under xdist what was handed out still
 runs. So the controlling process leaves a word in the run's folder, and no process begins a trial once it is there.
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from harness.results.store import RunStore
 
 
-class Ending:
+class EarlyStop:
     """Plugin of every process of a run: leaves out the tests that come after the word."""
 
     def __init__(self, store: RunStore) -> None:

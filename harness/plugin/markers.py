@@ -17,14 +17,13 @@ from typing import Any, TypeVar
 
 import pytest
 
-from harness.inventory import cross_checks as relations
-from harness.inventory import schema
+from harness.inventory import cross_checks, schema
 from harness.inventory.diagnostics import nearest, place, shown
 from harness.inventory.inventory import Inventory, require_role
 from harness.kernels.module_variants import read_variant
 from harness.model.errors import UsageError
 from harness.model.options import NIGHTLY, PROFILES
-from harness.model.overrides import STOCK, Side
+from harness.model.overrides import STOCK, MachineOverrides
 from harness.model.sizes import parse_size
 from harness.model.topology import MIB, Host, Topology
 from harness.model.verdict import OR, REPRODUCIBLE
@@ -58,7 +57,7 @@ class TopologyMark:
     changes: Mapping[str, ByRole]
 
 
-def read_case(item: pytest.Item, inventory: Callable[[], Inventory], side: Side = STOCK) -> Case:
+def read_case(item: pytest.Item, inventory: Callable[[], Inventory], side: MachineOverrides = STOCK) -> Case:
     """The case that the markers of `item` describe, on machines as `side` says; raises UsageError."""
     mark = item.get_closest_marker("topology")
     if mark is None and runs_trial(item):
@@ -167,7 +166,7 @@ def _check(topology: Topology, changes: Mapping[str, Mapping[str, object]], fold
     document = {"host": hosts, "topology": [{"name": topology.name, "roles": dict(topology.roles)}]}
     tables = schema.parse(document)
     problems = tables if isinstance(tables, list) else []
-    problems += relations.check(document, folder=folder, machine_memory=machine_memory())
+    problems += cross_checks.check(document, folder=folder, machine_memory=machine_memory())
     for problem in problems:
         where = place(problem.loc, document)
         raise UsageError(f"marker topology: {where}: {problem.problem}; {problem.hint}")

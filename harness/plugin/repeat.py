@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from harness.model.errors import InfraError, UsageError
-from harness.model.overrides import Side, parse_side
+from harness.model.overrides import MachineOverrides, parse_overrides
 from harness.plugin.invoke import PLUGIN, pytest_arguments, run_pytest
 from harness.plugin.marker_specs import runs_trial
 from harness.plugin.markers import Case
@@ -32,7 +32,7 @@ _MISTAKES = (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED)
 class Repetition:
     """What a file of `--harness-repeat` says: the sides by name, and (side, number) of each trial."""
 
-    sides: Mapping[str, Side]
+    sides: Mapping[str, MachineOverrides]
     trials: tuple[tuple[str, int], ...]
 
 
@@ -50,7 +50,7 @@ def read_repetition(path: Path, base: Path) -> Repetition:
     if unknown is not None or len(set(trials)) < len(trials):
         problem = "a trial is in it twice" if unknown is None else f"a trial is on side '{unknown}', which it lacks"
         raise UsageError(f"--harness-repeat: {path}: {problem}")
-    sides = {name: parse_side(text, base=base, place=f"side {name}") for name, text in texts.items()}
+    sides = {name: parse_overrides(text, base=base, place=f"side {name}") for name, text in texts.items()}
     return Repetition(sides=sides, trials=trials)
 
 
@@ -110,7 +110,7 @@ class Repeater:
 
 
 def _place(item: pytest.Item) -> tuple[str, int] | None:
-    """Side and number of the trial that `item` is, or None for a test that runs none."""
+    """MachineOverrides and number of the trial that `item` is, or None for a test that runs none."""
     callspec = getattr(item, "callspec", None)
     return None if callspec is None else callspec.params.get(PARAMETER)
 
@@ -139,8 +139,8 @@ def run_session(
 ) -> int:
     """Run `trials` (side, number) of each case in this process; exit codes as of `invoke.run_pytest`.
 
-    `sides` are texts that `parse_side` reads. If `run_folder` is a run already, it is resumed: what has finished in it
-    is not run again, and `plugins` see it as if it had. `workers` is what `-n` takes.
+    `sides` are texts that `parse_overrides` reads. If `run_folder` is a run already, it is resumed: what has finished
+    in it is not run again, and `plugins` see it as if it had. `workers` is what `-n` takes.
     """
     resumed = (run_folder / MANIFEST).is_file()
     file = _write_repetition(run_folder, sides, trials)

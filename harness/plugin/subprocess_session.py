@@ -22,8 +22,8 @@ def run_child(arguments: Sequence[str], *, log: Path) -> int:
     kernel passes the child the same signal.
     """
     # A shell has the signal ignored in what it begins in the background, and that is inherited.
-    mortal = [find_tool("setpriv"), "--pdeathsig", "INT", find_tool("env"), "--default-signal=INT"]
-    command = [*mortal, sys.executable, "-m", "pytest", *PLUGIN, *arguments]
+    argv = [find_tool("setpriv"), "--pdeathsig", "INT", find_tool("env"), "--default-signal=INT"]
+    command = [*argv, sys.executable, "-m", "pytest", *PLUGIN, *arguments]
     with disk_errors(log), log.open("ab") as output:
         # In a session of its own, so that Ctrl-C reaches it once: from here.
         child = subprocess.Popen(

@@ -137,8 +137,8 @@ def _headline(trials: list[TrialView], manifest: Mapping[str, Any]) -> str:
 def _facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What ran, in one line each: the guests' kernels and images, then the manifest's top level but for its bulk."""
     facts = _guests(manifest.get("trials"))
-    told = {key: _in_words(_short(key, value)) for key, value in manifest.items()}
-    facts += [(key.replace("_", " "), plain_line(value, 300)) for key, value in told.items()]
+    reported = {key: _in_words(_short(key, value)) for key, value in manifest.items()}
+    facts += [(key.replace("_", " "), plain_line(value, 300)) for key, value in reported.items()]
     return [fact for fact in facts if fact[1] and fact[0] not in _BULK][:_FACTS]
 
 

@@ -1,4 +1,4 @@
-"""`python -m harness.sandbox` is the supervisor of a camp; nobody but `harness.sandbox.start` has use for it."""
+"""`python -m harness.sandbox` is the supervisor of a sandbox; nobody but `harness.sandbox.start` has use for it."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Which topology, which camp and which host a command means."""
+"""Which topology, which sandbox and which host a command means."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness.inventory.inventory import Inventory
 from harness.model.errors import HostEnvironmentError, UsageError
 from harness.model.options import Options
 from harness.model.topology import Topology
-from harness.state.sandboxes import Camp, camps, taken
+from harness.state.sandboxes import Sandbox, sandboxes, taken
 from harness.state.state import StateDir
 
 SHIPPED = Path(__file__).resolve().parents[2] / "inventories" / "local.toml"
@@ -36,62 +36,62 @@ def choose_topology(inventory: Inventory, name: str | None) -> Topology:
     return inventory.topology(name)
 
 
-def choose_camp(state: StateDir, name: str | None) -> Camp:
-    """The camp called `name`, or the only one; raises UsageError that lists those that are up."""
-    living = camps(state)
-    found = [camp for camp in living if name in (None, camp.name)]
+def choose_sandbox(state: StateDir, name: str | None) -> Sandbox:
+    """The sandbox called `name`, or the only one; raises UsageError that lists those that are up."""
+    living = sandboxes(state)
+    found = [sandbox for sandbox in living if name in (None, sandbox.name)]
     if len(found) == 1:
         return found[0]
     if not living:
         raise UsageError("nothing is up; `harness up` boots guests")
-    names = ", ".join(camp.name for camp in living)
+    names = ", ".join(sandbox.name for sandbox in living)
     raise UsageError(f"which topology? Up are: {names}" if name is None else f"{name!r} is not up; up are: {names}")
 
 
-def choose_host(state: StateDir, wanted: str) -> tuple[Camp, str]:
-    """The camp and the name of a host that is up: `wanted` is its name or a role, or `topology/name`.
+def choose_host(state: StateDir, wanted: str) -> tuple[Sandbox, str]:
+    """The sandbox and the name of a host that is up: `wanted` is its name or a role, or `topology/name`.
 
     Raises UsageError, with the hosts that there are, if none is meant, or more than one.
     """
     topology, _, name = wanted.rpartition("/")
-    living = [camp for camp in camps(state) if topology in ("", camp.name)]
+    living = [sandbox for sandbox in sandboxes(state) if topology in ("", sandbox.name)]
     for found in (_named(living, name), _playing(living, name)):
         if len(found) > 1:
-            names = ", ".join(f"{camp.name}/{host}" for camp, host in found)
+            names = ", ".join(f"{sandbox.name}/{host}" for sandbox, host in found)
             raise UsageError(f"which host {name!r}? {names}")
         if found:
             return found[0]
-    known = ", ".join(f"{camp.name}/{host}" for camp in camps(state) for host in _hosts(camp))
+    known = ", ".join(f"{sandbox.name}/{host}" for sandbox in sandboxes(state) for host in _hosts(sandbox))
     raise UsageError(f"no host {wanted!r} is up; " + (f"there are: {known}" if known else "`harness up` boots some"))
 
 
-def consoles_of(state: StateDir, wanted: str | None) -> dict[str, tuple[Camp, str]]:
-    """The camp and the name of one host, or of all that are up, by what to call them; raises as `choose_host`."""
+def consoles_of(state: StateDir, wanted: str | None) -> dict[str, tuple[Sandbox, str]]:
+    """The sandbox and the name of one host, or of all that are up, by what to call them; raises as `choose_host`."""
     if wanted is not None:
-        camp, host = choose_host(state, wanted)
-        return {host: (camp, host)}
-    living = camps(state)
-    found = [(camp, host) for camp in living for host in _hosts(camp)]
+        sandbox, host = choose_host(state, wanted)
+        return {host: (sandbox, host)}
+    living = sandboxes(state)
+    found = [(sandbox, host) for sandbox in living for host in _hosts(sandbox)]
     if not found:
         raise UsageError("nothing is up; `harness up` boots guests")
-    return {host if len(living) == 1 else f"{camp.name}/{host}": (camp, host) for camp, host in found}
+    return {host if len(living) == 1 else f"{sandbox.name}/{host}": (sandbox, host) for sandbox, host in found}
 
 
 def check_free(state: StateDir, name: str) -> None:
-    """Raise UsageError if a camp of that name is up, before anything is built for another one."""
-    for camp in camps(state):
-        if camp.name == name:
-            raise taken(camp)
+    """Raise UsageError if a sandbox of that name is up, before anything is built for another one."""
+    for sandbox in sandboxes(state):
+        if sandbox.name == name:
+            raise taken(sandbox)
 
 
-def _hosts(camp: Camp) -> list[str]:
-    return [str(host["name"]) for host in camp.read().get("hosts", [])]
+def _hosts(sandbox: Sandbox) -> list[str]:
+    return [str(host["name"]) for host in sandbox.read().get("hosts", [])]
 
 
-def _named(living: Sequence[Camp], name: str) -> list[tuple[Camp, str]]:
-    return [(camp, host) for camp in living for host in _hosts(camp) if host == name]
+def _named(living: Sequence[Sandbox], name: str) -> list[tuple[Sandbox, str]]:
+    return [(sandbox, host) for sandbox in living for host in _hosts(sandbox) if host == name]
 
 
-def _playing(living: Sequence[Camp], role: str) -> list[tuple[Camp, str]]:
-    records = [(camp, host) for camp in living for host in camp.read().get("hosts", [])]
-    return [(camp, str(host["name"])) for camp, host in records if role in host["roles"]]
+def _playing(living: Sequence[Sandbox], role: str) -> list[tuple[Sandbox, str]]:
+    records = [(sandbox, host) for sandbox in living for host in sandbox.read().get("hosts", [])]
+    return [(sandbox, str(host["name"])) for sandbox, host in records if role in host["roles"]]

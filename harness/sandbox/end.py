@@ -1,4 +1,4 @@
-"""Ends a camp: asks its supervisor, waits, and kills what does not end."""
+"""Ends a sandbox: asks its supervisor, waits, and kills what does not end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.model.clock import Clock, Deadline
 from harness.sandbox.guests import TEAR_DOWN_S
 from harness.state.processes import end as end_processes
 from harness.state.processes import runs
-from harness.state.sandboxes import Camp
+from harness.state.sandboxes import Sandbox
 from harness.state.state import StateDir
 from harness.trial.run import clean
 
@@ -22,23 +22,23 @@ POLL_S = 0.1
 SAME_S = 2.0  # a start time is counted from that of the machine, which a clock that is set moves
 
 
-def end(state: StateDir, camp: Camp, clock: Clock) -> Iterator[str]:
-    """End a camp; a line for everything that was ended. What its supervisor leaves is killed by pid."""
-    supervisor = supervisor_of(camp)
+def end(state: StateDir, sandbox: Sandbox, clock: Clock) -> Iterator[str]:
+    """End a sandbox; a line for everything that was ended. What its supervisor leaves is killed by pid."""
+    supervisor = supervisor_of(sandbox)
     if supervisor is not None:
-        with suppress(FileNotFoundError), camp.log.open(encoding="utf-8", errors="replace") as log:
+        with suppress(FileNotFoundError), sandbox.log.open(encoding="utf-8", errors="replace") as log:
             log.seek(0, os.SEEK_END)  # what it says from now on
             with suppress(psutil.Error):
                 supervisor.terminate()
-            ending = _wait(camp, supervisor, Deadline.after(END_S, clock))
+            ending = _wait(sandbox, supervisor, Deadline.after(END_S, clock))
             yield from (line.rstrip("\n") for line in log)
             yield ending
     yield from clean(state)
 
 
-def supervisor_of(camp: Camp) -> psutil.Process | None:
-    """The process that holds a camp, or None; a process of another start time only has its pid."""
-    record = camp.owner_record
+def supervisor_of(sandbox: Sandbox) -> psutil.Process | None:
+    """The process that holds a sandbox, or None; a process of another start time only has its pid."""
+    record = sandbox.owner_record
     with suppress(psutil.Error, KeyError):
         process = psutil.Process(int(record["pid"]))
         if abs(process.create_time() - float(record["started"])) < SAME_S:
@@ -46,11 +46,11 @@ def supervisor_of(camp: Camp) -> psutil.Process | None:
     return None
 
 
-def _wait(camp: Camp, supervisor: psutil.Process, deadline: Deadline) -> str:
+def _wait(sandbox: Sandbox, supervisor: psutil.Process, deadline: Deadline) -> str:
     """How it ended."""
     while runs(supervisor):
         if deadline.passed:
             end_processes([supervisor], deadline.clock)
-            return f"the supervisor of {camp.name!r} did not end within {END_S:.0f} s: killed, pid {supervisor.pid}"
+            return f"the supervisor of {sandbox.name!r} did not end within {END_S:.0f} s: killed, pid {supervisor.pid}"
         deadline.clock.sleep(POLL_S)
-    return f"ended the supervisor of {camp.name!r}, pid {supervisor.pid}"
+    return f"ended the supervisor of {sandbox.name!r}, pid {supervisor.pid}"

@@ -1,4 +1,4 @@
-"""From the lease of memory to storage that is up: what a camp and a single command by hand have in common."""
+"""From the lease of memory to storage that is up: what a sandbox and a single command by hand have in common."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Note = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class SandboxRequest:
     """What is to be up: the hosts of `topology`, made of `machines`, and `storage` between them."""
 
     topology: Topology
@@ -40,33 +40,35 @@ class Wish:
 
 
 @contextmanager
-def guests(wish: Wish, *, listener: Listener, console_path: Callable[[str], Path], note: Note) -> Iterator[Site]:
+def guests(
+    request: SandboxRequest, *, listener: Listener, console_path: Callable[[str], Path], note: Note
+) -> Iterator[Site]:
     """Hold the guests for the body, with their storage up and measured once; `note` gets a line for each step.
 
     Waits for memory as a trial does. Raises BootError, InfraError or UsageError if they do not come up, and leaves
     nothing then.
     """
-    topology = wish.topology
+    topology = request.topology
     with ExitStack() as stack:
         purpose = f"harness up {topology.name}"
-        stack.enter_context(lease_for(topology, wish.settings, purpose=purpose, on_wait=note))
+        stack.enter_context(lease_for(topology, request.settings, purpose=purpose, on_wait=note))
         steps = Steps(note)
-        lab = Lab(wish.settings, wish.machines, listener=listener, console_path=console_path, notes=steps)
-        stack.callback(_end, lab, wish, note)
-        note(f"booting {wish.hosts}")
+        lab = Lab(request.settings, request.machines, listener=listener, console_path=console_path, notes=steps)
+        stack.callback(_end, lab, request, note)
+        note(f"booting {request.hosts}")
         site = lab.start(topology)
-        if wish.storage is not None:
-            note(f"setting up: {wish.storage.describe()}")
-            stack.callback(_take_down, wish.storage, site, note)
-            wish.storage.set_up(site)
-            pages = wish.storage.baseline(site)  # of swap, this is also what makes it swap
+        if request.storage is not None:
+            note(f"setting up: {request.storage.describe()}")
+            stack.callback(_take_down, request.storage, site, note)
+            request.storage.set_up(site)
+            pages = request.storage.baseline(site)  # of swap, this is also what makes it swap
             note(f"storage is up, {pages:.0f} pages of 4 KiB a second")
         yield site
 
 
-def _end(lab: Lab, wish: Wish, note: Note) -> None:
+def _end(lab: Lab, request: SandboxRequest, note: Note) -> None:
     lab.close()
-    note(f"ended {wish.hosts}")
+    note(f"ended {request.hosts}")
 
 
 def _take_down(storage: Storage, site: Site, note: Note) -> None:

@@ -1,4 +1,4 @@
-"""What the hosts of a camp printed on their serial consoles, from the beginning, and as it comes."""
+"""What the hosts of a sandbox printed on their serial consoles, from the beginning, and as it comes."""
 
 from __future__ import annotations
 

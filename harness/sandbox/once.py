@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from harness.sandbox.guests import Note, Wish, guests
+from harness.sandbox.guests import Note, SandboxRequest, guests
 from harness.sandbox.secure_shell import address_of, command_line, write_config
 
 SIGNALLED = 128  # what a shell adds to the number of the signal that ended a command
@@ -24,7 +24,7 @@ class Silence:
         """See `targets.lab.Listener`."""
 
 
-def run_once(wish: Wish, command: str, note: Note) -> int:
+def run_once(request: SandboxRequest, command: str, note: Note) -> int:
     """Boot the guests, run a shell command on the first one with this process's input and output, and end them.
 
     Returns the command's exit code; 255 also says that the connection broke. On a terminal the command has one too.
@@ -32,10 +32,12 @@ def run_once(wish: Wish, command: str, note: Note) -> int:
     """
     with tempfile.TemporaryDirectory(prefix="harness-") as name:
         folder = Path(name)
-        with guests(wish, listener=Silence(), console_path=lambda host: folder / f"{host}.console", note=note) as site:
-            config, first = folder / "ssh_config", wish.topology.hosts[0].name
+        with guests(
+            request, listener=Silence(), console_path=lambda host: folder / f"{host}.console", note=note
+        ) as site:
+            config, first = folder / "ssh_config", request.topology.hosts[0].name
             addresses = [address_of(target) for target in site.targets.values()]
-            write_config(wish.topology.name, addresses, config, folder / "known_hosts")
+            write_config(request.topology.name, addresses, config, folder / "known_hosts")
             # -t: what is typed, Ctrl-C as well, is the command's then.
             terminal = ["-t"] if sys.stdin.isatty() and sys.stdout.isatty() else []
             status = subprocess.call(command_line(config, first, [*terminal, "--", command]))

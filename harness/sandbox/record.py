@@ -1,20 +1,20 @@
-"""What a camp notes of its hosts, for whoever wants to use them."""
+"""What a sandbox notes of its hosts, for whoever wants to use them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from harness.model.topology import Host, Topology
-from harness.sandbox.guests import Wish
+from harness.sandbox.guests import SandboxRequest
 from harness.sandbox.secure_shell import address_of
 from harness.sandbox.storages import place_of
 from harness.site.addressing import interfaces
 from harness.site.target import Site
 
 
-def record_of(site: Site, wish: Wish) -> dict[str, Any]:
-    """What `camp.json` says of the hosts and the storage."""
-    topology, storage = site.topology, wish.storage
+def record_of(site: Site, request: SandboxRequest) -> dict[str, Any]:
+    """What `sandbox.json` says of the hosts and the storage."""
+    topology, storage = site.topology, request.storage
     hosts = [
         {
             "name": target.name,

@@ -1,4 +1,4 @@
-"""How the system's own ssh, scp and sftp log in to the hosts of a camp."""
+"""How the system's own ssh, scp and sftp log in to the hosts of a sandbox."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ def address_of(target: Target) -> SshAddress:
     return target.shell.address
 
 
-def host_config(camp: str, address: SshAddress, known_hosts: Path) -> str:
+def host_config(sandbox: str, address: SshAddress, known_hosts: Path) -> str:
     """The part of an ssh_config(5) for one host; `known_hosts` is where `known_host` is to be found."""
-    return HOST.format(host=address.host, address=address, alias=_alias(camp, address), known_hosts=known_hosts)
+    return HOST.format(host=address.host, address=address, alias=_alias(sandbox, address), known_hosts=known_hosts)
 
 
-def known_host(camp: str, address: SshAddress) -> str:
+def known_host(sandbox: str, address: SshAddress) -> str:
     """The line of a known_hosts file for one host: its key under a name of its own, since ports are used again."""
-    return f"{_alias(camp, address)} {address.host_key}\n"
+    return f"{_alias(sandbox, address)} {address.host_key}\n"
 
 
-def write_config(camp: str, addresses: Iterable[SshAddress], config: Path, known_hosts: Path) -> None:
-    """Write both files for the hosts of a camp."""
+def write_config(sandbox: str, addresses: Iterable[SshAddress], config: Path, known_hosts: Path) -> None:
+    """Write both files for the hosts of a sandbox."""
     addresses = list(addresses)
-    known_hosts.write_text("".join(known_host(camp, address) for address in addresses))
-    config.write_text("\n".join(host_config(camp, address, known_hosts) for address in addresses))
+    known_hosts.write_text("".join(known_host(sandbox, address) for address in addresses))
+    config.write_text("\n".join(host_config(sandbox, address, known_hosts) for address in addresses))
 
 
 def command_line(config: Path, host: str, words: Iterable[str]) -> list[str]:
@@ -64,5 +64,5 @@ def command_line(config: Path, host: str, words: Iterable[str]) -> list[str]:
     return ["ssh", "-F", str(config), host, *words]
 
 
-def _alias(camp: str, address: SshAddress) -> str:
-    return f"harness-{camp}-{address.host}"
+def _alias(sandbox: str, address: SshAddress) -> str:
+    return f"harness-{sandbox}-{address.host}"

@@ -1,4 +1,4 @@
-"""Starts a camp's supervisor and waits until its hosts are up, or are known not to come."""
+"""Starts a sandbox's supervisor and waits until its hosts are up, or are known not to come."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import harness
 from harness.model.errors import InfraError
-from harness.sandbox.guests import Wish
+from harness.sandbox.guests import SandboxRequest
 from harness.sandbox.supervisor import KEEP, Failed, Step, Up
-from harness.state.sandboxes import Camp, pitch
+from harness.state.sandboxes import Sandbox, create
 from harness.state.state import StateDir
 from harness.trial.run import clean
 
@@ -23,21 +23,21 @@ END_S = 60.0  # for guests that are half up to be taken down, and storage with t
 TAIL = 2000
 
 
-def start(wish: Wish, note: Callable[[str], None]) -> Camp:
-    """Have the wish come true in a process that stays; `note` gets a line for each step.
+def start(request: SandboxRequest, note: Callable[[str], None]) -> Sandbox:
+    """Have the request come true in a process that stays; `note` gets a line for each step.
 
-    Raises UsageError if a camp of that name is there already, InfraError if the hosts do not come up. Then, and when it
-    is interrupted, nothing is left.
+    Raises UsageError if a sandbox of that name is there already, InfraError if the hosts do not come up. Then, and when
+    it is interrupted, nothing is left.
     """
-    state = StateDir.of(wish.settings)
-    camp, lock = pitch(state, wish.topology.name)
+    state = StateDir.of(request.settings)
+    sandbox, lock = create(state, request.topology.name)
     ours, theirs = Pipe()
     with theirs, ours:
-        process = _launch(camp, theirs.fileno(), lock)
+        process = _launch(sandbox, theirs.fileno(), lock)
         os.close(lock)
         theirs.close()
         try:
-            _await(ours, camp, wish, note)
+            _await(ours, sandbox, request, note)
             ours.send(KEEP)
             process.returncode = 0  # it stays, and nobody waits for it: Popen would complain of that
         except BaseException:
@@ -45,11 +45,11 @@ def start(wish: Wish, note: Callable[[str], None]) -> Camp:
             _see_it_end(process)
             clean(state)
             raise
-    return camp
+    return sandbox
 
 
-def _launch(camp: Camp, link: int, lock: int) -> subprocess.Popen[bytes]:
-    with camp.log.open("wb") as log:
+def _launch(sandbox: Sandbox, link: int, lock: int) -> subprocess.Popen[bytes]:
+    with sandbox.log.open("wb") as log:
         return subprocess.Popen(
             [sys.executable, "-m", SUPERVISOR, str(link), str(lock)],
             stdin=subprocess.DEVNULL,
@@ -62,10 +62,10 @@ def _launch(camp: Camp, link: int, lock: int) -> subprocess.Popen[bytes]:
         )
 
 
-def _await(link: Connection, camp: Camp, wish: Wish, note: Callable[[str], None]) -> None:
+def _await(link: Connection, sandbox: Sandbox, request: SandboxRequest, note: Callable[[str], None]) -> None:
     tail = ""
     try:
-        link.send((camp, wish))
+        link.send((sandbox, request))
         while True:
             match link.recv():
                 case Step(text):
@@ -75,10 +75,10 @@ def _await(link: Connection, camp: Camp, wish: Wish, note: Callable[[str], None]
                 case Up():
                     return
     except (EOFError, OSError) as error:
-        if camp.log.exists():
-            tail = camp.log.read_text(errors="replace").strip()[-TAIL:]
+        if sandbox.log.exists():
+            tail = sandbox.log.read_text(errors="replace").strip()[-TAIL:]
         raise InfraError(
-            f"the supervisor of {camp.name!r} ended without a word: {tail or 'its log is empty'}"
+            f"the supervisor of {sandbox.name!r} ended without a word: {tail or 'its log is empty'}"
         ) from error
 
 

@@ -1,9 +1,9 @@
-"""The process that holds a camp: its guests live as long as it does.
+"""The process that holds a sandbox: its guests live as long as it does.
 
 `harness.sandbox.start` starts it, in a session of its own, with two descriptors: a connection to the command that asks
-for the camp, and the lock of the camp's folder. Over the connection the wish comes in, and a line for each step goes out
-(`Step`), until the hosts are up (`Up`) or will not be (`Failed`). A command that goes away before it has said KEEP does
-not want them any more. SIGTERM ends it; what it says then stands in its log.
+for the sandbox, and the lock of the sandbox's folder. Over the connection the request comes in, and a line for each
+step goes out (`Step`), until the hosts are up (`Up`) or will not be (`Failed`). A command that goes away before it has
+said KEEP does not want them any more. SIGTERM ends it; what it says then stands in its log.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from types import FrameType
 from typing import Any
 
 from harness.model.errors import HarnessError
-from harness.sandbox.guests import Wish, guests
+from harness.sandbox.guests import SandboxRequest, guests
 from harness.sandbox.port import ConsolePort
 from harness.sandbox.record import record_of
 from harness.sandbox.secure_shell import address_of, write_config
 from harness.site.target import Site
 from harness.state.locks import this_process, write_record
-from harness.state.sandboxes import Camp, strike
+from harness.state.sandboxes import Sandbox, remove
 from harness.state.state import StateDir
 
 KEEP = "keep"
@@ -48,7 +48,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Up:
-    """All hosts are up, and the camp's folder says so."""
+    """All hosts are up, and the sandbox's folder says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +59,14 @@ class Failed:
 
 
 class Ended(BaseException):
-    """Somebody wants the camp to end."""
+    """Somebody wants the sandbox to end."""
 
 
 class Supervisor:
-    """Brings up a camp, holds it until SIGTERM, and takes it down."""
+    """Brings up a sandbox, holds it until SIGTERM, and takes it down."""
 
-    def __init__(self, link: Connection, camp: Camp, wish: Wish) -> None:
-        self._link, self._camp, self._wish = link, camp, wish
+    def __init__(self, link: Connection, sandbox: Sandbox, request: SandboxRequest) -> None:
+        self._link, self._sandbox, self._request = link, sandbox, request
         self._ports: dict[str, ConsolePort] = {}
         self._site: Site | None = None
 
@@ -85,17 +85,19 @@ class Supervisor:
             self._fail(traceback.format_exc())
 
     def _hold(self, stack: ExitStack) -> None:
-        for host in self._wish.topology.hosts:
-            port = ConsolePort(self._camp.port(host.name), partial(self._type_in, host.name))
+        for host in self._request.topology.hosts:
+            port = ConsolePort(self._sandbox.port(host.name), partial(self._type_in, host.name))
             stack.callback(port.close)
             self._ports[host.name] = port
-        site = stack.enter_context(guests(self._wish, listener=self, console_path=self._camp.console, note=self._note))
+        site = stack.enter_context(
+            guests(self._request, listener=self, console_path=self._sandbox.console, note=self._note)
+        )
         for target in site.targets.values():
             target.shell.run(SHELL, deadline=site.deadline(SHELL_S))
         self._site = site
         addresses = [address_of(target) for target in site.targets.values()]
-        write_config(self._camp.name, addresses, self._camp.ssh_config, self._camp.known_hosts)
-        self._camp.write(record_of(site, self._wish))
+        write_config(self._sandbox.name, addresses, self._sandbox.ssh_config, self._sandbox.known_hosts)
+        self._sandbox.write(record_of(site, self._request))
         self._send(Up())
         threading.Event().wait()
 
@@ -119,7 +121,7 @@ class Supervisor:
             self._link.send(message)
 
     def _watch(self) -> None:
-        """End the camp if who asked for it goes away before it is up."""
+        """End the sandbox if who asked for it goes away before it is up."""
         kept = False
         with suppress(EOFError, OSError):
             kept = self._link.recv() == KEEP
@@ -151,8 +153,8 @@ def main(arguments: list[str]) -> None:
     for descriptor in (link.fileno(), lock):
         os.set_inheritable(descriptor, False)  # no guest is to hold them
     write_record(lock, this_process())
-    camp, wish = link.recv()
+    sandbox, request = link.recv()
     try:
-        Supervisor(link, camp, wish).run()
+        Supervisor(link, sandbox, request).run()
     finally:
-        strike(StateDir.of(wish.settings), camp, lock)
+        remove(StateDir.of(request.settings), sandbox, lock)

@@ -79,5 +79,5 @@ def plan(
         storage=storage or PlainDisk(host=ROLE),
         workload=load,
         faults=tuple(faults),
-        policy=Policy(endless=True),
+        policy=Policy(time_limited=True),
     )

@@ -133,14 +133,14 @@ def _guarded(state: StateDir) -> Iterator[Path]:
         yield folder
 
 
-def _ask(state: StateDir, wish: dict[str, Any]) -> _Request:
+def _ask(state: StateDir, asked: dict[str, Any]) -> _Request:
     with _guarded(state) as folder:
         number = max((lease.number for lease in _living(folder)), default=0) + 1
         path = folder / f"{number:06d}{_SUFFIX}"
         path.unlink(missing_ok=True)
         descriptor = try_lock(path, create=True)
         assert descriptor is not None, "the guard keeps others from this number"
-        request = _Request(path, descriptor, {**this_process(), **wish})
+        request = _Request(path, descriptor, {**this_process(), **asked})
         try:
             write_record(descriptor, request.record)
         except BaseException:

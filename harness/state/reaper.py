@@ -16,8 +16,7 @@ from pathlib import Path
 import psutil
 
 from harness.model.clock import SYSTEM_CLOCK, Clock
-from harness.state import lease, ports, processes
-from harness.state import sandboxes as camps
+from harness.state import lease, ports, processes, sandboxes
 from harness.state.domains import Domain, noted
 from harness.state.locks import describe, read_record, try_lock
 from harness.state.state import OWNER, RunDir, StateDir, remove_run
@@ -61,7 +60,7 @@ def reap(
     lines: list[str] = []
     for path in state.runs():
         lines += _reap_run(path, hypervisor_cleanup, clock)
-    lines += _remove_half_made(state) + camps.remove_dead(state)
+    lines += _remove_half_made(state) + sandboxes.remove_dead(state)
     return lines + lease.remove_dead(state) + ports.remove_dead(state)
 
 

@@ -1,9 +1,9 @@
-"""Camps: guests for work by hand, which outlive the command that started them; each has a folder, `camps/<name>/`.
+"""Sandboxes: guests for work by hand, which outlive the command that started them; `sandboxes/<name>/` is one.
 
 | file | what it is |
 | --- | --- |
-| `owner` | locked for as long as the camp's supervisor lives; says who that is |
-| `camp.json` | the supervisor and its hosts, once they are up (`Camp.read`) |
+| `owner` | locked for as long as the sandbox's supervisor lives; says who that is |
+| `sandbox.json` | the supervisor and its hosts, once they are up (`Sandbox.read`) |
 | `log` | what the supervisor says |
 | `ssh_config`, `known_hosts` | how to log in to its hosts |
 | `<host>.console` | what a host printed on its serial console |
@@ -36,13 +36,13 @@ from harness.state.locks import (
 )
 from harness.state.state import GUARD, OWNER, StateDir
 
-FOLDER = "camps"
+FOLDER = "sandboxes"
 _CLAIMS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Camp:
-    """The folder of one camp, whether anybody lives there or not."""
+class Sandbox:
+    """The folder of one sandbox, whether anybody lives there or not."""
 
     path: Path
 
@@ -91,66 +91,66 @@ class Camp:
 
     def read(self) -> dict[str, Any]:
         """What its supervisor noted of itself and its hosts; {} until all of them are up."""
-        return read_record(self.path / "camp.json")
+        return read_record(self.path / "sandbox.json")
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Note the supervisor and its hosts, all at once."""
-        draft = self.path / "camp.json.new"
+        draft = self.path / "sandbox.json.new"
         with explained(self.path):
             draft.write_text(json.dumps({**this_process(), **record}, indent=2) + "\n", encoding="utf-8")
-            draft.replace(self.path / "camp.json")
+            draft.replace(self.path / "sandbox.json")
 
 
-def camps(state: StateDir, *, alive: bool = True) -> list[Camp]:
-    """The camps whose supervisors live, or those whose are dead, in the order of their names."""
+def sandboxes(state: StateDir, *, alive: bool = True) -> list[Sandbox]:
+    """The sandboxes whose supervisors live, or those whose are dead, in the order of their names."""
     folder = state.path / FOLDER
     with explained(folder):
         entries = sorted(folder.iterdir()) if folder.is_dir() else []
-    found = [Camp(entry) for entry in entries if entry.is_dir() and not entry.is_symlink()]
-    return [camp for camp in found if camp.alive is alive]
+    found = [Sandbox(entry) for entry in entries if entry.is_dir() and not entry.is_symlink()]
+    return [sandbox for sandbox in found if sandbox.alive is alive]
 
 
-def pitch(state: StateDir, name: str) -> tuple[Camp, int]:
-    """Make the folder of a camp; the descriptor holds its lock, in whatever process has it open last.
+def create(state: StateDir, name: str) -> tuple[Sandbox, int]:
+    """Make the folder of a sandbox; the descriptor holds its lock, in whatever process has it open last.
 
     What a dead supervisor of that name left there goes. Raises UsageError if a living one has the name, and
     HostEnvironmentError if the folder cannot be made.
     """
     state.check()
     with _guarded(state) as folder:
-        camp = Camp(folder / name)
-        with explained(camp.path):
-            camp.path.mkdir(mode=0o700, exist_ok=True)
-            descriptor = _claim(camp.path / OWNER)
+        sandbox = Sandbox(folder / name)
+        with explained(sandbox.path):
+            sandbox.path.mkdir(mode=0o700, exist_ok=True)
+            descriptor = _claim(sandbox.path / OWNER)
             if descriptor is None:
-                raise taken(camp)
-            _empty(camp.path)
+                raise taken(sandbox)
+            _empty(sandbox.path)
             write_record(descriptor, this_process())
-    return camp, descriptor
+    return sandbox, descriptor
 
 
-def taken(camp: Camp) -> UsageError:
-    """What is to be said to who wants a camp that is there already."""
-    return UsageError(f"{camp.name!r} is up already ({camp.owner}); `harness down {camp.name}` ends it")
+def taken(sandbox: Sandbox) -> UsageError:
+    """What is to be said to who wants a sandbox that is there already."""
+    return UsageError(f"{sandbox.name!r} is up already ({sandbox.owner}); `harness down {sandbox.name}` ends it")
 
 
-def strike(state: StateDir, camp: Camp, descriptor: int) -> None:
-    """Remove the folder of a camp and give its lock back, whoever removed it before; never raises for that."""
+def remove(state: StateDir, sandbox: Sandbox, descriptor: int) -> None:
+    """Remove the folder of a sandbox and give its lock back, whoever removed it before; never raises for that."""
     with _guarded(state):
-        if is_file_of(descriptor, camp.path / OWNER):
-            shutil.rmtree(camp.path, ignore_errors=True)
+        if is_file_of(descriptor, sandbox.path / OWNER):
+            shutil.rmtree(sandbox.path, ignore_errors=True)
     os.close(descriptor)
 
 
 def remove_dead(state: StateDir) -> list[str]:
-    """Remove the folders of camps whose supervisors are dead; one line for each."""
+    """Remove the folders of sandboxes whose supervisors are dead; one line for each."""
     if not (state.path / FOLDER).is_dir():
         return []
     lines = []
     with _guarded(state):
-        for camp in camps(state, alive=False):
-            lines.append(f"camp {camp.name}: removed {camp.path}, left by {camp.owner}")
-            shutil.rmtree(camp.path, ignore_errors=True)
+        for sandbox in sandboxes(state, alive=False):
+            lines.append(f"sandbox {sandbox.name}: removed {sandbox.path}, left by {sandbox.owner}")
+            shutil.rmtree(sandbox.path, ignore_errors=True)
     return lines
 
 
@@ -159,7 +159,7 @@ def _claim(owner: Path) -> int | None:
         descriptor = try_lock(owner, create=True)
         if descriptor is not None:
             return descriptor
-        SYSTEM_CLOCK.sleep(0.01)  # perhaps only `Camp.alive` looked
+        SYSTEM_CLOCK.sleep(0.01)  # perhaps only `Sandbox.alive` looked
     return None
 
 

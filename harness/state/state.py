@@ -7,7 +7,7 @@
 | `r/<6 hex>/domains.jsonl` | see `domains` |
 | `r/.new-<6 hex>/` | a run that is being made; renamed once its owner holds the lock |
 | `r/.guard` | locked while runs are made, and while what was half made is removed |
-| `camps/`, `ports/` | see `camps` and `ports` |
+| `sandboxes/`, `ports/` | see `sandboxes` and `ports` |
 | `leases/` | see `lease`; elsewhere where a machine's users share one queue |
 """
 

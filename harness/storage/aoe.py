@@ -87,8 +87,8 @@ class AoeDisk:
         return f"AoE disk of {self.client}, served by {self.server} (vblade)"
 
     @property
-    def mortal(self) -> tuple[str, ...]:
-        """See `Storage.mortal`."""
+    def critical_tasks(self) -> tuple[str, ...]:
+        """See `Storage.critical_tasks`."""
         return ("vblade",)
 
     @property

@@ -48,7 +48,7 @@ class Storage(Protocol):
         """Take it down as far as the hosts still answer; raises InfraError if they do not."""
 
     @property
-    def mortal(self) -> tuple[str, ...]:
+    def critical_tasks(self) -> tuple[str, ...]:
         """Names of the tasks that it depends on."""
 
     @property
@@ -83,8 +83,10 @@ def pages_per_second(target: Target, site: Site, *copies: str) -> float:
     limits = f"bs={PAGE} count={BASELINE_PAGES} conv=notrunc"
     script = "; ".join(f"timeout --foreground -s INT {BASELINE_S} {copy} {limits} 2>&1" for copy in copies)
     text = target.shell.run(script, deadline=site.deadline(30), check=False).stdout
-    told = [(int(count), float(seconds)) for count, seconds in re.findall(r"(\d+) bytes.* copied, ([0-9.]+) s", text)]
-    pages, seconds = sum(count for count, _ in told) // PAGE, sum(seconds for _, seconds in told)
-    if len(told) != len(copies) or not pages or not seconds:
+    reported = [
+        (int(count), float(seconds)) for count, seconds in re.findall(r"(\d+) bytes.* copied, ([0-9.]+) s", text)
+    ]
+    pages, seconds = sum(count for count, _ in reported) // PAGE, sum(seconds for _, seconds in reported)
+    if len(reported) != len(copies) or not pages or not seconds:
         raise InfraError(f"{target.name}: `{copies[0]}` gave no figures: {text.strip()[-200:]}")
     return pages / seconds

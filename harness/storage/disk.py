@@ -21,8 +21,8 @@ class PlainDisk:
         return f"plain disk of {self.host}"
 
     @property
-    def mortal(self) -> tuple[str, ...]:
-        """See `Storage.mortal`."""
+    def critical_tasks(self) -> tuple[str, ...]:
+        """See `Storage.critical_tasks`."""
         return ()
 
     @property

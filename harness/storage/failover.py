@@ -64,9 +64,9 @@ class FailoverNfs:
         return f"NFS 4.2 on {' and '.join(self.nodes)} ({how}), {self.driver.describe()}"
 
     @property
-    def mortal(self) -> tuple[str, ...]:
-        """See `Storage.mortal`."""
-        return ("nfsd", "rpc.mountd", "nfsdcld", *self.driver.mortal)
+    def critical_tasks(self) -> tuple[str, ...]:
+        """See `Storage.critical_tasks`."""
+        return ("nfsd", "rpc.mountd", "nfsdcld", *self.driver.critical_tasks)
 
     @property
     def bound_s(self) -> float:

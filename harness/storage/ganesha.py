@@ -63,8 +63,8 @@ class GaneshaDisk(NfsFiles):
         return self._served_by(f"nfs-ganesha{how} on {self.server}")
 
     @property
-    def mortal(self) -> tuple[str, ...]:
-        """See `Storage.mortal`."""
+    def critical_tasks(self) -> tuple[str, ...]:
+        """See `Storage.critical_tasks`."""
         return ("ganesha.nfsd",)
 
     def _serve(self, site: Site) -> None:

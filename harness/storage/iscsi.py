@@ -76,9 +76,9 @@ class IscsiDisk:
         return f"iSCSI disk of {self.client}, served by {self.server} ({self.program})"
 
     @property
-    def mortal(self) -> tuple[str, ...]:
-        """See `Storage.mortal`."""
-        return ("iscsid", *self.program.mortal)
+    def critical_tasks(self) -> tuple[str, ...]:
+        """See `Storage.critical_tasks`."""
+        return ("iscsid", *self.program.critical_tasks)
 
     @property
     def bound_s(self) -> float:

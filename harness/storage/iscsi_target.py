@@ -42,7 +42,7 @@ class IscsiServer(Protocol):
     """A program that serves a file as a disk; commands are for the shell of its host."""
 
     @property
-    def mortal(self) -> tuple[str, ...]:
+    def critical_tasks(self) -> tuple[str, ...]:
         """Names of its tasks."""
 
     @property
@@ -65,8 +65,8 @@ class Tgt:
         return "tgt"
 
     @property
-    def mortal(self) -> tuple[str, ...]:
-        """See `IscsiServer.mortal`."""
+    def critical_tasks(self) -> tuple[str, ...]:
+        """See `IscsiServer.critical_tasks`."""
         return ("tgtd",)
 
     @property
@@ -92,8 +92,8 @@ class Lio:
         return "LIO"
 
     @property
-    def mortal(self) -> tuple[str, ...]:
-        """See `IscsiServer.mortal`."""
+    def critical_tasks(self) -> tuple[str, ...]:
+        """See `IscsiServer.critical_tasks`."""
         return ()  # kernel threads
 
     @property

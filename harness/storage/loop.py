@@ -59,9 +59,9 @@ class LoopDisk:
         return f"loop device of {self.client}, as {self.use}, {how}, on: {self.disk.describe()}"
 
     @property
-    def mortal(self) -> tuple[str, ...]:
-        """See `Storage.mortal`."""
-        return self.disk.mortal
+    def critical_tasks(self) -> tuple[str, ...]:
+        """See `Storage.critical_tasks`."""
+        return self.disk.critical_tasks
 
     @property
     def bound_s(self) -> float:
@@ -105,10 +105,10 @@ class LoopDisk:
 
     def _check(self, site: Site, target: Target, name: str) -> None:
         """Whether it does what it was told: a file system may refuse direct I/O, and then losetup says nothing."""
-        told = target.shell.run("cat /sys/block/%s/loop/dio", name, deadline=site.deadline(10)).stdout.strip()
-        if told != str(int(self.direct_io)):
+        reported = target.shell.run("cat /sys/block/%s/loop/dio", name, deadline=site.deadline(10)).stdout.strip()
+        if reported != str(int(self.direct_io)):
             raise InfraError(
-                f"{target.name}: /dev/{name} has direct I/O {told or 'unknown'}, not {int(self.direct_io)}"
+                f"{target.name}: /dev/{name} has direct I/O {reported or 'unknown'}, not {int(self.direct_io)}"
             )
 
     def _beside(self, probe: StorageProbe, name: str) -> StorageProbe:

@@ -10,12 +10,12 @@ from typing import Any
 
 from harness.model.errors import InfraError, UsageError
 from harness.model.topology import MIB, Topology
-from harness.site import dm_device as mapper
+from harness.site import dm_device
 from harness.site.needs import Needs
 from harness.site.target import Site, Target
 from harness.storage.base import MEMORY, MKFS, StorageProbe, pages_per_second, take_down, unmount
 
-DISK = Path(mapper.SCRATCH).name
+DISK = Path(dm_device.SCRATCH).name
 MOUNT = "/srv/harness"
 USES = ("raw", "file", "swap")
 EVIDENCE = (  # "dm" stands for the kernel's name of the device
@@ -46,11 +46,11 @@ class MappedDisk:
 
     def describe(self) -> str:
         """See `Storage.describe`."""
-        return f"scratch disk of {self.host} behind device-mapper, as {self.use}"
+        return f"scratch disk of {self.host} behind device-dm_device, as {self.use}"
 
     @property
-    def mortal(self) -> tuple[str, ...]:
-        """See `Storage.mortal`."""
+    def critical_tasks(self) -> tuple[str, ...]:
+        """See `Storage.critical_tasks`."""
         return ()
 
     @property
@@ -66,7 +66,7 @@ class MappedDisk:
     @property
     def path(self) -> str:
         """Where a workload writes: the device from its beginning to 1 MiB before its end, or a file."""
-        return f"{MOUNT}/work" if self.use == "file" else mapper.DEVICE
+        return f"{MOUNT}/work" if self.use == "file" else dm_device.DEVICE
 
     def needs(self, topology: Topology) -> Needs:
         """See `Needing.needs`."""
@@ -76,13 +76,13 @@ class MappedDisk:
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`; raises UsageError if the host has no scratch disk."""
         target = site.role(self.host)
-        device = mapper.create(target, site.deadline(10))
+        device = dm_device.create(target, site.deadline(10))
         if self.use == "file":
             make = f"{MKFS} %s && mkdir -p %s && mount %s %s"
-            target.shell.run(make, mapper.DEVICE, MOUNT, mapper.DEVICE, MOUNT, deadline=site.deadline(30))
+            target.shell.run(make, dm_device.DEVICE, MOUNT, dm_device.DEVICE, MOUNT, deadline=site.deadline(30))
         return StorageProbe(
             host=target.name,
-            spec=self._probe(mapper.scratch_size(target)),
+            spec=self._probe(dm_device.scratch_size(target)),
             counters={device: f"/sys/block/{device}/stat", DISK: f"/sys/block/{DISK}/stat"},
             evidence=tuple(path.replace("/dm/", f"/{device}/") for path in EVIDENCE),
         )
@@ -91,12 +91,12 @@ class MappedDisk:
         if self.use == "file":
             return {"path": f"{MOUNT}/probe", "offset": 0, "write": True, "create": True}
         # The kernel refuses writes to a device that it swaps to; a read is what a page-in is.
-        return {"path": mapper.DEVICE, "offset": size - MIB, "write": self.use == "raw"}
+        return {"path": dm_device.DEVICE, "offset": size - MIB, "write": self.use == "raw"}
 
     def baseline(self, site: Site) -> float:
         """See `Storage.baseline`; writes past the page cache; of swap also reads, and makes the device swap then."""
         target = site.role(self.host)
-        path = f"{MOUNT}/baseline" if self.use == "file" else mapper.DEVICE
+        path = f"{MOUNT}/baseline" if self.use == "file" else dm_device.DEVICE
         copies = [f"dd if=/dev/zero of={path} oflag=direct"]
         if self.use == "swap":
             copies.append(f"dd if={path} of=/dev/null iflag=direct")
@@ -117,8 +117,8 @@ class MappedDisk:
 
     def _heal(self, site: Site, target: Target) -> None:
         target.hypervisor.throttle(DISK, None)
-        mapper.resume(target, site.deadline(5))
-        mapper.speed_up(target, site.deadline(5))
+        dm_device.resume(target, site.deadline(5))
+        dm_device.speed_up(target, site.deadline(5))
         target.agent.ask("storage", path=None, deadline=site.deadline(5))  # its probe has the disk open
         target.agent.ask("close", deadline=site.deadline(5))  # and it has the control device open, which keeps dm_mod
 
@@ -128,9 +128,9 @@ class MappedDisk:
             target.shell.run(script, deadline=site.deadline(20))
         elif self.use == "swap":
             script = "! grep -qE '^/dev/(dm-|mapper/)' /proc/swaps || swapoff %s"
-            target.shell.run(script, mapper.DEVICE, deadline=site.deadline(20))
+            target.shell.run(script, dm_device.DEVICE, deadline=site.deadline(20))
 
     def _remove(self, site: Site, target: Target) -> None:
-        done = mapper.remove(target, site.deadline(10))
+        done = dm_device.remove(target, site.deadline(10))
         if done.exit_code:
-            raise InfraError(f"{mapper.DEVICE} is still there: {(done.stderr or done.stdout).strip()}")
+            raise InfraError(f"{dm_device.DEVICE} is still there: {(done.stderr or done.stdout).strip()}")

@@ -52,8 +52,8 @@ class NbdSwap:
         return f"swap on {self.device}, {served}, {self.connection.describe()}"
 
     @property
-    def mortal(self) -> tuple[str, ...]:
-        """See `Storage.mortal`."""
+    def critical_tasks(self) -> tuple[str, ...]:
+        """See `Storage.critical_tasks`."""
         return _mortal(self.program, self.connection)
 
     @property
@@ -135,8 +135,8 @@ class NbdDisk:
         return f"{self.device}, served by {self.server}, waits {self.dead_conn_timeout_s} s for a connection"
 
     @property
-    def mortal(self) -> tuple[str, ...]:
-        """See `Storage.mortal`."""
+    def critical_tasks(self) -> tuple[str, ...]:
+        """See `Storage.critical_tasks`."""
         return _mortal(self.program, self._connection)
 
     @property

@@ -190,10 +190,10 @@ def still_held(client: Target, site: Site, connection: NbdConnection) -> list[Me
     if not name:
         return []
     try:
-        told = client.shell.run("pgrep -x %s; cat %s", name, LOG, deadline=site.deadline(MEASURE_S), check=False)
+        reported = client.shell.run("pgrep -x %s; cat %s", name, LOG, deadline=site.deadline(MEASURE_S), check=False)
     except HarnessError:
         return [Measure(name="it is there at the end", value="no answer")]
-    lines = told.stdout.splitlines()
+    lines = reported.stdout.splitlines()
     found = [Measure(name="it is there at the end", value="yes" if lines and lines[0].isdigit() else "no")]
     if name == "nbd-keeper":
         again = sum("connected again" in line for line in lines)

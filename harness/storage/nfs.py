@@ -48,8 +48,8 @@ class NfsDisk(NfsFiles):
         return self._served_by(self.server) + threads
 
     @property
-    def mortal(self) -> tuple[str, ...]:
-        """See `Storage.mortal`."""
+    def critical_tasks(self) -> tuple[str, ...]:
+        """See `Storage.critical_tasks`."""
         return ("nfsd", "rpc.mountd", "rpcbind" if is_v3(self.version) else "nfsdcld")
 
     def needs(self, topology: Topology) -> Needs:

@@ -82,8 +82,8 @@ class SmbDisk:
         return f"SMB {self.version} mount of {self.client}, served by {self.server} (samba)"
 
     @property
-    def mortal(self) -> tuple[str, ...]:
-        """See `Storage.mortal`."""
+    def critical_tasks(self) -> tuple[str, ...]:
+        """See `Storage.critical_tasks`."""
         return ("smbd", "cifsd")
 
     @property

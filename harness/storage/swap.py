@@ -38,9 +38,9 @@ class Swap:
         return f"swap on {self.on.describe()}"
 
     @property
-    def mortal(self) -> tuple[str, ...]:
-        """See `Storage.mortal`."""
-        return self.on.mortal
+    def critical_tasks(self) -> tuple[str, ...]:
+        """See `Storage.critical_tasks`."""
+        return self.on.critical_tasks
 
     @property
     def bound_s(self) -> float:

@@ -48,9 +48,9 @@ class Tmpfs:
         return f"{MOUNT}/dump"
 
     @property
-    def mortal(self) -> tuple[str, ...]:
-        """See `Storage.mortal`."""
-        return self.disk.mortal
+    def critical_tasks(self) -> tuple[str, ...]:
+        """See `Storage.critical_tasks`."""
+        return self.disk.critical_tasks
 
     @property
     def bound_s(self) -> float:
@@ -87,11 +87,11 @@ class Tmpfs:
     def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
         """See `Measuring.measures`: what of the memory is taken, and what is left."""
         text = site.role(self.host).agent.ask("read", path=MEMINFO, deadline=site.deadline(READ_S))
-        told = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+        reported = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
         return [
-            Measure(name=name, value=int(told[field].split()[0]) // 1024, unit="MiB")
+            Measure(name=name, value=int(reported[field].split()[0]) // 1024, unit="MiB")
             for name, field in FIGURES.items()
-            if field in told
+            if field in reported
         ]
 
     def tear_down(self, site: Site) -> None:

@@ -13,7 +13,7 @@ from harness.monitors.recorder import Recorder
 from harness.verdicts.console import Scanner
 
 
-class Listening:
+class EventRouter:
     """The listener of a trial's lab: consoles are read, tapped and captured, the agent's records become events."""
 
     def __init__(self, topology: Topology, recorder: Recorder, clock: Clock) -> None:

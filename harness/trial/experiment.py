@@ -16,16 +16,16 @@ from harness.monitors.evidence import Collector
 from harness.monitors.recorder import Recorder
 from harness.site.target import Site
 from harness.storage.base import StorageProbe
-from harness.trial.event_router import Listening
-from harness.trial.leftovers import Traces
+from harness.trial.event_router import EventRouter
+from harness.trial.leftovers import Leftovers
 from harness.trial.measures import measuring, record
-from harness.trial.module_check import check_replaced
+from harness.trial.module_check import check_modules
 from harness.trial.plan import Plan
 from harness.trial.recovery import probe_recovery
 from harness.trial.schedule import Schedule, Step
 from harness.trial.ticker import LAG_S, Ticker
 from harness.verdicts.watch import Watch
-from harness.workloads.base import Progress
+from harness.workloads.base import ProgressFile
 
 TICK_S = 0.25
 MOST_EXTENDED = 4.0  # a load gets no more than so many times its time, however little this machine lets its hosts have
@@ -36,7 +36,7 @@ CRASH_QUIET_S = 4.0  # time for the rest of a panic to be printed
 ENDED = (State.FINISHED, State.CRASHED, State.KILLED, State.GONE)
 LEFT = (State.CRASHED, State.GONE)  # nobody is there on whom a fault could still be healed
 EVIDENT = (State.STOPPED, State.SILENT, State.LOCKED, State.CRASHED, State.KILLED)
-WAITING = (State.STOPPED, State.SILENT, State.LOCKED, State.MUTE, State.PAUSED)
+WAITING = (State.STOPPED, State.SILENT, State.LOCKED, State.AGENT_DEAD, State.PAUSED)
 
 
 class Experiment:
@@ -49,20 +49,20 @@ class Experiment:
         machines: Mapping[str, Machine],
         recorder: Recorder,
         watch: Watch,
-        listening: Listening,
+        router: EventRouter,
         evidence: Path,
         clock: Clock,
         ticker: Ticker,
         lab_failure: Callable[[], Exception | None],
     ) -> None:
         self._plan, self._site, self._machines = plan, site, machines
-        self._recorder, self._watch, self._listening, self._clock = recorder, watch, listening, clock
+        self._recorder, self._watch, self._router, self._clock = recorder, watch, router, clock
         self._ticker, self._lab_failure = ticker, lab_failure
         self._evidence = evidence
         self._schedule = Schedule(site, recorder)
-        self._traces = Traces(recorder)
+        self._leftovers = Leftovers(recorder)
         self._collectors = {
-            name: Collector(target, listening.taps[name], evidence, recorder, clock)
+            name: Collector(target, router.taps[name], evidence, recorder, clock)
             for name, target in site.targets.items()
         }
 
@@ -80,13 +80,13 @@ class Experiment:
 
     def _run(self) -> None:
         with self._phase("storage"):
-            self._traces.look(self._site)
-            self._schedule.undo_later(self._traces.compare)
+            self._leftovers.look(self._site)
+            self._schedule.undo_later(self._leftovers.compare)
             self._schedule.tune(self._plan.tunings)
             self._schedule.undo_later(self._plan.storage.tear_down)
             probe = self._plan.storage.set_up(self._site)
             self._schedule.undo_later(self._let_go)
-            check_replaced(self._site, self._machines)
+            check_modules(self._site, self._machines)
         with self._phase("baseline"):
             self._recorder.emit(Kind.BASELINE, probe.host, ops_per_s=round(self._baseline(), 1))
             progress = self._prepare(probe)
@@ -115,7 +115,7 @@ class Experiment:
         own = self._plan.workload.baseline(self._site)
         return storage if own is None else own
 
-    def _load(self, probe: StorageProbe, progress: Progress) -> State:
+    def _load(self, probe: StorageProbe, progress: ProgressFile) -> State:
         """The load, until it is over or does not go on by itself; returns what the watch thinks then.
 
         Evidence is collected while the workload is left alone, so a stop may still end in that time: then the load goes
@@ -144,7 +144,7 @@ class Experiment:
         finally:
             self._recorder.emit(Kind.PHASE, name=name, state="end")
 
-    def _prepare(self, probe: StorageProbe) -> Progress:
+    def _prepare(self, probe: StorageProbe) -> ProgressFile:
         """Everything that the agent will need, while memory is plentiful."""
         progress = self._plan.workload.prepare(self._site)
         watched = self._site.targets[probe.host].agent
@@ -165,7 +165,7 @@ class Experiment:
     def _agent_deadline(self) -> Deadline:
         return Deadline.after(self._site.deadline(AGENT_S).remaining, self._clock)
 
-    def _supervise(self, begun: float, steps: list[Step], progress: Progress) -> None:
+    def _supervise(self, begun: float, steps: list[Step], progress: ProgressFile) -> None:
         """Wait for the end of the load: done, its time over, or a hang that is sure and does not go by itself."""
         limit = self._plan.workload.limit_s
         crash_seen: float | None = None
@@ -179,10 +179,10 @@ class Experiment:
             while steps and steps[0][0] <= now:
                 steps.pop(0)[1]()
                 limit = max(limit, self._spent(begun) + self._sight_s)
-            if self._listening.crashing:
+            if self._router.crashing:
                 crash_seen = crash_seen or now
                 if now - crash_seen > CRASH_QUIET_S:
-                    self._listening.close()
+                    self._router.close()
                     return
             if steps and self._watch.opinion.state not in LEFT:
                 continue
@@ -194,14 +194,14 @@ class Experiment:
                 return
 
     def _spent(self, begun: float) -> float:
-        """How much of its time a load has had since `begun`; what has an end is given that which was withheld."""
+        """How much of its time a load has had since `begun`; what has an end is given that which was steal."""
         now = self._recorder.now
         seconds = now - begun
-        if self._watch.policy.endless:
+        if self._watch.policy.time_limited:
             return seconds
         return max(self._watch.granted(now, seconds), seconds / MOST_EXTENDED)
 
-    def _check_begun(self, progress: Progress, seconds: float) -> None:
+    def _check_begun(self, progress: ProgressFile, seconds: float) -> None:
         """Raises InfraError if the host is well and the load has never said a word: that is no hang of a kernel."""
         target, seen = self._site.targets[progress.host], self._watch.hosts.get(progress.host)
         if seen is None or seen.workers or seconds < BEGIN_S * target.slowdown:
@@ -230,24 +230,24 @@ class Experiment:
             since = max(stop.certain_s, stop.onset_s + self._plan.policy.bound_s)
         return now - max(since, self._schedule.entitled_s) >= self._plan.policy.patience_s
 
-    def _collect(self, probe: StorageProbe, progress: Progress, state: State) -> None:
+    def _collect(self, probe: StorageProbe, progress: ProgressFile, state: State) -> None:
         """From what needs least of the host to what needs most."""
         collector = self._collectors[probe.host]
         collector.registers()
         if state is State.CRASHED:
             return
-        collector.sysrq(self._plan.workload.mortal, agent=state is not State.SILENT)
+        collector.sysrq(self._plan.workload.critical_tasks, agent=state is not State.SILENT)
         if state is State.SILENT:
             collector.nmi()
         if state in (State.SILENT, State.LOCKED):
             return
         collector.files(probe.evidence)
         # Who waits in the same place as some seconds ago is stuck; who moved on is slow.
-        collector.sysrq(self._plan.workload.mortal, keys=("w",), label="again-")
+        collector.sysrq(self._plan.workload.critical_tasks, keys=("w",), label="again-")
         if not self._watch.hosts[probe.host].blocked_for("shell", self._recorder.now):
             collector.command("workload-log", f"tail -c 20000 {progress.log}")
 
-    def _look_back(self, probe: StorageProbe, progress: Progress) -> None:
+    def _look_back(self, probe: StorageProbe, progress: ProgressFile) -> None:
         self._collectors[probe.host].files(["/proc/vmstat"], label="after-")
         self._collectors[progress.host].command("workload-log", f"tail -c 20000 {progress.log}")
 
@@ -262,7 +262,7 @@ class Experiment:
             except HarnessError as error:
                 self._recorder.emit(Kind.NOTE, target.name, text=f"the agent still has files open: {error}")
 
-    def _end_workload(self, progress: Progress) -> None:
+    def _end_workload(self, progress: ProgressFile) -> None:
         """Its time is over and it still runs: it must not be there when its storage goes."""
         try:
             self._site.targets[progress.host].agent.ask("kill", deadline=self._agent_deadline())

@@ -27,7 +27,7 @@ for module in $(awk '{print $1}' /proc/modules); do case " NEW " in *" $module "
 [ "$left" ] || break; patience=$((patience - 1)); [ "$gone" ] && patience=8 || sleep 0.25; done; true"""
 
 
-class Traces:
+class Leftovers:
     """Looks at every host of a site before a trial, and after it."""
 
     def __init__(self, recorder: Recorder) -> None:

@@ -15,7 +15,7 @@ ASK = "[ -d /sys/module/%s ] || { echo %s; exit 0; }; cat /sys/module/%s/srcvers
 ASK_S = 5.0
 
 
-def check_replaced(site: Site, machines: Mapping[str, Machine]) -> None:
+def check_modules(site: Site, machines: Mapping[str, Machine]) -> None:
     """Raises InfraError if a host runs another module than the one that was laid there, or if none of them is loaded.
 
     A host may have one that it does not load: a side that is meant for one role may be given to all of them.

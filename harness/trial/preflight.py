@@ -8,7 +8,7 @@ from harness.inventory.schema import is_kernel_file
 from harness.kernels.custom_kernels import find_kernel
 from harness.kernels.preflight import check_kernel
 from harness.model.observe import Progress
-from harness.model.overrides import Side
+from harness.model.overrides import MachineOverrides
 from harness.model.settings import Settings
 from harness.site.needs import needs_of, together
 from harness.trial.plan import Plan
@@ -23,7 +23,7 @@ def kernel_needs(plan: Plan) -> Mapping[str, tuple[str, ...]]:
     return together(*by_host)
 
 
-def check_side(side: Side, settings: Settings, progress: Progress) -> None:
+def check_side(side: MachineOverrides, settings: Settings, progress: Progress) -> None:
     """Whether the kernel of the user's own that every trial is to run on has what every guest needs.
 
     Said once for all of them; what a case needs besides is looked for before each. Raises UsageError with all that is

@@ -24,7 +24,7 @@ from harness.state.domains import Domain
 from harness.state.lease import lease_for
 from harness.state.reaper import reap
 from harness.state.state import StateDir
-from harness.trial.event_router import Listening
+from harness.trial.event_router import EventRouter
 from harness.trial.experiment import Experiment
 from harness.trial.plan import Plan
 from harness.trial.preflight import kernel_needs
@@ -32,7 +32,7 @@ from harness.trial.ticker import Ticker
 from harness.verdicts.judge import judge
 from harness.verdicts.measures import measures_of
 from harness.verdicts.watch import Watch
-from harness.workloads.base import Endless
+from harness.workloads.base import TimeLimited
 
 
 def clean(state: StateDir) -> list[str]:
@@ -51,9 +51,13 @@ def run_trial(plan: Plan, *, settings: Settings, store: RunStore, observers: Seq
     Raises UsageError or InfraError where there is no verdict to be had; INCONCLUSIVE is in the store then.
     """
     trial = store.trial(plan.name, expected=plan.expected)
-    mortal = tuple(dict.fromkeys((*plan.policy.mortal, *plan.storage.mortal, *plan.workload.mortal)))
-    endless = plan.policy.endless or (isinstance(plan.workload, Endless) and plan.workload.endless)
-    policy = replace(plan.policy, mortal=mortal, bound_s=plan.storage.bound_s, endless=endless)
+    critical_tasks = tuple(
+        dict.fromkeys((*plan.policy.critical_tasks, *plan.storage.critical_tasks, *plan.workload.critical_tasks))
+    )
+    time_limited = plan.policy.time_limited or (isinstance(plan.workload, TimeLimited) and plan.workload.time_limited)
+    policy = replace(
+        plan.policy, critical_tasks=critical_tasks, bound_s=plan.storage.bound_s, time_limited=time_limited
+    )
     plan = replace(plan, policy=policy)
     started = time.monotonic()
     watch = Watch(plan.policy)
@@ -127,9 +131,9 @@ def _run(plan: Plan, settings: Settings, store: RunStore, trial: TrialStore, rec
         )
         stack.enter_context(lease)
         recorder.emit(Kind.PHASE, name="boot", state="begin")
-        listening = Listening(plan.topology, recorder, SYSTEM_CLOCK)
-        stack.callback(listening.close)
-        lab = Lab(settings, machines, listener=listening, console_path=trial.console, notes=notes)
+        router = EventRouter(plan.topology, recorder, SYSTEM_CLOCK)
+        stack.callback(router.close)
+        lab = Lab(settings, machines, listener=router, console_path=trial.console, notes=notes)
         stack.callback(lab.close)
         site = lab.start(plan.topology)
         recorder.emit(Kind.PHASE, name="boot", state="end")
@@ -137,9 +141,9 @@ def _run(plan: Plan, settings: Settings, store: RunStore, trial: TrialStore, rec
         plan = replace(plan, policy=plan.policy.scaled(slowest))
         watch.policy = plan.policy
         recorder.emit(Kind.TRIAL, **_facts(plan), slowdown=slowest)
-        ticker = Ticker.of(site, listening.agents, recorder, SYSTEM_CLOCK)
+        ticker = Ticker.of(site, router.agents, recorder, SYSTEM_CLOCK)
         Experiment(
-            plan, site, machines, recorder, watch, listening, trial.evidence, SYSTEM_CLOCK, ticker, lab.failure
+            plan, site, machines, recorder, watch, router, trial.evidence, SYSTEM_CLOCK, ticker, lab.failure
         ).run()
 
 

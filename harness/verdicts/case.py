@@ -9,7 +9,7 @@ from harness.model.history import Event, Kind
 from harness.model.opinion import Opinion, State
 from harness.model.verdict import Stall
 from harness.verdicts.policy import Policy
-from harness.verdicts.steal_time import withheld_share
+from harness.verdicts.steal_time import steal_share
 from harness.verdicts.watch import LOAD, Watch
 
 TEARDOWN = "teardown"
@@ -84,9 +84,9 @@ class Case:
         )
 
     @property
-    def withheld(self) -> float:
-        """Of the time that the guests' processors wanted under the load, the share that this machine withheld."""
-        return withheld_share(self._processors)
+    def steal(self) -> float:
+        """Of the time that the guests' processors wanted under the load, the share that this machine steal."""
+        return steal_share(self._processors)
 
     def reclaimed(self, begin_s: float) -> str:
         """What reclaim did from `begin_s` on, in words; nothing where it was idle or nobody counted."""

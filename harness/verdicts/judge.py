@@ -31,9 +31,9 @@ def judge(events: Sequence[Event]) -> Verdict:
 
 def _granted(case: Case, verdict: Verdict) -> Verdict:
     """What rests on time alone says nothing of a kernel that this machine did not let run."""
-    if verdict.kind not in TIMED or (withheld := case.withheld) < STARVED:
+    if verdict.kind not in TIMED or (steal := case.steal) < STARVED:
         return verdict
-    share = f"this machine withheld {withheld:.0%} of the time that the guests' processors wanted"
+    share = f"steal time was {steal:.0%} of the time that the guests' processors wanted"
     return _inconclusive(case, f"{share}, so that {verdict.kind.value} says nothing: {verdict.summary}")
 
 
@@ -55,7 +55,7 @@ def _crashed(case: Case) -> Verdict | None:
 def _oom_killed(case: Case) -> Verdict | None:
     stop = case.watch.open_stop
     for finding in case.findings:
-        if finding.data.get("kind") != "oom_kill" or finding.data.get("task") not in case.policy.mortal:
+        if finding.data.get("kind") != "oom_kill" or finding.data.get("task") not in case.policy.critical_tasks:
             continue
         if stop is not None and finding.t > stop.certain_s and case.watch.opinion.state is not State.FINISHED:
             return None  # the stop came first; what died of it later is not its cause
@@ -106,7 +106,7 @@ def _gone(case: Case) -> Verdict | None:
             stalls=case.stalls,
             reasons=("the hypervisor has no running guest any more", "no crash, panic or OOM kill on the console"),
         )
-    if opinion.state is State.MUTE:
+    if opinion.state is State.AGENT_DEAD:
         return _inconclusive(case, f"{opinion.why}: without an agent nothing is known of the load")
     if opinion.state is State.PAUSED:
         return _inconclusive(case, f"{opinion.why}: that says nothing about its kernel")
@@ -225,7 +225,7 @@ def _io_failed(case: Case, finding: Event, gone: int, failed: int) -> Verdict:
 
 def _ended_well(case: Case, complete: bool) -> Verdict:
     bound = case.policy.bound_s
-    waits = [(stall, _stop_of(case, stall).withheld_s) for stall in case.stalls]
+    waits = [(stall, _stop_of(case, stall).steal_s) for stall in case.stalls]
     beyond = [stall for stall, kept_s in waits if not bound or stall.duration_s - kept_s > bound]
     if beyond:
         longest = max(stall.duration_s for stall in beyond)
@@ -241,7 +241,7 @@ def _ended_well(case: Case, complete: bool) -> Verdict:
     if complete:
         summary = "every worker completed its passes"
         return Verdict(kind=VerdictKind.SURVIVED, summary=summary, stalls=case.stalls, reasons=reasons)
-    if case.policy.endless and case.limit is not None:
+    if case.policy.time_limited and case.limit is not None:
         summary = "the workload ran its time without a stop"
         if case.stalls:
             summary = f"the workload ran its time; {len(case.stalls)} wait(s) within the bound of {bound:.0f} s"
@@ -250,9 +250,9 @@ def _ended_well(case: Case, complete: bool) -> Verdict:
     return _inconclusive(case, f"the workload still made progress when its time{limit} was over; give it more")
 
 
-def _wait(stall: Stall, withheld_s: float, bound: float) -> str:
-    starved = f", {withheld_s:.1f} s of them withheld by this machine" if round(withheld_s, 1) else ""
-    return f"a wait of {stall.duration_s:.1f} s{starved}, which the storage's protocol may take: up to {bound:.0f} s"
+def _wait(stall: Stall, steal_s: float, bound: float) -> str:
+    stolen = f", {steal_s:.1f} s of them steal time" if round(steal_s, 1) else ""
+    return f"a wait of {stall.duration_s:.1f} s{stolen}, which the storage's protocol may take: up to {bound:.0f} s"
 
 
 def _stop_of(case: Case, stall: Stall) -> Stop:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from harness.model.history import Event, Kind
 from harness.model.measure import Measure
 from harness.model.verdict import HANGS, Verdict
-from harness.verdicts.steal_time import starvation
+from harness.verdicts.steal_time import steal_measures
 from harness.verdicts.watch import LOAD
 
 QUARTERS = 4
@@ -40,7 +40,7 @@ def measures_of(events: Sequence[Event], verdict: Verdict) -> list[Measure]:
     found += _stalls(verdict, begin, end)
     counted = [event for event in events if event.kind is Kind.VMSTAT and event.t <= end]
     found += _pressure(counted, {event.host for event in progress}, begin)
-    return [*found, *starvation(during), *_own(events)]
+    return [*found, *steal_measures(during), *_own(events)]
 
 
 def _load(events: Sequence[Event]) -> tuple[float | None, float]:
@@ -60,8 +60,8 @@ def _pace(progress: Sequence[Event], begin: float, end: float) -> Iterable[Measu
     if not progress or end <= begin:
         return
     hosts = [[event for event in progress if event.host == host] for host in {event.host for event in progress}]
-    moves = sorted(new.t for told in hosts for old, new in pairwise(told) if _done(new) != _done(old))
-    operations = sum(max(_done(event) for event in told) for told in hosts)
+    moves = sorted(new.t for reported in hosts for old, new in pairwise(reported) if _done(new) != _done(old))
+    operations = sum(max(_done(event) for event in reported) for reported in hosts)
     yield Measure(name="operations a second", value=round(operations / (end - begin), 1), unit="1/s")
     longest = max(new - old for old, new in pairwise([begin, *moves, end]))
     yield Measure(name="longest pause", value=round(longest, 1), unit="s")

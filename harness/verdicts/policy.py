@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+# What histories of harness 0.1 call them.
+_NAMES_BEFORE = {"mortal": "critical_tasks", "endless": "time_limited"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
@@ -19,7 +22,8 @@ class Policy:
     stop may end by itself before the recovery probe begins; TCP's eighth retransmission comes 25.6 s after its seventh
     where the first took 0.2 s, and such a one may end a stall of storage over a network. `hold_s` and `release_s`: how
     long each step of that probe waits. Under `livelock_share` of the baseline over `livelock_s` is a crawl. `bound_s`:
-    how long the storage's protocol may rightly wait. `mortal`: tasks whose death by the OOM killer decides a trial.
+    how long the storage's protocol may rightly wait. `critical_tasks`: tasks whose death by the OOM killer decides a
+    trial.
     """
 
     stop_s: float = 4.0
@@ -32,8 +36,8 @@ class Policy:
     livelock_s: float = 12.0
     livelock_share: float = 0.01
     bound_s: float = 0.0
-    endless: bool = False
-    mortal: tuple[str, ...] = ()
+    time_limited: bool = False
+    critical_tasks: tuple[str, ...] = ()
 
     def scaled(self, slowdown: float) -> Policy:
         """The same judgement on a target that is `slowdown` times slower than this machine.
@@ -47,13 +51,14 @@ class Policy:
 
     def to_dict(self) -> dict[str, Any]:
         """The policy as plain JSON values."""
-        return {**asdict(self), "mortal": list(self.mortal)}
+        return {**asdict(self), "critical_tasks": list(self.critical_tasks)}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Policy:
         """The policy that `to_dict` wrote; what is missing has its default."""
         known = {field.name for field in fields(cls)}
-        values = {name: value for name, value in record.items() if name in known}
-        if "mortal" in values:
-            values["mortal"] = tuple(str(name) for name in values["mortal"])
+        values = {_NAMES_BEFORE.get(name, name): value for name, value in record.items()}
+        values = {name: value for name, value in values.items() if name in known}
+        if "critical_tasks" in values:
+            values["critical_tasks"] = tuple(str(name) for name in values["critical_tasks"])
         return cls(**values)

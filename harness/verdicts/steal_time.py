@@ -17,7 +17,7 @@ from harness.model.measure import Measure
 NANO = 1e9
 # A processor got nothing in a sample's time if it waited for most of it and ran for next to none of it.
 WAITED, RAN = 0.5, 0.05
-MOST = 0.95  # of a span can have been withheld: hosts that spin, all of them, are to be found out in the end
+MOST = 0.95  # of a span can have been steal: hosts that spin, all of them, are to be found out in the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Sample:
 
 @dataclass(slots=True)
 class Account:
-    """What was withheld from one processor: its run delay until each sample, in seconds."""
+    """The steal time of one processor: its run delay until each sample, in seconds."""
 
     times: list[float] = field(default_factory=list)
     waited: list[float] = field(default_factory=list)
@@ -53,7 +53,7 @@ class Account:
         return self.waited[after - 1] + share * (self.waited[after] - self.waited[after - 1])
 
 
-class Withheld:
+class StealTime:
     """How much of a span of time the processors of a site were kept from running by this machine.
 
     A guest does in 10 s what it would do in 3 if its processors had to wait for 7: none of those 7 is a stop of its
@@ -89,12 +89,12 @@ class Withheld:
 
 def samples(events: Iterable[Event]) -> dict[tuple[str, int], list[Sample]]:
     """By host and processor, what it got from one sample to the next."""
-    told: dict[str, list[Event]] = {}
+    reported: dict[str, list[Event]] = {}
     for event in events:
         if event.kind is Kind.RUNG and event.data.get("rung") == Rung.VCPU and event.data.get("processors"):
-            told.setdefault(event.host, []).append(event)
+            reported.setdefault(event.host, []).append(event)
     found: dict[tuple[str, int], list[Sample]] = {}
-    for host, beats in told.items():
+    for host, beats in reported.items():
         for old, new in pairwise(beats):
             pairs = zip(old.data["processors"], new.data["processors"], strict=False)
             for number, (before, after) in enumerate(pairs):
@@ -103,17 +103,17 @@ def samples(events: Iterable[Event]) -> dict[tuple[str, int], list[Sample]]:
     return found
 
 
-def withheld_share(events: Iterable[Event]) -> float:
+def steal_share(events: Iterable[Event]) -> float:
     """Of the time that the worst processor wanted to run, the share that it had to wait; 0.0 if nobody says."""
     return _worst(samples(events))
 
 
-def starvation(events: Sequence[Event]) -> Iterator[Measure]:
+def steal_measures(events: Sequence[Event]) -> Iterator[Measure]:
     """Two figures of the events: what share of its time the worst processor waited, and the longest it got nothing."""
     found = samples(events)
     if not found:
         return
-    yield Measure(name="processor time withheld", value=round(100 * _worst(found)), unit="%")
+    yield Measure(name="steal time", value=round(100 * _worst(found)), unit="%")
     longest = max(_longest(of) for of in found.values())
     yield Measure(name="longest without a processor", value=round(longest, 1), unit="s")
 

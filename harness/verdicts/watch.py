@@ -10,7 +10,7 @@ from harness.model.opinion import Opinion, State
 from harness.verdicts.hosts import BLOCKED_S, HostView
 from harness.verdicts.pace import Crawl, Pace
 from harness.verdicts.policy import Policy
-from harness.verdicts.steal_time import Withheld
+from harness.verdicts.steal_time import StealTime
 
 EVIDENCE = "evidence"
 LOAD = "load"  # in every other phase the harness itself disturbs the host, or the load does not run
@@ -23,7 +23,7 @@ CORROBORATING = (Rung.STORAGE, Rung.ALLOC, Rung.FORK, Rung.DISK, Rung.NET, Rung.
 class Stop:
     """No progress from `onset_s` on, or next to none (`crawl`); certain at `certain_s`; `ended_s` if it came back.
 
-    `withheld_s` is how much of a stop that ended the processors were kept from running by this machine.
+    `steal_s` is how much of a stop that ended the processors were kept from running by this machine.
     """
 
     onset_s: float
@@ -33,7 +33,7 @@ class Stop:
     why: str
     crawl: Crawl | None = None
     ended_s: float | None = None
-    withheld_s: float = 0.0
+    steal_s: float = 0.0
 
 
 class Watch:
@@ -53,7 +53,7 @@ class Watch:
         self._locked: Opinion | None = None
         self._heard_s = 0.0
         self._disturbed_s = float("-inf")
-        self._withheld = Withheld()
+        self._steal = StealTime()
 
     @property
     def policy(self) -> Policy:
@@ -118,7 +118,7 @@ class Watch:
             self._ended = Opinion(State.CRASHED, event.t, title)
         elif self._is_lockup(event):
             self._locked = self._locked or Opinion(State.LOCKED, event.t, title)
-        elif self._is_mortal(event) and self.open_stop is None:
+        elif self._is_critical(event) and self.open_stop is None:
             # What dies of a stop is not its cause, and must not keep the recovery probe from telling what was.
             self._ended = self._ended or Opinion(State.KILLED, event.t, title)
 
@@ -132,14 +132,14 @@ class Watch:
         pressed = event.t - self._host(event.host).pressed_s <= DISTURBED_S
         return self.open_stop is None and not pressed
 
-    def _is_mortal(self, event: Event) -> bool:
-        return event.data.get("kind") == FindingKind.OOM_KILL and event.data.get("task") in self.policy.mortal
+    def _is_critical(self, event: Event) -> bool:
+        return event.data.get("kind") == FindingKind.OOM_KILL and event.data.get("task") in self.policy.critical_tasks
 
     def _host(self, name: str) -> HostView:
         return self.hosts.setdefault(name, HostView())
 
     def _rung(self, event: Event) -> None:
-        self._withheld.feed(event)
+        self._steal.feed(event)
         if self._host(event.host).rung(event):
             self._disturbed_s = event.t
 
@@ -166,7 +166,7 @@ class Watch:
         elif self.pace.recovered:
             stop.ended_s = now - self.policy.livelock_s / 3
         if stop.ended_s is not None:
-            stop.withheld_s = self._withheld.between(stop.onset_s, stop.ended_s)
+            stop.steal_s = self._steal.between(stop.onset_s, stop.ended_s)
 
     def _forgive(self, lag: float, now: float) -> None:
         self._loaded_s = min(now, self._loaded_s + lag)
@@ -197,7 +197,9 @@ class Watch:
             silence = self.granted(now, host.silence(now), name)
             if silence >= self.policy.silent_s and host.beat_s is not None:
                 if found := host.dead_agent:
-                    return Opinion(State.MUTE, host.beat_s, f"{name}: the agent is {found}, and the kernel answers")
+                    return Opinion(
+                        State.AGENT_DEAD, host.beat_s, f"{name}: the agent is {found}, and the kernel answers"
+                    )
                 return Opinion(State.SILENT, host.beat_s, f"{name}: no heartbeat for {silence:.1f} s")
             stuck = host.stuck_processor(now, self.policy.silent_s)
             if stuck is not None and self.granted(now, now - stuck[1], name) >= self.policy.silent_s:
@@ -216,7 +218,7 @@ class Watch:
 
     def granted(self, now: float, seconds: float, host: str | None = None) -> float:
         """How much of the last `seconds` this machine let `host` have, or all hosts together."""
-        return seconds - self._withheld.between(now - seconds, now, host)
+        return seconds - self._steal.between(now - seconds, now, host)
 
     def _progress_opinion(self, now: float) -> Opinion:
         working = {name: host for name, host in self.hosts.items() if host.workers}

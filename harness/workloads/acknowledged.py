@@ -14,7 +14,7 @@ from harness.model.errors import InfraError, UsageError
 from harness.model.measure import Measure
 from harness.site.target import Site, Target
 from harness.site.zipapp import pack
-from harness.workloads.base import Progress
+from harness.workloads.base import ProgressFile
 from harness.workloads.guest.acknowledged_record import size_of as record_size
 
 SCRIPT = Path(__file__).parent / "guest" / "acknowledged.py"
@@ -69,22 +69,22 @@ class Acknowledged:
         return self.seconds + self.spare_s
 
     @property
-    def mortal(self) -> tuple[str, ...]:
-        """See `Workload.mortal`."""
+    def critical_tasks(self) -> tuple[str, ...]:
+        """See `Workload.critical_tasks`."""
         return ("acknowledged",)
 
     @property
     def _workers(self) -> int:
         return self.writers + self.creators
 
-    def prepare(self, site: Site) -> Progress:
+    def prepare(self, site: Site) -> ProgressFile:
         """See `Workload.prepare`; what the other hosts do counts as well, for their agents tell it."""
         for role in self.hosts:
             target = site.role(role)
             self._put_in_place(site, target, PROGRESS, RECORD, self.seconds)
             target.agent.ask("progress", path=PROGRESS, deadline=site.deadline(5))
         first = site.role(self.hosts[0])
-        return Progress(host=first.name, path=PROGRESS, workers=self._workers, log=f"{FOLDER}/log")
+        return ProgressFile(host=first.name, path=PROGRESS, workers=self._workers, log=f"{FOLDER}/log")
 
     def _put_in_place(self, site: Site, target: Target, progress: str, record: str, seconds: float) -> None:
         capacity = int(seconds * self.per_second) + 1
@@ -124,10 +124,12 @@ class Acknowledged:
 
     def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
         """See `Measuring.measures`; the records themselves are left in `evidence`."""
-        told = {role: self._told(site, role) for role in self.hosts}
-        (evidence / "acknowledged.json").write_text(json.dumps(told, indent=1))
-        found = [measure for role in self.hosts for worker in told[role] for measure in self._of_worker(role, worker)]
-        everybody = [worker for workers in told.values() for worker in workers]
+        reported = {role: self._reported(site, role) for role in self.hosts}
+        (evidence / "acknowledged.json").write_text(json.dumps(reported, indent=1))
+        found = [
+            measure for role in self.hosts for worker in reported[role] for measure in self._of_worker(role, worker)
+        ]
+        everybody = [worker for workers in reported.values() for worker in workers]
         found += [
             Measure(name="longest pause of any worker", value=max(map(longest, everybody)), unit="s"),
             Measure(name="acknowledged writes", value=sum(worker["acknowledged"] for worker in everybody)),
@@ -138,10 +140,10 @@ class Acknowledged:
             lost = sum(worker["lost"] for worker in everybody)
             found.append(Measure(name="lost writes, read back by whoever wrote them", value=lost))
         if self.disk is not None:
-            found.append(self._on_disk(site, told, evidence))
+            found.append(self._on_disk(site, reported, evidence))
         return found
 
-    def _told(self, site: Site, role: str) -> list[dict[str, Any]]:
+    def _reported(self, site: Site, role: str) -> list[dict[str, Any]]:
         done = site.role(role).shell.run("python3 -I -S %s tell %s", GUEST, RECORD, deadline=site.deadline(20))
         workers: list[dict[str, Any]] = json.loads(done.stdout)
         return workers
@@ -159,14 +161,14 @@ class Acknowledged:
             found.append(Measure(name=f"pause at the fault of {who}", value=value, unit="s"))
         return found
 
-    def _on_disk(self, site: Site, told: dict[str, list[dict[str, Any]]], evidence: Path) -> Measure:
+    def _on_disk(self, site: Site, reported: dict[str, list[dict[str, Any]]], evidence: Path) -> Measure:
         """Everything that was acknowledged, looked for where the storage keeps it."""
         assert self.disk is not None
         target, folder = self.disk(site)
         target.shell.run("mkdir -p %s", FOLDER, deadline=site.deadline(10))
         target.shell.put(pack(SCRIPT), GUEST, deadline=site.deadline(10))
         missing: dict[str, Any] = {}
-        for role, workers in told.items():
+        for role, workers in reported.items():
             pairs = [word for worker in workers for word in (worker["name"], worker["acknowledged"])]
             command = "python3 -I -S %s check %s" + " %s" * len(pairs)
             arguments = (GUEST, self._below(folder, role), *pairs)

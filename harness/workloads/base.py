@@ -9,7 +9,7 @@ from harness.site.target import Site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class ProgressFile:
     """Where a workload reports: a shared file on `host` in the layout of docs/agent.md, and its `log`."""
 
     host: str
@@ -24,7 +24,7 @@ class Workload(Protocol):
     def describe(self) -> str:
         """What it does, in a few words."""
 
-    def prepare(self, site: Site) -> Progress:
+    def prepare(self, site: Site) -> ProgressFile:
         """Put everything in place on its host; nothing runs yet."""
 
     def baseline(self, site: Site) -> float | None:
@@ -38,14 +38,14 @@ class Workload(Protocol):
         """Seconds after which it is given up; of a load that has an end, seconds that its hosts' processors had."""
 
     @property
-    def mortal(self) -> tuple[str, ...]:
+    def critical_tasks(self) -> tuple[str, ...]:
         """Names of its tasks, as the OOM killer prints them."""
 
 
 @runtime_checkable
-class Endless(Workload, Protocol):
+class TimeLimited(Workload, Protocol):
     """A load that may be meant to run for its time and no more; with any other that is no proof of anything."""
 
     @property
-    def endless(self) -> bool:
+    def time_limited(self) -> bool:
         """Whether it has done its work when its time is over."""

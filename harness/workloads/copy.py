@@ -9,7 +9,7 @@ from harness.guest.progress import size_of
 from harness.model.errors import UsageError
 from harness.site.target import Site
 from harness.site.zipapp import pack
-from harness.workloads.base import Progress
+from harness.workloads.base import ProgressFile
 
 SCRIPT = Path(__file__).parent / "guest" / "copy.py"
 FOLDER = "/run/harness/workload"
@@ -41,17 +41,17 @@ class Copy:
         return f"{self.source} copied to {self.target} ({self.method})"
 
     @property
-    def mortal(self) -> tuple[str, ...]:
-        """See `Workload.mortal`."""
+    def critical_tasks(self) -> tuple[str, ...]:
+        """See `Workload.critical_tasks`."""
         return ("copy", "cp")
 
-    def prepare(self, site: Site) -> Progress:
+    def prepare(self, site: Site) -> ProgressFile:
         """See `Workload.prepare`."""
         target = site.role(self.host)
         make = "mkdir -p %s && rm -f %s && truncate -s %s %s"
         target.shell.run(make, FOLDER, PROGRESS, size_of(1), PROGRESS, deadline=site.deadline(10))
         target.shell.put(pack(SCRIPT), f"{FOLDER}/copy.pyz", deadline=site.deadline(10))
-        return Progress(host=target.name, path=PROGRESS, workers=1, log=f"{FOLDER}/log")
+        return ProgressFile(host=target.name, path=PROGRESS, workers=1, log=f"{FOLDER}/log")
 
     def baseline(self, site: Site) -> float | None:
         """See `Workload.baseline`: its operation is a page, as the storage's is."""

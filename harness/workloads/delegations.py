@@ -12,7 +12,7 @@ from harness.model.errors import InfraError
 from harness.model.measure import Measure
 from harness.site.target import Site
 from harness.site.zipapp import pack
-from harness.workloads.base import Progress
+from harness.workloads.base import ProgressFile
 
 SCRIPT = Path(__file__).parent / "guest" / "delegations.py"
 RUN = "/run/harness/workload"
@@ -47,13 +47,13 @@ class DelegatedReaders:
         return f"{self.workers} readers of {self.files} delegated files"
 
     @property
-    def mortal(self) -> tuple[str, ...]:
-        """See `Workload.mortal`."""
+    def critical_tasks(self) -> tuple[str, ...]:
+        """See `Workload.critical_tasks`."""
         return ("delegations",)
 
     @property
-    def endless(self) -> bool:
-        """See `Endless.endless`."""
+    def time_limited(self) -> bool:
+        """See `TimeLimited.time_limited`."""
         return True
 
     def baseline(self, site: Site) -> float | None:
@@ -67,11 +67,11 @@ class DelegatedReaders:
             raise InfraError(f"{self.host}: {self.describe()}: no figures: {text.strip()[-200:]}")
         return int(found[1]) / float(found[2])
 
-    def prepare(self, site: Site) -> Progress:
+    def prepare(self, site: Site) -> ProgressFile:
         """See `Workload.prepare`."""
         self._clear(site)
         target = site.role(self.host)
-        return Progress(host=target.name, path=PROGRESS, workers=self.workers, log=f"{RUN}/log")
+        return ProgressFile(host=target.name, path=PROGRESS, workers=self.workers, log=f"{RUN}/log")
 
     def launch(self, site: Site) -> None:
         """See `Workload.launch`."""

@@ -9,7 +9,7 @@ from harness.guest.progress import size_of
 from harness.model.errors import UsageError
 from harness.site.target import Site, Target
 from harness.site.zipapp import pack
-from harness.workloads.base import Progress
+from harness.workloads.base import ProgressFile
 
 SCRIPT = Path(__file__).parent / "guest" / "dirty.py"
 FOLDER = "/run/harness/workload"
@@ -51,18 +51,18 @@ class Dirty:
         return f"{self.workers} processes that dirty {self.ratio:g} × memory in {self.path} ({self.mode})"
 
     @property
-    def mortal(self) -> tuple[str, ...]:
-        """See `Workload.mortal`."""
+    def critical_tasks(self) -> tuple[str, ...]:
+        """See `Workload.critical_tasks`."""
         return ("dirty",)
 
-    def prepare(self, site: Site) -> Progress:
+    def prepare(self, site: Site) -> ProgressFile:
         """See `Workload.prepare`."""
         target = site.role(self.host)
         make = "mkdir -p %s && rm -f %s && truncate -s %s %s"
         size = size_of(self.workers)
         target.shell.run(make, FOLDER, PROGRESS, size, PROGRESS, deadline=site.deadline(10))
         target.shell.put(pack(SCRIPT), f"{FOLDER}/dirty.pyz", deadline=site.deadline(10))
-        return Progress(host=target.name, path=PROGRESS, workers=self.workers, log=f"{FOLDER}/log")
+        return ProgressFile(host=target.name, path=PROGRESS, workers=self.workers, log=f"{FOLDER}/log")
 
     def baseline(self, site: Site) -> float | None:
         """See `Workload.baseline`: its operation is a page, as the storage's is."""

@@ -13,7 +13,7 @@ from harness.model.errors import InfraError, UsageError
 from harness.model.measure import Measure
 from harness.site.target import Site
 from harness.site.zipapp import pack
-from harness.workloads.base import Progress
+from harness.workloads.base import ProgressFile
 
 SCRIPT = Path(__file__).parent / "guest" / "named.py"
 FOLDER = "/run/harness/workload"
@@ -53,8 +53,8 @@ class _Named(ABC):
         return f"{self.workers} × {' '.join([self._tool, *self._arguments(self.seconds)])}"
 
     @property
-    def mortal(self) -> tuple[str, ...]:
-        """See `Workload.mortal`."""
+    def critical_tasks(self) -> tuple[str, ...]:
+        """See `Workload.critical_tasks`."""
         return ("named", self._tool)
 
     @property
@@ -62,10 +62,10 @@ class _Named(ABC):
         """See `Workload.limit_s`: it ends by itself, a slow host gives it some time for its last operation."""
         return 2 * self.seconds + START_S
 
-    def prepare(self, site: Site) -> Progress:
+    def prepare(self, site: Site) -> ProgressFile:
         """See `Workload.prepare`."""
         self._put_in_place(site, PROGRESS)
-        return Progress(host=site.role(self.host).name, path=PROGRESS, workers=self.workers, log=LOG)
+        return ProgressFile(host=site.role(self.host).name, path=PROGRESS, workers=self.workers, log=LOG)
 
     def baseline(self, site: Site) -> float | None:
         """See `Workload.baseline`: the load itself, for five seconds; raises InfraError where it gets nothing done."""

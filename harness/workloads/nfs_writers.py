@@ -13,7 +13,7 @@ from harness.model.measure import Measure
 from harness.model.topology import MIB
 from harness.site.target import Site
 from harness.site.zipapp import pack
-from harness.workloads.base import Progress
+from harness.workloads.base import ProgressFile
 from harness.workloads.guest.nfs_writers import LINE
 
 SCRIPT = Path(__file__).parent / "guest" / "nfs_writers.py"
@@ -49,8 +49,8 @@ class NfsWriters:
         return f"{self.workers} writers of {self.mib} MiB each below {self.mount}{beside}"
 
     @property
-    def mortal(self) -> tuple[str, ...]:
-        """See `Workload.mortal`."""
+    def critical_tasks(self) -> tuple[str, ...]:
+        """See `Workload.critical_tasks`."""
         return ("nfs-writers",)
 
     def baseline(self, site: Site) -> float | None:
@@ -65,12 +65,12 @@ class NfsWriters:
             raise InfraError(f"{target.name}: {self.describe()}: no figures: {text.strip()[-200:]}")
         return int(found[1]) / float(found[2])
 
-    def prepare(self, site: Site) -> Progress:
+    def prepare(self, site: Site) -> ProgressFile:
         """See `Workload.prepare`."""
         self._put_in_place(site)
         target = site.role(self.host)
         target.agent.ask("open", paths=[RATES], deadline=site.deadline(10))
-        return Progress(host=target.name, path=PROGRESS, workers=1, log=f"{RUN}/log")
+        return ProgressFile(host=target.name, path=PROGRESS, workers=1, log=f"{RUN}/log")
 
     def launch(self, site: Site) -> None:
         """See `Workload.launch`."""

@@ -11,7 +11,7 @@ from harness.guest.progress import size_of
 from harness.model.errors import InfraError, UsageError
 from harness.site.target import Site
 from harness.site.zipapp import pack
-from harness.workloads.base import Progress
+from harness.workloads.base import ProgressFile
 
 SCRIPT = Path(__file__).parent / "guest" / "paced.py"
 FOLDER = "/run/harness/workload"
@@ -26,7 +26,7 @@ class Companion(Protocol):
     def describe(self) -> str:
         """What it does, in a few words."""
 
-    def prepare(self, site: Site) -> Progress:
+    def prepare(self, site: Site) -> ProgressFile:
         """Put everything in place on its host; nothing runs yet."""
 
     @property
@@ -38,7 +38,7 @@ class Companion(Protocol):
         """Seconds after which it is given up."""
 
     @property
-    def mortal(self) -> tuple[str, ...]:
+    def critical_tasks(self) -> tuple[str, ...]:
         """Names of its tasks, as the OOM killer prints them."""
 
 
@@ -70,22 +70,22 @@ class Paced:
         return alone if self.beside is None else f"{alone}, beside: {self.beside.describe()}"
 
     @property
-    def mortal(self) -> tuple[str, ...]:
-        """See `Workload.mortal`."""
-        return ("paced", *(self.beside.mortal if self.beside else ()))
+    def critical_tasks(self) -> tuple[str, ...]:
+        """See `Workload.critical_tasks`."""
+        return ("paced", *(self.beside.critical_tasks if self.beside else ()))
 
     @property
     def limit_s(self) -> float:
         """See `Workload.limit_s`: twice its time, since its last write may be a slow one."""
         return self.beside.limit_s if self.beside else 2 * self.seconds
 
-    def prepare(self, site: Site) -> Progress:
+    def prepare(self, site: Site) -> ProgressFile:
         """See `Workload.prepare`."""
         target = site.role(self.host)
         if self.beside is not None:
             self.beside.prepare(site)
         self._put_in_place(site, PROGRESS)
-        return Progress(host=target.name, path=PROGRESS, workers=1, log=f"{FOLDER}/log")
+        return ProgressFile(host=target.name, path=PROGRESS, workers=1, log=f"{FOLDER}/log")
 
     def baseline(self, site: Site) -> float | None:
         """See `Workload.baseline`: the writer alone, for three seconds; raises InfraError where no write is done."""

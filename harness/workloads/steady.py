@@ -10,7 +10,7 @@ from harness.guest.progress import size_of
 from harness.model.errors import InfraError, UsageError
 from harness.site.target import Site, Target
 from harness.site.zipapp import pack
-from harness.workloads.base import Progress
+from harness.workloads.base import ProgressFile
 from harness.workloads.guest.steady import REGION
 
 SCRIPT = Path(__file__).parent / "guest" / "steady.py"
@@ -54,20 +54,20 @@ class Steady:
         return f"{self.workers} processes that {self.mode}{where} at a steady pace"
 
     @property
-    def endless(self) -> bool:
-        """See `Endless.endless`."""
+    def time_limited(self) -> bool:
+        """See `TimeLimited.time_limited`."""
         return True
 
     @property
-    def mortal(self) -> tuple[str, ...]:
-        """See `Workload.mortal`."""
+    def critical_tasks(self) -> tuple[str, ...]:
+        """See `Workload.critical_tasks`."""
         return ("steady", "true") if self.mode == "fork" else ("steady",)
 
-    def prepare(self, site: Site) -> Progress:
+    def prepare(self, site: Site) -> ProgressFile:
         """See `Workload.prepare`."""
         target = site.role(self.host)
         self._put_in_place(site, PROGRESS)
-        return Progress(host=target.name, path=PROGRESS, workers=self._count(target), log=f"{FOLDER}/log")
+        return ProgressFile(host=target.name, path=PROGRESS, workers=self._count(target), log=f"{FOLDER}/log")
 
     def baseline(self, site: Site) -> float | None:
         """See `Workload.baseline`: the load itself, for three seconds; raises InfraError where it gets nothing done."""

@@ -9,7 +9,7 @@ from harness.guest.progress import size_of
 from harness.model.errors import UsageError
 from harness.site.target import Site, Target
 from harness.site.zipapp import pack
-from harness.workloads.base import Progress
+from harness.workloads.base import ProgressFile
 
 SCRIPT = Path(__file__).parent / "guest" / "thrash.py"
 FOLDER = "/run/harness/workload"
@@ -52,16 +52,16 @@ class SwapThrash:
         return f"{self.processes_per_cpu} processes a processor, {size}, {passes}"
 
     @property
-    def endless(self) -> bool:
-        """See `Endless.endless`."""
+    def time_limited(self) -> bool:
+        """See `TimeLimited.time_limited`."""
         return self.passes == 0
 
     @property
-    def mortal(self) -> tuple[str, ...]:
-        """See `Workload.mortal`."""
+    def critical_tasks(self) -> tuple[str, ...]:
+        """See `Workload.critical_tasks`."""
         return ("thrash",)
 
-    def prepare(self, site: Site) -> Progress:
+    def prepare(self, site: Site) -> ProgressFile:
         """See `Workload.prepare`."""
         target = site.role(self.host)
         workers = self.processes_per_cpu * target.cpus
@@ -74,7 +74,7 @@ class SwapThrash:
             deadline=site.deadline(10),
         )
         target.shell.put(pack(SCRIPT), f"{FOLDER}/thrash.pyz", deadline=site.deadline(10))
-        return Progress(host=target.name, path=PROGRESS, workers=workers, log=f"{FOLDER}/log")
+        return ProgressFile(host=target.name, path=PROGRESS, workers=workers, log=f"{FOLDER}/log")
 
     def baseline(self, site: Site) -> float | None:
         """See `Workload.baseline`: its operation is a page, as the storage's is."""

@@ -11,7 +11,7 @@ from harness.model.errors import InfraError, UsageError
 from harness.model.topology import MIB
 from harness.site.target import Site, Target
 from harness.site.zipapp import pack
-from harness.workloads.base import Progress
+from harness.workloads.base import ProgressFile
 
 SCRIPT = Path(__file__).parent / "guest" / "transfer.py"
 FOLDER = "/run/harness/workload"
@@ -66,14 +66,14 @@ class Transfer:
         return 3 * self.seconds + 60.0
 
     @property
-    def mortal(self) -> tuple[str, ...]:
-        """See `Workload.mortal`."""
+    def critical_tasks(self) -> tuple[str, ...]:
+        """See `Workload.critical_tasks`."""
         return ("transfer", "iperf3")
 
-    def prepare(self, site: Site) -> Progress:
+    def prepare(self, site: Site) -> ProgressFile:
         """See `Workload.prepare`."""
         self._put_in_place(site, PROGRESS, PORT)
-        return Progress(host=site.role(self.host).name, path=PROGRESS, workers=1, log=f"{FOLDER}/log")
+        return ProgressFile(host=site.role(self.host).name, path=PROGRESS, workers=1, log=f"{FOLDER}/log")
 
     def baseline(self, site: Site) -> float | None:
         """See `Workload.baseline`: the same transfer for some seconds."""
@@ -83,8 +83,8 @@ class Transfer:
         done = target.shell.run(str(command), *arguments, deadline=site.deadline(BASELINE_S + 20), check=False)
         found = re.search(r"^(\d+) operations in ([0-9.]+) s$", done.stdout, re.MULTILINE)
         if done.exit_code or found is None or not int(found[1]):
-            told = f"{done.stdout} {done.stderr}".strip()[-200:]
-            raise InfraError(f"{target.name}: {self.describe()}: nothing moved in {BASELINE_S:g} s: {told}")
+            reported = f"{done.stdout} {done.stderr}".strip()[-200:]
+            raise InfraError(f"{target.name}: {self.describe()}: nothing moved in {BASELINE_S:g} s: {reported}")
         return int(found[1]) / float(found[2])
 
     def launch(self, site: Site) -> None:

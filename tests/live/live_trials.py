@@ -17,7 +17,7 @@ from harness.model.topology import MIB, Host, Topology
 from harness.monitors.recorder import Recorder
 from harness.storage.disk import PlainDisk
 from harness.trial import Plan
-from harness.trial.leftovers import Traces
+from harness.trial.leftovers import Leftovers
 from harness.verdicts.policy import Policy
 from harness.workloads.thrash import SwapThrash
 
@@ -49,13 +49,13 @@ def quiet_plan(name: str, *faults: Fault, limit_s: float = 40.0, topology: Topol
         storage=PlainDisk(),
         workload=EndlessThrash(limit_s=limit_s),
         faults=faults,
-        policy=Policy(endless=True),
+        policy=Policy(time_limited=True),
     )
 
 
-def make_traces() -> Traces:
+def make_traces() -> Leftovers:
     """What unloads, after a trial, the modules that came with a storage; its notes go nowhere."""
-    return Traces(Recorder(lambda event: None, lambda event: Opinion(State.IDLE, event.t, ""), (), SYSTEM_CLOCK))
+    return Leftovers(Recorder(lambda event: None, lambda event: Opinion(State.IDLE, event.t, ""), (), SYSTEM_CLOCK))
 
 
 def guests_of(state: Path) -> list[int]:

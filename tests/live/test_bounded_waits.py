@@ -57,7 +57,7 @@ def test_a_writer_goes_on_within_the_bound(storage: NfsDisk | NbdDisk, fault: Fa
         storage=storage,
         workload=Steady(path=storage.path, limit_s=60.0),
         faults=(fault,),
-        policy=Policy(endless=True),
+        policy=Policy(time_limited=True),
     )
     store = RunStore.create(settings.results, manifest={})
     verdict = run_trial(plan, settings=settings, store=store)

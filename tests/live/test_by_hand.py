@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from harness.state.locks import read_record
-from harness.state.sandboxes import Camp, camps
+from harness.state.sandboxes import Sandbox, sandboxes
 from harness.state.state import OWNER, StateDir
 
 INVENTORY = """\
@@ -34,8 +34,8 @@ def hand(state: Path, tmp_path: Path) -> Iterator[Path]:
     """A folder with an inventory, in which nothing is up afterwards."""
     (tmp_path / "own.toml").write_text(INVENTORY)
     yield tmp_path
-    for camp in camps(StateDir(state)):
-        harness(tmp_path, state, "down", camp.name)
+    for sandbox in sandboxes(StateDir(state)):
+        harness(tmp_path, state, "down", sandbox.name)
 
 
 def harness(folder: Path, state: Path, *arguments: str, input: str = "") -> subprocess.CompletedProcess[str]:
@@ -61,11 +61,11 @@ def runs_of(state: Path) -> list[Path]:
     return [run for run in StateDir(state).runs() if read_record(run / OWNER).get("pid") != os.getpid()]
 
 
-def typed(camp: Camp, line: str, awaited: bytes) -> bytes:
+def typed(sandbox: Sandbox, line: str, awaited: bytes) -> bytes:
     """What the console of `alone` shows from a typed line to what is awaited."""
     with socket.socket(socket.AF_UNIX) as port:
         port.settimeout(60)
-        port.connect(str(camp.port("alone")))
+        port.connect(str(sandbox.port("alone")))
         port.sendall(line.encode() + b"\n")
         shown = b""
         while awaited not in shown and (data := port.recv(4096)):
@@ -77,9 +77,9 @@ def test_a_guest_is_there_until_it_is_taken_down(hand: Path, state: Path) -> Non
     up = harness(hand, state, "up", "--storage", "nbd")
     assert up.returncode == 0, up.stderr
     assert "alone" in up.stdout and "harness ssh alone" in up.stdout and "/dev/nbd0" in up.stdout
-    (camp,) = camps(StateDir(state))
+    (sandbox,) = sandboxes(StateDir(state))
 
-    release = camp.read()["hosts"][0]["kernel"]
+    release = sandbox.read()["hosts"][0]["kernel"]
     named = harness(hand, state, "ssh", "alone", "uname -r; exit 3")
     assert (named.stdout.strip(), named.returncode) == (release, 3)
     assert harness(hand, state, "ssh", "client", "cat", input="typed").stdout == "typed"
@@ -92,25 +92,25 @@ def test_a_guest_is_there_until_it_is_taken_down(hand: Path, state: Path) -> Non
     subprocess.run([*scp, "alone:/tmp/sent", str(hand / "back")], check=True, timeout=60)
     assert (hand / "back").read_text() == "a file\n"
 
-    assert b"= 42 =" in typed(camp, "echo = $((6 * 7)) =", b"= 42 =")
+    assert b"= 42 =" in typed(sandbox, "echo = $((6 * 7)) =", b"= 42 =")
     assert "= 42 =" in harness(hand, state, "logs", "alone").stdout
 
     down = harness(hand, state, "down")
     assert down.returncode == 0
     assert "storage taken down\nended alone\n" in down.stdout
-    assert not qemu_of(state) and not camp.path.exists() and not runs_of(state), down.stdout
+    assert not qemu_of(state) and not sandbox.path.exists() and not runs_of(state), down.stdout
 
 
 @pytest.mark.slow
 def test_what_a_killed_supervisor_leaves_is_found_and_removed(hand: Path, state: Path) -> None:
     assert harness(hand, state, "up").returncode == 0
-    (camp,) = camps(StateDir(state))
-    psutil.Process(camp.read()["pid"]).kill()
-    while camp.alive:
+    (sandbox,) = sandboxes(StateDir(state))
+    psutil.Process(sandbox.read()["pid"]).kill()
+    while sandbox.alive:
         time.sleep(0.1)
     assert len(qemu_of(state)) == 1, "the guest outlives it"
     clean = harness(hand, state, "clean")
-    assert "ended qemu-system-x86_64" in clean.stdout and f"camp single: removed {camp.path}" in clean.stdout
+    assert "ended qemu-system-x86_64" in clean.stdout and f"sandbox single: removed {sandbox.path}" in clean.stdout
     assert not qemu_of(state) and not runs_of(state)
 
 

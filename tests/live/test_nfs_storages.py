@@ -132,7 +132,7 @@ def test_a_writer_of_version_3_goes_on_when_its_server_is_back(settings: Setting
         storage=storage,
         workload=Steady(path=storage.path, limit_s=40.0),
         faults=(fault,),
-        policy=Policy(endless=True),
+        policy=Policy(time_limited=True),
     )
     store = RunStore.create(settings.results, manifest={})
     verdict = run_trial(plan, settings=settings, store=store)

@@ -110,8 +110,8 @@ def compare(cases: pytest.Pytester, capfd: pytest.CaptureFixture[str]) -> Callab
     def run(*arguments: str) -> Result:
         capfd.readouterr()
         status = call(["compare", *arguments])
-        told = capfd.readouterr()
-        return Result(ret=status, out=told.out, err=told.err)
+        reported = capfd.readouterr()
+        return Result(ret=status, out=reported.out, err=reported.err)
 
     return run
 

@@ -193,10 +193,10 @@ def test_a_run_whose_folder_is_gone_is_refused(project: pytest.Pytester, monkeyp
 
 
 def test_a_run_that_goes_on_cannot_be_taken_over(tmp_path: Path) -> None:
-    told: list[str] = []
+    reported: list[str] = []
     with join(tmp_path), pytest.raises(UsageError, match="this run is going on"):
-        take_over(tmp_path, patience_s=0.2, on_wait=told.append)
-    assert told == ["waiting up to 0 s for processes of this run to end"]
+        take_over(tmp_path, patience_s=0.2, on_wait=reported.append)
+    assert reported == ["waiting up to 0 s for processes of this run to end"]
     with take_over(tmp_path), join(tmp_path), pytest.raises(UsageError, match="this run is going on"):
         take_over(tmp_path, patience_s=0.2)
     take_over(tmp_path).close()

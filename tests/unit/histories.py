@@ -6,7 +6,7 @@ from harness.model.history import Event, Kind, Rung
 from harness.verdicts.policy import Policy
 
 AGENT_RUNGS = (Rung.ALLOC, Rung.FORK, Rung.WORK, Rung.DISK, Rung.NET, Rung.STORAGE)
-MORTAL = ("thrash", "nbd-server")
+CRITICAL = ("thrash", "nbd-server")
 WORKERS = 16
 
 
@@ -29,9 +29,9 @@ class Story:
         self.stuck: dict[int, float] = {}
         self.agent_s: float | None = None
         self.agent = "R"
-        self.withheld: float | None = None  # the share of each second that its processor waits for this machine
+        self.steal: float | None = None  # the share of each second that its processor waits for this machine
         self.waited_s = 0.0
-        policy = policy or Policy(mortal=MORTAL)
+        policy = policy or Policy(critical_tasks=CRITICAL)
         self.add(Kind.TRIAL, "", name="synthetic", policy=policy.to_dict())
 
     def add(self, kind: Kind, host: str | None = None, /, **data: object) -> Story:
@@ -77,11 +77,13 @@ class Story:
 
     def _rungs(self) -> None:
         running = self.power == "running"
-        told = {}
-        if self.withheld is not None:
-            self.waited_s += self.withheld
-            told = {"processors": [[0, int(self.waited_s * 1e9)]]}
-        self.add(Kind.RUNG, rung=Rung.VCPU.value, ok=running, latency_s=0.0, blocked_s=None, detail=self.power, **told)
+        reported = {}
+        if self.steal is not None:
+            self.waited_s += self.steal
+            reported = {"processors": [[0, int(self.waited_s * 1e9)]]}
+        self.add(
+            Kind.RUNG, rung=Rung.VCPU.value, ok=running, latency_s=0.0, blocked_s=None, detail=self.power, **reported
+        )
         heard = AGENT_RUNGS if self.beats and running else ()
         for rung in (*heard, Rung.SHELL):
             self._sample(rung)
@@ -89,11 +91,11 @@ class Story:
     def _sample(self, rung: Rung) -> None:
         since = self.blocks.get(rung)
         blocked = None if since is None else round(self.now - since, 3)
-        told = {}
+        reported = {}
         if rung is Rung.SHELL:
             self.agent_s = self.now - 0.2 if blocked is None else self.agent_s
-            told = {"agent": self.agent, "age_s": self.now - (self.agent_s or 0.0)}
-        self.add(Kind.RUNG, rung=rung.value, ok=True, latency_s=0.01, blocked_s=blocked, detail="", **told)
+            reported = {"agent": self.agent, "age_s": self.now - (self.agent_s or 0.0)}
+        self.add(Kind.RUNG, rung=rung.value, ok=True, latency_s=0.01, blocked_s=blocked, detail="", **reported)
 
     def block(self, *rungs: Rung) -> Story:
         for rung in rungs:

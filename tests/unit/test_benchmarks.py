@@ -379,10 +379,10 @@ def test_throughput_counts_verdicts_wrong_ones_and_the_median_of_what_was_withhe
     for number, (kind, share) in enumerate(zip(kinds, (10, 70, 40), strict=True)):
         trial = run.trial(f"t{number}", expected="deadlock" if number < 2 else "survives")
         trial.write_verdict(Verdict(kind=kind, summary=""), {})
-        trial.write_measures([Measure(name=throughput.WITHHELD, value=share, unit="%")])
+        trial.write_measures([Measure(name=throughput.STEAL_TIME, value=share, unit="%")])
     run.trial("killed")
     result = throughput.result_of(2, run.trials(), 180.0)
-    assert result == throughput.Result(workers=2, verdicts=3, wrong=1, seconds=180.0, withheld=40.0)
+    assert result == throughput.Result(workers=2, verdicts=3, wrong=1, seconds=180.0, steal=40.0)
     assert [figure.value for figure in throughput.figures_of([result])] == [60.0, 1, 40.0]
 
 

@@ -9,7 +9,7 @@ from itertools import islice
 
 import networkx as nx
 
-from harness.diagnosis.graph.host_context import Setting
+from harness.diagnosis.graph.host_context import HostContext
 from harness.diagnosis.graph.traits import Trait, first_with
 from harness.diagnosis.graph.waits import Wait
 from harness.diagnosis.read.facts import Facts, Notice, NoticeKind, Step, Task
@@ -63,8 +63,8 @@ class Group:
 class Case:
     """A wait-for graph and what it was built of. Nodes are names; edges carry `label`, `sure` and `evidence`."""
 
-    def __init__(self, facts: Facts, setting: Setting) -> None:
-        self.facts, self.setting = facts, setting
+    def __init__(self, facts: Facts, context: HostContext) -> None:
+        self.facts, self.context = facts, context
         self.graph: nx.DiGraph[str] = nx.DiGraph()
         self.groups: list[Group] = []
 
@@ -156,7 +156,7 @@ class Case:
     @property
     def stood(self) -> bool:
         """Whether an I/O that the harness itself asked for has stood for longer than slow storage explains."""
-        return self.setting.stood_s >= STOOD_S
+        return self.context.stood_s >= STOOD_S
 
     def notices(self, *kinds: NoticeKind) -> list[Cited]:
         """The lines of these kinds, as evidence: the last four."""

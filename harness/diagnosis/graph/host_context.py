@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["SERVERS", "Setting", "serves"]
+__all__ = ["SERVERS", "HostContext", "serves"]
 
 SERVERS: dict[str, str] = {
     "nbd-server": "nbd", "nbdkit": "nbd", "qemu-nbd": "nbd", "qemu-storage-d": "nbd",
@@ -17,7 +17,7 @@ SERVERS: dict[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class HostContext:
     """`loopback`: the host is known to be its own storage server; `apart`: the server is known to be another host.
 
     `stood_s` is for how many seconds an I/O that the harness itself had asked the host's storage for had stood when

@@ -61,10 +61,10 @@ def _serves(case: Case, group: Group) -> None:
     """From storage to a userspace server of this host that waits for memory itself."""
     protocol = serves(group.first.name)
     starved = any(case.graph.has_edge(group.node, key) for key in ("memory", "memcg", "throttle", "swap"))
-    if not protocol or not starved or case.setting.apart:
+    if not protocol or not starved or case.context.apart:
         return
     evidence = [group.cite(), *case.notices(NoticeKind.SELF_CONNECTED)]
-    known = case.setting.loopback or bool(case.notices(NoticeKind.SELF_CONNECTED))
+    known = case.context.loopback or bool(case.notices(NoticeKind.SELF_CONNECTED))
     for key in _SERVED[protocol]:
         if key in case.graph and _on_device_of(case, protocol, key):
             case.link(key, group.node, "is served by", evidence, sure=known and key != "request")
@@ -80,12 +80,12 @@ def _on_device_of(case: Case, protocol: str, key: str) -> bool:
 def _answers(case: Case, group: Group) -> None:
     """From an RPC of the NFS client to the kernel's NFS server on the same host, where that waits itself."""
     forwards = Trait.NFS in group.traits and Trait.RECLAIM not in group.traits  # it re-exports another server's files
-    if Trait.NFSD not in group.traits or forwards or case.setting.apart:
+    if Trait.NFSD not in group.traits or forwards or case.context.apart:
         return
     evidence = [group.shows(Trait.NFSD)]
     for key in ("rpc", "nfs-request"):
         if key in case.graph and not (group.wait and group.wait.key == "callback"):
-            case.link(key, group.node, "is answered by", evidence, sure=case.setting.loopback)
+            case.link(key, group.node, "is answered by", evidence, sure=case.context.loopback)
 
 
 def _writes(case: Case, group: Group) -> None:
@@ -108,7 +108,7 @@ def _evicts(case: Case) -> None:
     stopping = [group for group in case.on("lock:shrinker_rwsem") if Trait.NFSD in group.traits]
     for group in case.groups:
         shrinks = [held for held in group.first.held if held.at in _SHRINKING]
-        if group.wait is not None or not shrinks or not client or not stopping or case.setting.apart:
+        if group.wait is not None or not shrinks or not client or not stopping or case.context.apart:
             continue
         rpc = case.resource("rpc", NodeKind.RPC, "the reply to an RPC")
         cited = Cited(source=group.first.source, line=shrinks[-1].line, task=group.first.label, frame=shrinks[-1].at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.diagnosis.graph.hang_model import Case, Group
-from harness.diagnosis.graph.host_context import Setting, serves
+from harness.diagnosis.graph.host_context import HostContext, serves
 from harness.diagnosis.graph.implied import imply
 from harness.diagnosis.graph.locks import held_in
 from harness.diagnosis.graph.traits import Trait
@@ -22,9 +22,9 @@ _TELLING = frozenset({
 """Traits that keep two tasks with the same wait apart."""
 
 
-def build(facts: Facts, setting: Setting) -> Case:
+def build(facts: Facts, context: HostContext) -> Case:
     """The wait-for graph of one host."""
-    case = Case(facts, setting)
+    case = Case(facts, context)
     waits = [(task, wait_of(task)) for task in facts.tasks]
     wanted = {wait.key for _, wait in waits if wait}
     _make_groups(case, [(task, wait) for task, wait in waits if wait or _only_holds(task, wanted)], wanted)

@@ -15,7 +15,7 @@ def devices_say(case: Case) -> tuple[str, str]:
     mapped = ", ".join(device.name for device in devices if device.name.startswith("dm-"))
     if busy:
         return " In flight: " + ", ".join(f"{device.in_flight} at {device.name}" for device in busy) + ".", ""
-    if not mapped or case.setting.returned:
+    if not mapped or case.context.returned:
         return "", ""
     return (
         " No request is in flight at any device that was looked at: the I/O is held back above them, as device-mapper "

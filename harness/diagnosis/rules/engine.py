@@ -7,13 +7,10 @@ from collections.abc import Callable
 import networkx as nx
 
 from harness.diagnosis.graph.hang_model import Case
-from harness.diagnosis.graph.host_context import Setting
+from harness.diagnosis.graph.host_context import HostContext
 from harness.diagnosis.graph.wait_graph import build
 from harness.diagnosis.read.facts import Facts, Task
-from harness.diagnosis.rules import frozen as rules_frozen
-from harness.diagnosis.rules import memory as rules_memory
-from harness.diagnosis.rules import storage as rules_storage
-from harness.diagnosis.rules import stuck as rules_stuck
+from harness.diagnosis.rules import frozen, memory, storage, stuck
 from harness.diagnosis.rules.claims import Claim, waiting
 from harness.diagnosis.rules.known import confirm_of, remedies_of
 from harness.model.diagnosis import Cited, Confidence, Diagnosis, Edge, HangClass, Node
@@ -22,26 +19,26 @@ __all__ = ["diagnose"]
 
 MOST_NODES = 24
 _RULES: tuple[Callable[[Case], Claim | None], ...] = (
-    rules_memory.local_storage_server,
-    rules_memory.swap_over_network,
-    rules_memory.loopback_nfs,
-    rules_memory.memcg_reclaim,
-    rules_stuck.workqueue_starved,
-    rules_stuck.processor_stuck,
-    rules_stuck.journal_stuck,
-    rules_frozen.frozen,
-    rules_storage.nfs_unreachable,
-    rules_storage.throttled,
-    rules_storage.slow,
-    rules_storage.block_stuck,
-    rules_stuck.lock_holder,
+    memory.local_storage_server,
+    memory.swap_over_network,
+    memory.loopback_nfs,
+    memory.memcg_reclaim,
+    stuck.workqueue_starved,
+    stuck.processor_stuck,
+    stuck.journal_stuck,
+    frozen.frozen,
+    storage.nfs_unreachable,
+    storage.throttled,
+    storage.slow,
+    storage.block_stuck,
+    stuck.lock_holder,
 )
 """Of two that are equally sure, the earlier is believed: it takes more to be named."""
 
 
-def diagnose(facts: Facts, setting: Setting | None = None) -> Diagnosis | None:
+def diagnose(facts: Facts, context: HostContext | None = None) -> Diagnosis | None:
     """Why the tasks of one host hang; None where none waits and no processor is stuck."""
-    case = build(facts, setting or Setting())
+    case = build(facts, context or HostContext())
     if not (case.waiting or facts.stalls or _bare(facts)):
         return None
     claims = [claim for rule in _RULES if (claim := rule(case))]

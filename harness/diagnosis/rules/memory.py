@@ -22,7 +22,7 @@ def local_storage_server(case: Case) -> Claim | None:
         if cycle:
             return _server_claim(case, server, cycle)
     starved = [g for g in case.waiting if serves(g.first.name) and g.traits & {Trait.RECLAIM, Trait.ALLOC}]
-    if not starved or case.setting.apart:
+    if not starved or case.context.apart:
         return None
     name = starved[0].first.name
     return Claim(
@@ -64,7 +64,7 @@ def _is_client(case: Case) -> bool:
     notices = case.facts.noticed(NoticeKind.SWAP, NoticeKind.BLOCK_STUCK, NoticeKind.LINK_DOWN)
     named = any(word in notice.about for notice in notices for word in NETWORK_DEVICES)
     receives = any(task.name.endswith("-recv") and task.name.startswith("nbd") for task in case.facts.tasks)
-    return case.setting.loopback or named or receives or bool(case.notices(NoticeKind.SELF_CONNECTED))
+    return case.context.loopback or named or receives or bool(case.notices(NoticeKind.SELF_CONNECTED))
 
 
 def swap_over_network(case: Case) -> Claim | None:
@@ -109,7 +109,7 @@ def _waits_for_remote_swap(case: Case) -> Claim | None:
     if not (on_network or through_nfs):
         return None
     lasts = bool(stuck) or case.lasting or case.stood
-    here = case.setting.loopback
+    here = case.context.loopback
     return Claim(
         hang_class=HangClass.LOCAL_STORAGE_SERVER if here else HangClass.SWAP_OVER_NETWORK,
         confidence=Confidence.MEDIUM if lasts and case.share("swap") >= 0.5 else Confidence.LOW,

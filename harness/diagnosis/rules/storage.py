@@ -135,7 +135,7 @@ def slow(case: Case) -> Claim | None:
     signs = case.notices(NoticeKind.BLOCK_STUCK, NoticeKind.BLOCK_ERROR, NoticeKind.LINK_DOWN, NoticeKind.NFS_SILENT)
     ordinary = case.on("throttle", "request", "page", "flusher")
     moving = bool(case.waiting) and all(task.moved for group in case.waiting for task in group.tasks)
-    returns = case.setting.returned > 1 and sum(len(group.tasks) for group in ordinary) >= case.blocked / 2
+    returns = case.context.returned > 1 and sum(len(group.tasks) for group in ordinary) >= case.blocked / 2
     alike = len(ordinary) == len(case.waiting) and bool(case.on("throttle"))
     if not (moving or returns) and (signs or case.lasting or not alike):
         return None
@@ -157,7 +157,7 @@ def _why_slow(case: Case, moving: bool, returns: bool) -> str:
         return "The stacks of the same tasks differ from dump to dump: they move."
     if returns:
         return (
-            f"I/O that the harness asked for took long and came back, {case.setting.returned} times in half a minute."
+            f"I/O that the harness asked for took long and came back, {case.context.returned} times in half a minute."
         )
     return (
         "The flusher and the writers wait for the device, nobody holds a lock that another wants, nothing failed, and "

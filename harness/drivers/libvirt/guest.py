@@ -171,10 +171,10 @@ class LibvirtGuest:
         libvirt = self._libvirt
         # Not waiting for a job: QEMU itself need not answer for what its threads' schedstat says.
         flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
-        told = self._connection.domainListGetStats([self._domain], libvirt.VIR_DOMAIN_STATS_VCPU, flags)
-        if not told:  # a guest that ended since it was looked up is left out, which is no error
+        reported = self._connection.domainListGetStats([self._domain], libvirt.VIR_DOMAIN_STATS_VCPU, flags)
+        if not reported:  # a guest that ended since it was looked up is left out, which is no error
             return None
-        ((_, stats),) = told
+        ((_, stats),) = reported
         names = [(f"vcpu.{number}.time", f"vcpu.{number}.delay") for number in range(self.spec.cpus)]
         return tuple((int(stats[ran]), int(stats[waited])) for ran, waited in names if ran in stats and waited in stats)
 

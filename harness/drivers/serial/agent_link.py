@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.drivers.serial.ivshmem_mailbox import Letterbox
-from harness.drivers.serial.serial_socket import Wire
+from harness.drivers.serial.ivshmem_mailbox import IvshmemMailbox
+from harness.drivers.serial.serial_socket import SerialSocket
 from harness.model.clock import Deadline
 from harness.model.errors import DeadlineExceeded, InfraError, ShellError
 
@@ -35,10 +35,10 @@ def unframe(line: bytes) -> dict[str, Any]:
     return record
 
 
-class UartLink:
+class SerialAgentLink:
     """The wire to one agent. Every record that is not an answer goes to `on_record`.
 
-    Orders go through the letterbox where the host has one, else over the wire as well.
+    Orders go through the mailbox where the host has one, else over the wire as well.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class UartLink:
         path: Path,
         host: str,
         on_record: Callable[[dict[str, Any]], None],
-        letterbox: Letterbox | None = None,
+        mailbox: IvshmemMailbox | None = None,
     ) -> None:
         self.path = path
-        self._letterbox = letterbox
+        self._letterbox = mailbox
         self._posting = threading.Lock()
         self._host = host
         self._on_record = on_record
@@ -59,7 +59,7 @@ class UartLink:
         self._done: dict[int, bool] = {}
         self._changed = threading.Condition()
         self.damaged = 0
-        self._wire = Wire(path, self._feed)
+        self._wire = SerialSocket(path, self._feed)
 
     def _feed(self, data: bytes) -> None:
         *lines, rest = (self._buffer + data).split(b"\n")

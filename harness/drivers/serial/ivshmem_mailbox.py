@@ -23,7 +23,7 @@ LENGTH_AT, TEXT_AT, TAKEN_AT = 8, 16, 32 * 1024
 POLL_S = 0.02
 
 
-class Letterbox:
+class IvshmemMailbox:
     """The harness's side of one box; `path` is the file that QEMU maps into the guest."""
 
     def __init__(self, path: Path) -> None:
@@ -37,9 +37,9 @@ class Letterbox:
     @property
     def device(self) -> list[str]:
         """The QEMU arguments that give the box to a guest."""
-        backend = f"memory-backend-file,id=letterbox,share=on,mem-path={self.path},size={SIZE}"
+        backend = f"memory-backend-file,id=mailbox,share=on,mem-path={self.path},size={SIZE}"
         # master: its contents are saved with the guest; without it, a guest that has a box cannot be saved.
-        return ["-object", backend, "-device", "ivshmem-plain,memdev=letterbox,addr=0x1e,master=on"]
+        return ["-object", backend, "-device", "ivshmem-plain,memdev=mailbox,addr=0x1e,master=on"]
 
     def resume(self) -> None:
         """Count on from what is in the box: a restored guest brings the box of the one that was saved."""

@@ -16,7 +16,7 @@ from harness.model.errors import InfraError
 READ_SIZE = 65536
 
 
-class Wire:
+class SerialSocket:
     """One serial port: every byte that arrives goes to `sink`, on a thread of its own.
 
     `error` is the first that `sink` raised, if it did.

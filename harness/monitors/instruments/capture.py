@@ -70,8 +70,8 @@ class Capture:
         """See `Measuring.measures`; ends the capture."""
         target = site.role(self.host)
         end = f"{END}; ls {FOLDER}; tail -n 3 {FOLDER}/log"
-        told = target.shell.run(end, deadline=site.deadline(START_S), check=False).stdout
-        rings = sorted(name for name in told.split() if name.startswith("ring"))
+        reported = target.shell.run(end, deadline=site.deadline(START_S), check=False).stdout
+        rings = sorted(name for name in reported.split() if name.startswith("ring"))
         size = 0
         for name in rings:
             data = target.shell.run(f"base64 {FOLDER}/{name}", deadline=site.deadline(FETCH_S)).stdout

@@ -18,7 +18,7 @@ from harness.results.text import plain_line
 MOST = 12  # lines; of more, those that weigh least are left out
 _STALLS = 3
 # Opinions that say something which no other line does.
-_TOLD = frozenset({"silent", "mute", "locked", "paused", "gone", "crashed", "killed"})
+_REPORTED = frozenset({"silent", "agent_dead", "locked", "paused", "gone", "crashed", "killed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +131,11 @@ def _stalls(verdict: Verdict | None) -> Iterator[_Moment]:
 
 
 def _opinions(events: Iterable[Event]) -> Iterator[_Moment]:
-    told: set[str] = set()
+    reported: set[str] = set()
     for event in _of(events, Kind.OPINION):
         state = str(event.data.get("state"))
-        if state in _TOLD - told:
-            told.add(state)
+        if state in _REPORTED - reported:
+            reported.add(state)
             why = f": {event.data['why']}" if event.data.get("why") else ""
             yield _Moment(event.t, 8, f"{OPINIONS[state]}{why}")
 

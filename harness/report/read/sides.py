@@ -77,13 +77,13 @@ def _column(measure: Measure) -> str:
 
 
 def _row(trial: TrialView, columns: Sequence[str]) -> Row:
-    told = {_column(measure): spelled(measure.value) for measure in trial.measures}
+    reported = {_column(measure): spelled(measure.value) for measure in trial.measures}
     return Row(
         slug=trial.slug,
         name=trial.name.partition("::")[2] or trial.name,
         kind=trial.judgement.kind,
         as_expected=trial.judgement.as_expected,
-        cells=tuple(told.get(column, _DASH) for column in columns),
+        cells=tuple(reported.get(column, _DASH) for column in columns),
     )
 
 

@@ -76,7 +76,7 @@ OPINIONS = {
     "stopped": "the watch is certain that it stopped",
     "finished": "the workload finished",
     "silent": "the watch misses the heartbeat",
-    "mute": "the watch misses the agent; the kernel answers",
+    "agent_dead": "the watch misses the agent; the kernel answers",
     "locked": "the watch is sure: a processor does not schedule",
     "paused": "the watch sees a paused guest",
     "gone": "the watch sees no guest any more",

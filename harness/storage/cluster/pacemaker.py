@@ -87,8 +87,8 @@ class Pacemaker:
         return f"moved by Pacemaker, token {self.token_ms} ms"
 
     @property
-    def mortal(self) -> tuple[str, ...]:
-        """See `Driver.mortal`."""
+    def critical_tasks(self) -> tuple[str, ...]:
+        """See `Driver.critical_tasks`."""
         return ("corosync", "pacemakerd", *(f"pacemaker-{daemon}"[:COMM] for daemon in DAEMONS))
 
     @property

@@ -24,8 +24,8 @@ class Scripted:
         return f"{NODE} take"
 
     @property
-    def mortal(self) -> tuple[str, ...]:
-        """See `Driver.mortal`."""
+    def critical_tasks(self) -> tuple[str, ...]:
+        """See `Driver.critical_tasks`."""
         return ()
 
     @property

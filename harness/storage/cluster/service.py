@@ -87,7 +87,7 @@ class Driver(Protocol):
         """Seconds within which it has moved the service, once a node has died."""
 
     @property
-    def mortal(self) -> tuple[str, ...]:
+    def critical_tasks(self) -> tuple[str, ...]:
         """Names of the tasks that it depends on."""
 
     @property

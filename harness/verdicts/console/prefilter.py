@@ -39,9 +39,9 @@ class Needles:
             self._sort_in(literal)
 
     def _sort_in(self, literal: bytes) -> None:
-        told = [_told(literal, common, least) for common, least in _SIEVES]
-        best = max(range(len(told)), key=told.__getitem__)
-        if told[best] < 0:
+        reported = [_reported(literal, common, least) for common, least in _SIEVES]
+        best = max(range(len(reported)), key=reported.__getitem__)
+        if reported[best] < 0:
             self._whole.append(literal)
             return
         common, rests = self._sieves[best]
@@ -65,7 +65,7 @@ class Needles:
             yield partial(_search, self._pattern, block)
 
 
-def _told(literal: bytes, common: bytes, least: int) -> int:
+def _reported(literal: bytes, common: bytes, least: int) -> int:
     """How well the letters that a sieve leaves of a literal tell it; below 0 they do not."""
     rest = literal.translate(None, common)
     return len(literal) if any(mark in rest for mark in _MARKS) else len(rest) - least

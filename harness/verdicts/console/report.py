@@ -62,7 +62,7 @@ class Report:
     _last: int = 0
     _quiet: int = 0
     _broken: bool = False
-    _traces: list[_Trace] = field(default_factory=list)
+    _leftovers: list[_Trace] = field(default_factory=list)
     _fields: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -100,7 +100,7 @@ class Report:
             return headline.kind is Kind.OOM_KILL and headline.continues
         if self.kind is Kind.RCU_STALL:
             return headline.kind is Kind.RCU_STALL and line - self.line <= MOST_LINES
-        return self.kind is Kind.OOPS and headline.kind is Kind.OOPS and headline.continues and not self._traces
+        return self.kind is Kind.OOPS and headline.kind is Kind.OOPS and headline.continues and not self._leftovers
 
     def add(self, piece: Piece, line: int) -> None:
         """Take a message that follows the headline."""
@@ -114,7 +114,7 @@ class Report:
             self._open_trace()
         else:
             self._add_other(text)
-        if self._quiet > MOST_QUIET and self._traces:
+        if self._quiet > MOST_QUIET and self._leftovers:
             self.done = True
 
     def expire(self, line: int) -> None:
@@ -125,26 +125,26 @@ class Report:
     def _open_trace(self) -> None:
         """A stack follows; the program counter of the register dump before it is its innermost frame."""
         self._quiet = 0
-        if not (self._traces and not self._traces[-1].closed and not self._traces[-1].called):
-            self._traces.append(_Trace())
-        self._traces[-1].called = True
+        if not (self._leftovers and not self._leftovers[-1].closed and not self._leftovers[-1].called):
+            self._leftovers.append(_Trace())
+        self._leftovers[-1].called = True
 
     def _add_frame(self, text: str) -> bool:
         frame = frame_in(text) or register_frame(text)
         if frame is None:
             return False
         self._quiet = 0
-        if not self._traces or self._traces[-1].closed:
-            self._traces.append(_Trace())
-        if len(self._traces) <= _MOST_TRACES and len(self._traces[-1].frames) < _MOST_FRAMES:
-            self._traces[-1].frames.append(frame)
+        if not self._leftovers or self._leftovers[-1].closed:
+            self._leftovers.append(_Trace())
+        if len(self._leftovers) <= _MOST_TRACES and len(self._leftovers[-1].frames) < _MOST_FRAMES:
+            self._leftovers[-1].frames.append(frame)
         return True
 
     def _add_other(self, text: str) -> None:
         self._quiet += 1
         message = text.strip()
-        if self._traces and _NEXT_TRACE.match(message):
-            self._traces[-1].closed = True
+        if self._leftovers and _NEXT_TRACE.match(message):
+            self._leftovers[-1].closed = True
         # The task that ran out of memory is not the one that was killed for it.
         if self.kind is not Kind.OOM_KILL and (owner := _OWNER.match(message) or _BY_TASK.match(message)):
             self._take(owner.groupdict())
@@ -154,8 +154,8 @@ class Report:
 
     def _ends(self, message: str) -> bool:
         if _END.match(message):
-            return bool(self._traces) or message.startswith("sysrq: ")
-        return self.kind is Kind.HUNG_TASK and bool(self._traces) and _USER_MODE.match(message) is not None
+            return bool(self._leftovers) or message.startswith("sysrq: ")
+        return self.kind is Kind.HUNG_TASK and bool(self._leftovers) and _USER_MODE.match(message) is not None
 
     def _take(self, fields: dict[str, str | None]) -> None:
         for name, value in fields.items():
@@ -177,7 +177,7 @@ class Report:
         return self._broken or (function is None and self.kind in _STACKED and not self.match.headline.bare)
 
     def _blame(self) -> tuple[tuple[str, ...], str | None]:
-        stacks = [names for trace in self._traces if (names := trace.names())]
+        stacks = [names for trace in self._leftovers if (names := trace.names())]
         if self.kind in (Kind.SOFT_LOCKUP, Kind.RCU_STALL):
             return _stalled(stacks)
         stack = stacks[0] if stacks else ()

@@ -83,11 +83,11 @@ class Scanner:
     def _flush(self) -> None:
         raw = bytes(self._carry)
         self._carry.clear()
-        told = may_match(raw)
-        if self._idle and not told:
+        reported = may_match(raw)
+        if self._idle and not reported:
             self._line += 1
         else:
-            self._look(raw, told)
+            self._look(raw, reported)
 
     @property
     def _idle(self) -> bool:
@@ -118,23 +118,23 @@ class Scanner:
         self._line += block.count(b"\n", position, start)
         return start
 
-    def _look(self, raw: bytes, told: bool) -> None:
+    def _look(self, raw: bytes, reported: bool) -> None:
         """Look at one line; `told` says that it holds a token, without which it has neither headline nor banner."""
         self._line += 1
         for piece in pieces(raw):
-            if told and self._boot.shows(piece):
+            if reported and self._boot.shows(piece):
                 self._reboot(piece)
             else:
                 self._boot.watch(piece)
-                self._message(piece, told)
+                self._message(piece, reported)
         for report in self._open:
             report.expire(self._line)
         self._finish([report for report in self._open if report.done])
 
-    def _message(self, piece: Piece, told: bool) -> None:
-        if told and (match := find_headline(piece)):
+    def _message(self, piece: Piece, reported: bool) -> None:
+        if reported and (match := find_headline(piece)):
             self._headline(piece, match)
-        elif told and (orderly := ORDERLY.match(piece.text)):
+        elif reported and (orderly := ORDERLY.match(piece.text)):
             self._devices.append((orderly["device"], self._line))
         elif report := self._owner(piece):
             report.add(piece, self._line)
@@ -175,9 +175,9 @@ class Scanner:
         device = match.fields.get("device")
         if device is None:
             return False
-        told = any(name == device and self._line - line <= _ECHO_LINES for name, line in self._devices)
+        reported = any(name == device and self._line - line <= _ECHO_LINES for name, line in self._devices)
         self._devices.append((device, self._line))
-        return match.headline.echo and told
+        return match.headline.echo and reported
 
     def _owner(self, piece: Piece) -> Report | None:
         """The open report that a message belongs to."""

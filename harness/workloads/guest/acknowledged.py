@@ -229,7 +229,7 @@ def pauses(entry: Entry, times: list[float], now: float) -> list[tuple[float, fl
     return [(round(a - entry.launch, 2), round(b - a, 2)) for a, b in gaps if b - a >= PAUSE_S]
 
 
-def told(record: Record, worker: int) -> dict[str, object]:
+def reported(record: Record, worker: int) -> dict[str, object]:
     """All that a record says of one worker."""
     entry = record.get(worker)
     kept = ("name", "acknowledged", "checked", "lost", "refused", "over")
@@ -242,7 +242,7 @@ def told(record: Record, worker: int) -> dict[str, object]:
 def tell(path: str) -> int:
     """Print a record."""
     record = Record.read(path)
-    print(json.dumps([told(record, worker) for worker in range(record.workers)]))
+    print(json.dumps([reported(record, worker) for worker in range(record.workers)]))
     return 0
 
 

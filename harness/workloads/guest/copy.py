@@ -18,7 +18,7 @@ import shutil
 import sys
 import time
 
-from harness.guest.processes import fork, rename, run, told
+from harness.guest.processes import fork, rename, reported, run
 from harness.guest.progress import FAILED, FINISHED, PAGE, RUNNING, ProgressFile
 
 TYPE_CHECKING = False  # what type checkers take for true; nothing is imported for it on the host
@@ -81,7 +81,7 @@ def main() -> int:
     if os.path.exists(target):
         os.unlink(target)  # or its size would be that of an earlier copy
     begun = time.monotonic()
-    worker = fork(lambda: told(method, lambda: copy(method, source, target)))
+    worker = fork(lambda: reported(method, lambda: copy(method, source, target)))
     slot.show(RUNNING, worker)
     progress.announce()
     while True:

@@ -79,11 +79,11 @@ def moved_by(pid: int) -> int:
         with open(f"/proc/{pid}/stat") as stat:
             fields = stat.read().rpartition(")")[2].split()
         with open(f"/proc/{pid}/io") as io:
-            told = dict(line.split(": ") for line in io.read().splitlines())
+            reported = dict(line.split(": ") for line in io.read().splitlines())
     except OSError:
         return 0  # it has ended
     faults = sum(int(field) for field in fields[7:11])  # minflt, cminflt, majflt, cmajflt
-    return faults * PAGE + int(told["rchar"]) + int(told["wchar"])
+    return faults * PAGE + int(reported["rchar"]) + int(reported["wchar"])
 
 
 def watch_stressor(process: subprocess.Popen[str], report: Report) -> None:

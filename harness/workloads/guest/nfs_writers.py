@@ -18,7 +18,7 @@ import sys
 import time
 from collections import deque
 
-from harness.guest.processes import fork, lead, rename, told
+from harness.guest.processes import fork, lead, rename, reported
 from harness.guest.progress import FAILED, FINISHED, PAGE, RUNNING, ProgressFile
 
 BLOCK = 65536
@@ -64,7 +64,7 @@ def take_memory(size: int) -> mmap.mmap | None:
 
 def start(path: str, size: int) -> int:
     """A process that writes `path`; returns its pid."""
-    return fork(lambda: told(path, lambda: write(path, size)))
+    return fork(lambda: reported(path, lambda: write(path, size)))
 
 
 def reap(pids: set[int]) -> bool:

@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.agent import agent
-from harness.drivers.serial import agent_link as uart
+from harness.drivers.serial import agent_link
 
 RECORDS = st.dictionaries(
     st.text(max_size=8), st.one_of(st.integers(), st.text(), st.booleans(), st.none()), max_size=5
@@ -31,9 +31,9 @@ RECORDS = st.dictionaries(
 
 @given(RECORDS)
 def test_both_ends_speak_the_same_protocol(record: dict[str, object]) -> None:
-    assert agent.frame(record) == uart.frame(record)
-    assert agent.unframe(uart.frame(record)) == record
-    assert uart.unframe(agent.frame(record)) == record
+    assert agent.frame(record) == agent_link.frame(record)
+    assert agent.unframe(agent_link.frame(record)) == record
+    assert agent_link.unframe(agent.frame(record)) == record
 
 
 @given(RECORDS, st.data())
@@ -41,7 +41,7 @@ def test_a_damaged_line_is_refused_by_both(record: dict[str, object], data: st.D
     line = bytearray(agent.frame(record).rstrip(b"\n"))
     place = data.draw(st.integers(0, len(line) - 1))
     line[place] ^= data.draw(st.integers(1, 255))
-    for unframe in (agent.unframe, uart.unframe):
+    for unframe in (agent.unframe, agent_link.unframe):
         # A checksum in capital letters is the same checksum.
         with contextlib.suppress(ValueError):
             assert unframe(bytes(line)) == record
@@ -252,7 +252,7 @@ def test_an_order_that_makes_no_sense_does_not_end_the_heartbeat(monkeypatch: py
     answers: list[tuple[object, bool, str]] = []
     monkeypatch.setattr(made, "answer", lambda *answer: answers.append(answer))
     orders: list[dict[str, object]] = [{"id": 1}, {"id": 2, "do": "progress", "path": 5}, {"id": 3, "do": "ping"}]
-    lines = [uart.frame(order) for order in orders]
+    lines = [agent_link.frame(order) for order in orders]
     lines += [b"garbage*zz\n", b"[1,2]*%08x\n" % binascii.crc32(b"[1,2]")]
     for line in lines:
         os.write(reader, line)
@@ -313,7 +313,7 @@ class Port:
                 data += part
                 self.agent.flush()
         assert all(len(line) < 4096 for line in data.splitlines()), "longer than a tty takes"
-        return [uart.unframe(line) for line in data.splitlines()]
+        return [agent_link.unframe(line) for line in data.splitlines()]
 
     def close(self) -> None:
         os.close(self.reader)

@@ -137,8 +137,8 @@ def test_nobody_reads_before_all_have_filled(monkeypatch: pytest.MonkeyPatch) ->
         filled(area, pages, worker, slot)
 
     def look(*_: object) -> None:
-        told = [agent.WORKER.unpack_from(slots, FIRST + number * SLOT_SIZE)[0] for number in range(3)]
-        assert told == [4, 4, 4]
+        reported = [agent.WORKER.unpack_from(slots, FIRST + number * SLOT_SIZE)[0] for number in range(3)]
+        assert reported == [4, 4, 4]
 
     monkeypatch.setattr(thrash, "fill", slowly)
     monkeypatch.setattr(thrash, "check", look)

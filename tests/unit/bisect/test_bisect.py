@@ -82,10 +82,10 @@ class FakeBench:
 
 
 def bisection(
-    store: RunStore, bench: FakeBench, setting: Setting | None = None, told: list[str] | None = None
+    store: RunStore, bench: FakeBench, setting: Setting | None = None, reported: list[str] | None = None
 ) -> tuple[State, Bisection]:
     state = State(SIDES, setting or Setting())
-    lines: list[str] = [] if told is None else told
+    lines: list[str] = [] if reported is None else reported
     return state, Bisection(state, BisectLog(store.path / NAME), store, bench, lines.append)
 
 

@@ -13,7 +13,7 @@ from harness.bisect.loop import Bisection, Untestable
 from harness.bisect.state import Setting, State
 from harness.bisect.tree import Builder, GitTree
 from harness.model.errors import UsageError
-from harness.model.overrides import parse_side
+from harness.model.overrides import parse_overrides
 from harness.model.verdict import Verdict, VerdictKind
 from harness.results.store import RunStore, TrialStore
 from harness.statistics.orders import Chain, Graph
@@ -66,7 +66,7 @@ def test_the_lines_of_a_list_are_sides_by_their_numbers(kernels: Path) -> None:
     found = read_list(kernels, good=None, bad=None)
     assert [side.key for side in found.sides] == ["2", "4", "5"]
     assert found.sides[1].title == "debian:12 module=nbd.ko"
-    assert parse_side(found.sides[1].side, base=Path("/"), place="x").module == (str(kernels.with_name("nbd.ko")),)
+    assert parse_overrides(found.sides[1].side, base=Path("/"), place="x").module == (str(kernels.with_name("nbd.ko")),)
     assert isinstance(found.order, Chain)
 
 
@@ -99,7 +99,7 @@ def test_a_series_is_none_of_its_patches_then_one_more_each_time(tmp_path: Path)
         ("1", "0001-a.patch"),
         ("2", "0002-b.patch"),
     ]
-    assert [len(parse_side(side.side, base=tmp_path, place="x").patch) for side in found.sides] == [0, 1, 2]
+    assert [len(parse_overrides(side.side, base=tmp_path, place="x").patch) for side in found.sides] == [0, 1, 2]
     (tmp_path / "series").write_text("# of quilt\n0002-b.patch -p1\n0001-a.patch\n")
     assert [side.title for side in read_series(tmp_path, good=None, bad=None).sides[1:]] == [
         "0002-b.patch",

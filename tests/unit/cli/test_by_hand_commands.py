@@ -16,8 +16,8 @@ from harness.cli.up import STORAGES
 from harness.model.errors import BootError
 from harness.model.topology import MIB
 from harness.sandbox import storages
-from harness.sandbox.guests import Wish
-from harness.state.sandboxes import Camp, pitch
+from harness.sandbox.guests import SandboxRequest
+from harness.state.sandboxes import Sandbox, create
 from harness.state.state import StateDir
 from harness.storage.nfs import NfsDisk
 
@@ -58,35 +58,35 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StateDir]
 
 
 @pytest.fixture
-def camp(state: StateDir) -> Iterator[Camp]:
-    """A camp that this process holds."""
-    camp, lock = pitch(state, "pair")
-    camp.write({"hosts": HOSTS, "storage": {"about": "NFS mount", "place": "/mnt/load"}})
-    camp.ssh_config.write_text("Host front\n")
-    camp.console("front").write_text("Linux version\n")
-    camp.console("back").write_text("systemless\n")
-    yield camp
+def sandbox(state: StateDir) -> Iterator[Sandbox]:
+    """A sandbox that this process holds."""
+    sandbox, lock = create(state, "pair")
+    sandbox.write({"hosts": HOSTS, "storage": {"about": "NFS mount", "place": "/mnt/load"}})
+    sandbox.ssh_config.write_text("Host front\n")
+    sandbox.console("front").write_text("Linux version\n")
+    sandbox.console("back").write_text("systemless\n")
+    yield sandbox
     os.close(lock)
 
 
 @pytest.fixture
-def wishes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Wish, str | None]]:
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[tuple[SandboxRequest, str | None]]:
     """What would have been booted, and for which command; no machine is made."""
-    made: list[tuple[Wish, str | None]] = []
+    made: list[tuple[SandboxRequest, str | None]] = []
 
     def machines_for(settings: object, hosts: object, progress: object, needs: object) -> Mapping[str, Any]:
         return {}
 
-    def start(wish: Wish, note: Callable[[str], None]) -> Camp:
-        made.append((wish, None))
+    def start(request: SandboxRequest, note: Callable[[str], None]) -> Sandbox:
+        made.append((request, None))
         note("booting")
-        camp, lock = pitch(StateDir(wish.settings.state), wish.topology.name)
-        camp.write({"hosts": HOSTS, "storage": {"about": "NFS mount", "place": "/mnt/load"}})
+        sandbox, lock = create(StateDir(request.settings.state), request.topology.name)
+        sandbox.write({"hosts": HOSTS, "storage": {"about": "NFS mount", "place": "/mnt/load"}})
         os.close(lock)
-        return camp
+        return sandbox
 
-    def run_once(wish: Wish, command: str, note: Callable[[str], None]) -> int:
-        made.append((wish, command))
+    def run_once(request: SandboxRequest, command: str, note: Callable[[str], None]) -> int:
+        made.append((request, command))
         return 7
 
     monkeypatch.setattr("harness.guests.boot_spec.machines_for", machines_for)
@@ -95,11 +95,13 @@ def wishes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Wish, str | None]]:
     return made
 
 
-def test_up_says_who_is_there_and_how_to_get_in(wishes: list[tuple[Wish, str | None]], capsys: Capture) -> None:
+def test_up_says_who_is_there_and_how_to_get_in(
+    requests: list[tuple[SandboxRequest, str | None]], capsys: Capture
+) -> None:
     assert call(["up", "pair", "--storage", "nfs", "--memory", "300M", "--role", "client"]) == 0
-    ((wish, _),) = wishes
-    assert [host.memory // MIB for host in wish.topology.hosts] == [300, 128]
-    assert wish.storage == NfsDisk()
+    ((request, _),) = requests
+    assert [host.memory // MIB for host in request.topology.hosts] == [300, 128]
+    assert request.storage == NfsDisk()
     captured = capsys.readouterr()
     assert captured.err == "booting\n"
     heading, front, back, storage, rest = captured.out.splitlines()
@@ -123,15 +125,15 @@ def test_the_help_names_every_storage() -> None:
     ],
 )
 def test_a_command_runs_on_guests_of_its_own(
-    wishes: list[tuple[Wish, str | None]], arguments: list[str], topology: str, command: str
+    requests: list[tuple[SandboxRequest, str | None]], arguments: list[str], topology: str, command: str
 ) -> None:
     assert call(["up", *arguments]) == 7, "the exit code is the command's"
-    ((wish, given),) = wishes
-    assert (wish.topology.name, given) == (topology, command)
+    ((request, given),) = requests
+    assert (request.topology.name, given) == (topology, command)
 
 
 def test_guests_for_a_command_do_not_mind_a_camp_of_that_name(
-    camp: Camp, wishes: list[tuple[Wish, str | None]], capsys: Capture
+    sandbox: Sandbox, requests: list[tuple[SandboxRequest, str | None]], capsys: Capture
 ) -> None:
     assert call(["up", "pair", "--", "true"]) == 7
     assert call(["up", "pair"]) == 2
@@ -156,18 +158,18 @@ def test_guests_for_a_command_do_not_mind_a_camp_of_that_name(
     ],
 )
 def test_a_mistake_by_hand_is_one_line(
-    wishes: list[tuple[Wish, str | None]], capsys: Capture, arguments: list[str], message: str
+    requests: list[tuple[SandboxRequest, str | None]], capsys: Capture, arguments: list[str], message: str
 ) -> None:
     assert call(arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("harness: ") and message in line
-    assert not wishes
+    assert not requests
 
 
 def test_guests_that_do_not_come_up_are_exit_code_2(
-    wishes: list[tuple[Wish, str | None]], monkeypatch: pytest.MonkeyPatch, capsys: Capture
+    requests: list[tuple[SandboxRequest, str | None]], monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    def fail(wish: Wish, note: object) -> Camp:
+    def fail(request: SandboxRequest, note: object) -> Sandbox:
         raise BootError(host="front", problem="its kernel panicked", console_tail="Oops")
 
     monkeypatch.setattr("harness.sandbox.start.start", fail)
@@ -184,36 +186,36 @@ def test_guests_that_do_not_come_up_are_exit_code_2(
     ],
 )
 def test_ssh_becomes_the_systems_own(
-    camp: Camp, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: list[str]
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: list[str]
 ) -> None:
     became: list[list[str]] = []
     monkeypatch.setattr("os.execvp", lambda file, command: became.append(command))
     call(["ssh", *arguments])
-    assert became == [["ssh", "-F", str(camp.ssh_config), *words]]
+    assert became == [["ssh", "-F", str(sandbox.ssh_config), *words]]
 
 
 @pytest.mark.parametrize("arguments", [["front", "--print-config"], ["--print-config", "front"]])
-def test_ssh_prints_its_configuration(camp: Camp, capsys: Capture, arguments: list[str]) -> None:
+def test_ssh_prints_its_configuration(sandbox: Sandbox, capsys: Capture, arguments: list[str]) -> None:
     assert call(["ssh", *arguments]) == 0
     assert capsys.readouterr().out == "Host front\n"
 
 
 def test_a_machine_without_ssh_is_told_what_to_install(
-    camp: Camp, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     assert call(["ssh", "front"]) == 2
     assert "install openssh-client" in capsys.readouterr().err
 
 
-def test_logs_of_one_host_and_of_all(camp: Camp, capsys: Capture) -> None:
+def test_logs_of_one_host_and_of_all(sandbox: Sandbox, capsys: Capture) -> None:
     assert call(["logs", "front"]) == 0
     assert capsys.readouterr().out == "Linux version\n"
     assert call(["logs"]) == 0
     assert capsys.readouterr().out == "front: Linux version\nback: systemless\n"
 
 
-def test_a_console_needs_a_terminal(camp: Camp, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_console_needs_a_terminal(sandbox: Sandbox, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     reader, writer = os.pipe()
     monkeypatch.setattr("harness.cli.console.KEYBOARD", reader)
     assert call(["console", "front"]) == 2
@@ -228,18 +230,18 @@ def test_down_with_nothing_up_is_no_failure(capsys: Capture) -> None:
     assert capsys.readouterr().out == "nothing is up\n"
 
 
-def test_down_of_a_dead_one_leaves_the_others_alone(camp: Camp, state: StateDir, capsys: Capture) -> None:
-    dead, lock = pitch(state, "lonely")
+def test_down_of_a_dead_one_leaves_the_others_alone(sandbox: Sandbox, state: StateDir, capsys: Capture) -> None:
+    dead, lock = create(state, "lonely")
     os.close(lock)
     assert call(["down", "lonely"]) == 0
-    assert not dead.path.exists() and camp.alive
+    assert not dead.path.exists() and sandbox.alive
     assert call(["down", "lonely"]) == 2
     assert "'lonely' is not up; up are: pair" in capsys.readouterr().err
 
 
 def test_down_removes_what_a_killed_supervisor_left(state: StateDir, capsys: Capture) -> None:
-    camp, lock = pitch(state, "pair")
+    sandbox, lock = create(state, "pair")
     os.close(lock)
     assert call(["down", "pair"]) == 0
-    assert f"camp pair: removed {camp.path}" in capsys.readouterr().out
-    assert not camp.path.exists()
+    assert f"sandbox pair: removed {sandbox.path}" in capsys.readouterr().out
+    assert not sandbox.path.exists()

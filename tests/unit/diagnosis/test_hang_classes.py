@@ -46,7 +46,7 @@ def read(*parts: str) -> Diagnosis | None:
     return reader.close()
 
 
-def told(*parts: str) -> tuple[HangClass, Confidence]:
+def reported(*parts: str) -> tuple[HangClass, Confidence]:
     diagnosis = read(*parts)
     assert diagnosis is not None
     return diagnosis.hang_class, diagnosis.confidence
@@ -79,14 +79,14 @@ class TestMemory:
 
     def test_it_is_sure_where_the_host_is_seen_connected_to_itself(self) -> None:
         tcp = "   3: 0100007F:B342 0100007F:2A39 01 00000000:00000000 00:00000000 00000000     0        0 13101 1 0"
-        assert told(self.ADDED, tcp, self.SERVER) == (HangClass.LOCAL_STORAGE_SERVER, HIGH)
+        assert reported(self.ADDED, tcp, self.SERVER) == (HangClass.LOCAL_STORAGE_SERVER, HIGH)
 
     def test_without_a_sign_of_a_client_on_the_host_it_is_a_guess(self) -> None:
-        assert told(task("thrash", 184, *SWAP_OUT), self.SERVER) == (HangClass.LOCAL_STORAGE_SERVER, LOW)
+        assert reported(task("thrash", 184, *SWAP_OUT), self.SERVER) == (HangClass.LOCAL_STORAGE_SERVER, LOW)
 
     def test_swap_on_a_local_disk_is_not_what_an_nbd_server_serves(self) -> None:
         local = "Adding 1051644k swap on /dev/sda2.  Priority:-2 extents:1 across:1051644k"
-        assert told(local, task("thrash", 184, *SWAP_OUT), self.SERVER) == (HangClass.LOCAL_STORAGE_SERVER, LOW)
+        assert reported(local, task("thrash", 184, *SWAP_OUT), self.SERVER) == (HangClass.LOCAL_STORAGE_SERVER, LOW)
 
     SENDER = task("kworker/1:1H", 42, "schedule_timeout", "__alloc_pages_slowpath", "__alloc_pages",
     "skb_page_frag_refill",
@@ -101,20 +101,20 @@ class TestMemory:
         assert any("7f338fe4540b" in remedy.commit for remedy in diagnosis.remedies)
 
     def test_without_the_name_of_the_swap_device_one_link_is_implied(self) -> None:
-        assert told(task("kswapd0", 43, *SWAP_OUT), self.SENDER) == (HangClass.SWAP_OVER_NETWORK, MEDIUM)
+        assert reported(task("kswapd0", 43, *SWAP_OUT), self.SENDER) == (HangClass.SWAP_OVER_NETWORK, MEDIUM)
 
     def test_swap_over_the_network_alone_is_no_deadlock_yet(self) -> None:
-        assert told(self.ADDED, task("kswapd0", 43, *SWAP_OUT)) == (HangClass.SWAP_OVER_NETWORK, LOW)
+        assert reported(self.ADDED, task("kswapd0", 43, *SWAP_OUT)) == (HangClass.SWAP_OVER_NETWORK, LOW)
         stuck = (
             "block nbd0: Possible stuck request 0000000010e7662e: control (write@134217728,4096B). Runtime 90 seconds"
         )
-        assert told(self.ADDED, task("kswapd0", 43, *SWAP_OUT), stuck) == (HangClass.SWAP_OVER_NETWORK, MEDIUM)
+        assert reported(self.ADDED, task("kswapd0", 43, *SWAP_OUT), stuck) == (HangClass.SWAP_OVER_NETWORK, MEDIUM)
 
     def test_a_task_that_must_write_the_page_its_control_group_waits_for(self) -> None:
         frames = ("io_schedule", "wait_on_page_bit", "shrink_page_list", "shrink_inactive_list",
                   "try_to_free_mem_cgroup_pages", "mem_cgroup_reclaim", "kmem_cache_alloc", "xfs_trans_alloc [xfs]",
                   "xfs_map_blocks [xfs]", "write_cache_pages", "do_writepages")  # fmt: skip
-        assert told(hung("redis", 16, *frames)) == (HangClass.MEMCG_RECLAIM, MEDIUM)
+        assert reported(hung("redis", 16, *frames)) == (HangClass.MEMCG_RECLAIM, MEDIUM)
 
 
 class TestLoopbackNfs:
@@ -150,7 +150,7 @@ class TestLoopbackNfs:
     def test_an_nfsd_that_frees_memory_over_its_own_client(self) -> None:
         nfsd = task("nfsd", 70, *RPC, "nfs_wb_page [nfs]", "nfs_release_page [nfs]", "shrink_page_list", "shrink_node",
                     "try_to_free_pages", "__alloc_pages", "nfsd_vfs_write [nfsd]", "nfsd [nfsd]")  # fmt: skip
-        assert told(nfsd, task("dd", 71, *RPC, "nfs_file_write [nfs]", *WRITE)) == (
+        assert reported(nfsd, task("dd", 71, *RPC, "nfs_file_write [nfs]", *WRITE)) == (
             HangClass.LOOPBACK_NFS_RECLAIM,
             MEDIUM,
         )
@@ -182,7 +182,7 @@ class TestFrozen:
         ("rwsem_down_read_failed", "call_rwsem_down_read_failed", "__percpu_down_read", "__sb_start_write"),
     ])  # fmt: skip
     def test_writers_wait_and_nobody_thaws(self, frames: tuple[str, ...]) -> None:
-        assert told(task("dd", 7, *frames), task("steady", 8, *frames)) == (HangClass.FILESYSTEM_FROZEN, MEDIUM)
+        assert reported(task("dd", 7, *frames), task("steady", 8, *frames)) == (HangClass.FILESYSTEM_FROZEN, MEDIUM)
 
     def test_a_task_that_freezes_or_thaws_is_named_first(self) -> None:
         freezer = task("fsfreeze", 9, "percpu_down_write", "freeze_super", "do_vfs_ioctl")
@@ -193,7 +193,7 @@ class TestFrozen:
 
     def test_one_writer_among_many_that_wait_for_something_else_explains_little(self) -> None:
         others = [task("cp", 20 + n, "some_fs_wait") for n in range(5)]
-        assert told(task("dd", 7, *self.WRITER), *others)[1] is LOW
+        assert reported(task("dd", 7, *self.WRITER), *others)[1] is LOW
 
     @pytest.mark.parametrize("frames", [
         ("percpu_rwsem_wait", "__percpu_down_read", "cgroup_can_fork", "copy_process"),
@@ -201,20 +201,20 @@ class TestFrozen:
         ("__mutex_lock", "vfs_write", "ksys_write"),
     ])  # fmt: skip
     def test_another_lock_is_not_freeze_protection(self, frames: tuple[str, ...]) -> None:
-        assert told(task("dd", 7, *frames))[0] is not HangClass.FILESYSTEM_FROZEN
+        assert reported(task("dd", 7, *frames))[0] is not HangClass.FILESYSTEM_FROZEN
 
     def test_locks_that_lockdep_names_are_the_same_protection(self) -> None:
         held = "1 lock held by dd/7:\n #0: ffff888012345678 (sb_writers#3){.+.+}-{0:0}, at: vfs_write+0x1/0x2"
-        assert told(task("dd", 7, *self.WRITER), held) == (HangClass.FILESYSTEM_FROZEN, MEDIUM)
+        assert reported(task("dd", 7, *self.WRITER), held) == (HangClass.FILESYSTEM_FROZEN, MEDIUM)
 
 
 class TestStorage:
     def test_a_server_that_the_kernel_calls_silent(self) -> None:
         silent = "nfs: server 10.0.0.1 not responding, still trying"
         ls = task("ls", 5, *RPC, "nfs4_proc_getattr [nfsv4]", "nfs_getattr [nfs]")
-        assert told(silent, ls) == (HangClass.NFS_SERVER_UNREACHABLE, MEDIUM)
-        assert told(ls) == (HangClass.NFS_SERVER_UNREACHABLE, LOW)
-        assert told(silent, "nfs: server 10.0.0.1 OK", ls) == (HangClass.NFS_SERVER_UNREACHABLE, LOW)
+        assert reported(silent, ls) == (HangClass.NFS_SERVER_UNREACHABLE, MEDIUM)
+        assert reported(ls) == (HangClass.NFS_SERVER_UNREACHABLE, LOW)
+        assert reported(silent, "nfs: server 10.0.0.1 OK", ls) == (HangClass.NFS_SERVER_UNREACHABLE, LOW)
 
     def test_a_call_that_needs_no_session_waits_for_nothing_but_the_server(self) -> None:
         first = task(
@@ -233,7 +233,7 @@ class TestStorage:
         writer = task(
             "job", 3, "io_schedule", "wait_on_page_bit_common", "__filemap_fdatawait_range", "nfs_file_fsync [nfs]"
         )
-        assert told(writer)[0] is HangClass.UNKNOWN
+        assert reported(writer)[0] is HangClass.UNKNOWN
 
     BIO = (
         "io_schedule",
@@ -245,8 +245,8 @@ class TestStorage:
     )
 
     def test_block_requests_that_do_not_complete_for_minutes(self) -> None:
-        assert told(hung("kworker/u4:1", 9, *self.BIO)) == (HangClass.BLOCK_REQUEST_STUCK, MEDIUM)
-        assert told(task("kworker/u4:1", 9, *self.BIO)) == (HangClass.BLOCK_REQUEST_STUCK, LOW)
+        assert reported(hung("kworker/u4:1", 9, *self.BIO)) == (HangClass.BLOCK_REQUEST_STUCK, MEDIUM)
+        assert reported(task("kworker/u4:1", 9, *self.BIO)) == (HangClass.BLOCK_REQUEST_STUCK, LOW)
 
     def test_a_wait_inside_a_block_driver_names_its_frame(self) -> None:
         diagnosis = read(hung("kworker/1:2", 4661, "io_schedule", "wait_and_add_new_range [dm_integrity]",
@@ -259,14 +259,14 @@ class TestStorage:
         other = hung(
             "kworker/u8:2", 1, "rwsem_down_write_slowpath", "down_write", "dm_pool_commit_metadata [dm_thin_pool]"
         )
-        assert told(hung("dd", 2, "submit_bio_wait", "blkdev_issue_discard"), other) == (
+        assert reported(hung("dd", 2, "submit_bio_wait", "blkdev_issue_discard"), other) == (
             HangClass.BLOCK_REQUEST_STUCK,
             LOW,
         )
 
     def test_a_lost_connection_is_a_sign_of_its_device(self) -> None:
         reader = task("dd", 1, "io_schedule", "bit_wait_io", "__wait_on_bit", "__lock_page", "blkdev_readpage")
-        assert told(reader, "block nbd0: Connection timed out") == (HangClass.BLOCK_REQUEST_STUCK, MEDIUM)
+        assert reported(reader, "block nbd0: Connection timed out") == (HangClass.BLOCK_REQUEST_STUCK, MEDIUM)
 
     def test_a_loop_device_leads_on_to_its_worker(self) -> None:
         user = hung("dd", 5, "submit_bio_wait", "blkdev_issue_flush", "blkdev_fsync")
@@ -277,11 +277,11 @@ class TestStorage:
 
     def test_a_queue_that_is_frozen_is_not_a_request_that_is_stuck(self) -> None:
         frozen = hung("udev", 7, "blk_mq_freeze_queue_wait", "queue_attr_store", "sysfs_kf_write")
-        assert told(frozen) == (HangClass.BLOCK_REQUEST_STUCK, LOW)
+        assert reported(frozen) == (HangClass.BLOCK_REQUEST_STUCK, LOW)
 
     def test_a_call_to_the_local_rpcbind_is_not_one_to_an_nfs_server(self) -> None:
         assert (
-            told(task("rpc.nfsd", 7, *PING, "rpcb_register [sunrpc]", "svc_unregister [sunrpc]"))[0]
+            reported(task("rpc.nfsd", 7, *PING, "rpcb_register [sunrpc]", "svc_unregister [sunrpc]"))[0]
             is HangClass.UNKNOWN
         )
 
@@ -289,10 +289,10 @@ class TestStorage:
 
     def test_one_look_at_writers_and_a_busy_flusher_is_slow_and_not_stuck(self) -> None:
         flusher = task("kworker/u4:1", 9, *self.BIO, "ext4_writepages [ext4]", "do_writepages", "wb_workfn")
-        assert told(flusher, task("tar", 50, *self.THROTTLED)) == (HangClass.SLOW_NOT_STUCK, LOW)
+        assert reported(flusher, task("tar", 50, *self.THROTTLED)) == (HangClass.SLOW_NOT_STUCK, LOW)
 
     def test_writers_held_back_for_minutes(self) -> None:
-        assert told(hung("tar", 50, *self.THROTTLED)) == (HangClass.THROTTLED_WRITERS, MEDIUM)
+        assert reported(hung("tar", 50, *self.THROTTLED)) == (HangClass.THROTTLED_WRITERS, MEDIUM)
 
     def test_tasks_whose_stacks_differ_from_dump_to_dump_move(self) -> None:
         other = (
@@ -302,11 +302,12 @@ class TestStorage:
             "__filemap_fdatawait_range",
             "file_write_and_wait_range",
         )
-        assert told(task("tar", 50, *self.BIO), task("tar", 50, *other)) == (HangClass.SLOW_NOT_STUCK, MEDIUM)
+        assert reported(task("tar", 50, *self.BIO), task("tar", 50, *other)) == (HangClass.SLOW_NOT_STUCK, MEDIUM)
 
     def test_memory_that_a_task_polls_for_is_unknown(self) -> None:
         assert (
-            told(task("tar", 2492, "congestion_wait", "xfs_buf_alloc_pages", "xfs_buf_get_map"))[0] is HangClass.UNKNOWN
+            reported(task("tar", 2492, "congestion_wait", "xfs_buf_alloc_pages", "xfs_buf_get_map"))[0]
+            is HangClass.UNKNOWN
         )
 
 
@@ -331,11 +332,11 @@ class TestJournals:
         } <= edges
 
     def test_a_device_in_trouble_may_be_why_a_handle_stays_open(self) -> None:
-        assert told(self.COMMIT)[1] is MEDIUM
-        assert told("hpsa 0000:05:00.0: resetting device 2:0:0:1", self.COMMIT)[1] is LOW
+        assert reported(self.COMMIT)[1] is MEDIUM
+        assert reported("hpsa 0000:05:00.0: resetting device 2:0:0:1", self.COMMIT)[1] is LOW
 
     def test_a_journal_whose_own_thread_is_not_shown(self) -> None:
-        assert told(self.START) == (HangClass.JOURNAL_COMMIT_STUCK, LOW)
+        assert reported(self.START) == (HangClass.JOURNAL_COMMIT_STUCK, LOW)
 
     def test_a_handle_held_open_by_a_task_in_reclaim(self) -> None:
         frames = (*SWAP_OUT, "jbd2_alloc [jbd2]", "do_get_write_access [jbd2]", "ext4_reserve_inode_write [ext4]")
@@ -375,7 +376,7 @@ Showing all locks held in the system:
             hung("a", 1, "__mutex_lock", "inner_fn", "outer_fn"),
             hung("b", 2, "__mutex_lock", "wanting_fn", "other_fn"),
         )
-        assert told(*tasks, self.LOCKDEP) == (HangClass.LOCK_HOLDER_WAITS, HIGH)
+        assert reported(*tasks, self.LOCKDEP) == (HangClass.LOCK_HOLDER_WAITS, HIGH)
 
     def test_locks_of_one_class_are_not_one_lock(self) -> None:
         others = self.LOCKDEP.replace("#0: ffff888222222222", "#0: ffff888333333333")
@@ -413,8 +414,8 @@ class TestProcessors:
         trace = "\n".join(
             ["RIP: 0010:inner_loop+0xc/0x28", "Call Trace:", " outer_loop+0x1/0x2", " ksys_ioctl+0x1/0x2"]
         )
-        assert told(self.SOFT, trace) == (HangClass.PROCESSOR_STUCK, HIGH)
-        assert told(self.SOFT) == (HangClass.PROCESSOR_STUCK, LOW)
+        assert reported(self.SOFT, trace) == (HangClass.PROCESSOR_STUCK, HIGH)
+        assert reported(self.SOFT) == (HangClass.PROCESSOR_STUCK, LOW)
 
     def test_an_rcu_stall_shows_the_task_that_runs(self) -> None:
         report = """rcu: INFO: rcu_sched detected stalls on CPUs/tasks:
@@ -435,7 +436,7 @@ Call Trace:
             ["RIP: 0010:inner_loop+0xc/0x28", "Call Trace:", " outer_loop+0x1/0x2", " ksys_ioctl+0x1/0x2"]
         )
         before = hung("nfsd", 1, "rwsem_down_write_slowpath", "ext4_buffered_write_iter [ext4]")
-        assert told(before, self.SOFT, trace)[1] is LOW
+        assert reported(before, self.SOFT, trace)[1] is LOW
 
     HUNG_POOL = """
 Showing busy workqueues and worker pools:
@@ -481,7 +482,7 @@ pool 2: cpus=1 node=0 flags=0x0 nice=0 hung=27s workers=3 idle: 5526
 
     def test_a_workqueue_that_is_not_full_starves_nobody(self) -> None:
         worker = task("kworker/1:251", 5511, "submit_bio_wait", "blkdev_issue_flush", "loop_process_work [loop]")
-        assert told(worker, self.QUEUE.replace("2/2", "2/256"))[0] is HangClass.BLOCK_REQUEST_STUCK
+        assert reported(worker, self.QUEUE.replace("2/2", "2/256"))[0] is HangClass.BLOCK_REQUEST_STUCK
 
     def test_a_pool_behind_work_that_does_not_end(self) -> None:
         lockup = """

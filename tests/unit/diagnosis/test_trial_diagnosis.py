@@ -36,14 +36,14 @@ def history(
     return events
 
 
-def told(events: list[Event], texts: dict[str, list[tuple[str, bytes]]]) -> Diagnosis:
+def reported(events: list[Event], texts: dict[str, list[tuple[str, bytes]]]) -> Diagnosis:
     found = diagnose_trial(events, texts)
     assert found is not None
     return found
 
 
 def test_a_single_host_is_its_own_server() -> None:
-    found = told(history("alone"), {"alone": [("console", (ADDED + DUMP).encode())]})
+    found = reported(history("alone"), {"alone": [("console", (ADDED + DUMP).encode())]})
     assert (found.hang_class, found.confidence) == (HangClass.LOCAL_STORAGE_SERVER, Confidence.HIGH)
     assert all(edge.sure for edge in found.edges if edge.awaited == "nbd-server:157")
 
@@ -53,21 +53,21 @@ def test_a_single_host_is_its_own_server() -> None:
     ({"client": "a", "server": "b"}, None),
 ])  # fmt: skip
 def test_roles_say_who_serves_where_there_are_more_hosts(roles: dict[str, str], expected: Confidence | None) -> None:
-    found = told(history("a", "b", roles=roles), {"a": [("console", (ADDED + DUMP).encode())]})
+    found = reported(history("a", "b", roles=roles), {"a": [("console", (ADDED + DUMP).encode())]})
     assert (found.hang_class is HangClass.LOCAL_STORAGE_SERVER) == (expected is not None)
     if expected:
         assert found.confidence is expected
 
 
 def test_without_roles_another_host_may_be_the_server_and_no_circle_is_claimed() -> None:
-    found = told(history("client", "server"), {"client": [("console", (ADDED + DUMP).encode())]})
+    found = reported(history("client", "server"), {"client": [("console", (ADDED + DUMP).encode())]})
     assert found.hang_class is HangClass.SWAP_OVER_NETWORK
     assert not found.cycle
 
 
 def test_swap_on_a_local_disk_has_no_server() -> None:
     events = history("alone", storage="plain disk of alone")
-    found = told(
+    found = reported(
         events, {"alone": [("console", ADDED.replace("nbd0", "vdb").encode() + task("dd", 9, *SWAP_OUT).encode())]}
     )
     assert found.hang_class is not HangClass.LOCAL_STORAGE_SERVER
@@ -77,7 +77,7 @@ def test_the_ladder_is_told_as_it_was_when_the_dump_was_made() -> None:
     events = history("alone")
     events.append(Event(10.0, Kind.EVIDENCE, "alone", {"name": "sysrq-w", "path": "x", "ok": True}))
     events.append(Event(99.0, Kind.RUNG, "alone", {"rung": "storage", "ok": True, "blocked_s": None}))
-    found = told(events, {"alone": [("console", DUMP.encode())]})
+    found = reported(events, {"alone": [("console", DUMP.encode())]})
     assert "blocked storage; alive disk" in found.explanation
     assert [cited.line for cited in found.evidence if cited.source == "history"] == [3]
 
@@ -87,7 +87,7 @@ def test_a_fault_that_the_trial_put_on_is_told_with_it() -> None:
     events.insert(1, Event(5.0, Kind.FAULT, "", {"name": "link a pulled", "action": "inject", "detail": ""}))
     events.insert(2, Event(5.0, Kind.FAULT, "", {"name": "b paused", "action": "inject", "detail": ""}))
     events.insert(3, Event(6.0, Kind.FAULT, "", {"name": "b paused", "action": "heal", "detail": ""}))
-    found = told(events, {"a": [("console", (ADDED + task("dd", 9, *SWAP_OUT)).encode())]})
+    found = reported(events, {"a": [("console", (ADDED + task("dd", 9, *SWAP_OUT)).encode())]})
     assert found.explanation.endswith("injected and not healed: link a pulled.")
 
 
@@ -98,7 +98,7 @@ def test_a_network_card_that_sends_nothing_is_told_of_any_host_and_the_own_silen
     for host, data in (("a", silent), ("b", {"kind": "storage_timeout", "title": card}), ("b", {"kind": "hung_task"})):
         events.append(Event(9.5, Kind.CONSOLE, host, data))
     events += [Event(14.5, event.kind, event.host, event.data) for event in events if event.kind is Kind.CONSOLE]
-    found = told(events, {"a": [("console", (ADDED + task("dd", 9, *SWAP_OUT)).encode())]})
+    found = reported(events, {"a": [("console", (ADDED + task("dd", 9, *SWAP_OUT)).encode())]})
     assert found.explanation.endswith(f"The console of b says: {card}.")
     assert found.explanation.count("console of") == 1
     assert [cited.line for cited in found.evidence if card in cited.text] == [7]
@@ -107,7 +107,9 @@ def test_a_network_card_that_sends_nothing_is_told_of_any_host_and_the_own_silen
 def test_a_dump_that_was_cut_out_of_the_console_counts_once() -> None:
     stamped = "".join(f"[   52.86{number % 10}986] {line}\n" for number, line in enumerate(DUMP.splitlines()))
     boot = "[    1.000000] booting\n"
-    found = told(history("alone"), {"alone": [("console", (boot + stamped).encode()), ("sysrq-w", stamped.encode())]})
+    found = reported(
+        history("alone"), {"alone": [("console", (boot + stamped).encode()), ("sysrq-w", stamped.encode())]}
+    )
     assert {cited.source for edge in found.edges for cited in edge.evidence} == {"console"}
 
 
@@ -115,7 +117,7 @@ def test_files_of_evidence_are_read_and_cited_by_their_names() -> None:
     head = b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
     swaps = head + b"/dev/nbd0                               partition\t1051644\t\t768\t\t-2\n"
     sources = [("console", DUMP.encode()), ("proc-swaps", swaps)]
-    found = told(history("alone"), {"alone": sources})
+    found = reported(history("alone"), {"alone": sources})
     assert "swap on /dev/nbd0" in [node.label for node in found.nodes]
 
 
@@ -124,7 +126,7 @@ def test_the_host_that_hangs_is_the_one_that_is_told() -> None:
         "server": [("console", b"[    1.0] boot\n")],
         "client": [("console", (ADDED + task("dd", 9, *SWAP_OUT)).encode())],
     }
-    assert "On client the ladder says" in told(history("server", "client"), texts).explanation
+    assert "On client the ladder says" in reported(history("server", "client"), texts).explanation
 
 
 def test_a_trial_in_which_nothing_hangs_has_no_diagnosis() -> None:
@@ -155,33 +157,33 @@ STOOD = [float(second) for second in range(36)]
 class TestBlockDevices:
     DUMP = (task("steady", 8, *DIRECT) + task("steady", 9, *DIRECT)).encode()
 
-    def told(self, stood: list[float], **counts: bytes) -> Diagnosis:
-        return told(raw_disk(*stood), {"alone": [("console", self.DUMP), *in_flight(**counts)]})
+    def reported(self, stood: list[float], **counts: bytes) -> Diagnosis:
+        return reported(raw_disk(*stood), {"alone": [("console", self.DUMP), *in_flight(**counts)]})
 
     def test_io_that_is_in_flight_nowhere_is_held_back_by_the_mapped_device(self) -> None:
-        found = self.told(STOOD, dm_0=b"       0        0\n", vdc=b"       0        0\n")
+        found = self.reported(STOOD, dm_0=b"       0        0\n", vdc=b"       0        0\n")
         assert (found.hang_class, found.confidence) == (HangClass.BLOCK_REQUEST_STUCK, Confidence.MEDIUM)
         assert "dm-0" in found.leaves and "suspended" in found.explanation
         assert "dm-0: 0 in flight" in [cited.text for cited in found.evidence]
 
     def test_io_that_is_in_flight_is_where_it_is(self) -> None:
-        found = self.told(STOOD, dm_0=b"       0        2\n", vdc=b"       1        2\n")
+        found = self.reported(STOOD, dm_0=b"       0        2\n", vdc=b"       1        2\n")
         assert "In flight: 2 at dm-0, 3 at vdc." in found.explanation and "suspended" not in found.explanation
         assert found.confidence is Confidence.MEDIUM
 
     def test_no_mapped_device_holds_nothing_back(self) -> None:
-        assert "suspended" not in self.told(STOOD, vdc=b"0 0\n").explanation
+        assert "suspended" not in self.reported(STOOD, vdc=b"0 0\n").explanation
 
     def test_io_that_has_stood_for_moments_only_is_not_yet_stuck(self) -> None:
-        assert self.told([0.0, 0.0, 1.0, 2.0, 3.0]).confidence is Confidence.LOW
+        assert self.reported([0.0, 0.0, 1.0, 2.0, 3.0]).confidence is Confidence.LOW
 
     def test_io_that_came_back_again_and_again_is_slow(self) -> None:
-        found = self.told([1.0, 2.0, 3.0, 0.0] * 5 + [1.0], dm_0=b"0 0\n")
+        found = self.reported([1.0, 2.0, 3.0, 0.0] * 5 + [1.0], dm_0=b"0 0\n")
         assert (found.hang_class, found.confidence) == (HangClass.SLOW_NOT_STUCK, Confidence.MEDIUM)
 
     def test_io_that_was_slow_and_then_stood_is_stuck(self) -> None:
-        found = self.told([1.0, 2.0, 3.0, 0.0] * 5 + STOOD[:10])
+        found = self.reported([1.0, 2.0, 3.0, 0.0] * 5 + STOOD[:10])
         assert (found.hang_class, found.confidence) == (HangClass.BLOCK_REQUEST_STUCK, Confidence.LOW)
 
     def test_evidence_that_is_no_count_is_left_aside(self) -> None:
-        assert "flight" not in self.told(STOOD, dm_0=b"cat: permission denied\n").explanation
+        assert "flight" not in self.reported(STOOD, dm_0=b"cat: permission denied\n").explanation

@@ -23,7 +23,7 @@ def _guest(info: Any, stats: list[tuple[object, dict[str, int]]]) -> LibvirtGues
     return LibvirtGuest(connection, guest_spec(), lambda data: None)
 
 
-def _told(state: int) -> list[int]:
+def _reported(state: int) -> list[int]:
     return [state, 1024, 1024, 1, 77]
 
 
@@ -42,7 +42,7 @@ def _gone() -> list[int]:
     ],
 )
 def test_a_guest_that_is_there(code: int, name: str) -> None:
-    guest = _guest(lambda: _told(code), [(object(), STATS)])
+    guest = _guest(lambda: _reported(code), [(object(), STATS)])
     assert guest.state() == DomainState(state=name, cpu_ns=77, processors=((30, 4), (20, 1)))
 
 
@@ -51,5 +51,5 @@ def test_a_guest_that_is_gone() -> None:
 
 
 def test_a_guest_that_goes_between_two_questions() -> None:
-    guest = _guest(lambda: _told(libvirt.VIR_DOMAIN_RUNNING), [])
+    guest = _guest(lambda: _reported(libvirt.VIR_DOMAIN_RUNNING), [])
     assert guest.state() == DomainState(state="gone")

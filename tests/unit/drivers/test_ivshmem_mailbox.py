@@ -10,22 +10,22 @@ from fakes import FakeClock
 from forked import again_and_again
 
 from harness.agent import agent
-from harness.drivers.serial.ivshmem_mailbox import TAKEN_AT, Letterbox
+from harness.drivers.serial.ivshmem_mailbox import TAKEN_AT, IvshmemMailbox
 from harness.model.clock import Deadline
 
 
 @pytest.fixture
-def ends(tmp_path: Path) -> tuple[Letterbox, agent.Letterbox]:
+def ends(tmp_path: Path) -> tuple[IvshmemMailbox, agent.IvshmemMailbox]:
     """A box, and the agent's view of it: a PCI device's folder whose second resource is the same memory."""
-    box = Letterbox(tmp_path / "box")
+    box = IvshmemMailbox(tmp_path / "box")
     device = tmp_path / "0000:00:1e.0"
     device.mkdir()
     (device / "enable").write_text("0")
     (device / "resource2").symlink_to(box.path)
-    return box, agent.Letterbox(str(device))
+    return box, agent.IvshmemMailbox(str(device))
 
 
-def test_orders_arrive_once_and_in_turn(ends: tuple[Letterbox, agent.Letterbox]) -> None:
+def test_orders_arrive_once_and_in_turn(ends: tuple[IvshmemMailbox, agent.IvshmemMailbox]) -> None:
     box, reader = ends
     assert reader.take() is None
     for text in (b'{"id":1}', b'{"id":2,"do":"sysrq"}'):
@@ -34,7 +34,7 @@ def test_orders_arrive_once_and_in_turn(ends: tuple[Letterbox, agent.Letterbox])
         assert reader.take() is None
 
 
-def test_no_order_is_taken_before_all_of_it_is_there(ends: tuple[Letterbox, agent.Letterbox]) -> None:
+def test_no_order_is_taken_before_all_of_it_is_there(ends: tuple[IvshmemMailbox, agent.IvshmemMailbox]) -> None:
     box, reader = ends
     numbers = count(1)
     clock = FakeClock(0.0)
@@ -46,11 +46,11 @@ def test_no_order_is_taken_before_all_of_it_is_there(ends: tuple[Letterbox, agen
     assert taken == [b'{"id":%d}' % number for number in range(1, 20_001)]
 
 
-def test_the_device_is_switched_on(ends: tuple[Letterbox, agent.Letterbox], tmp_path: Path) -> None:
+def test_the_device_is_switched_on(ends: tuple[IvshmemMailbox, agent.IvshmemMailbox], tmp_path: Path) -> None:
     assert (tmp_path / "0000:00:1e.0" / "enable").read_text() == "1"
 
 
-def test_an_order_waits_until_the_last_one_was_taken(ends: tuple[Letterbox, agent.Letterbox]) -> None:
+def test_an_order_waits_until_the_last_one_was_taken(ends: tuple[IvshmemMailbox, agent.IvshmemMailbox]) -> None:
     box, reader = ends
     clock = FakeClock()
     assert box.post(b"first", Deadline.after(1.0, clock))
@@ -60,6 +60,6 @@ def test_an_order_waits_until_the_last_one_was_taken(ends: tuple[Letterbox, agen
     assert reader.take() == b"second"
 
 
-def test_an_order_that_does_not_fit(ends: tuple[Letterbox, agent.Letterbox]) -> None:
+def test_an_order_that_does_not_fit(ends: tuple[IvshmemMailbox, agent.IvshmemMailbox]) -> None:
     with pytest.raises(ValueError, match="does not fit"):
         ends[0].post(b"x" * TAKEN_AT, Deadline.after(1.0))

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from harness.drivers.libvirt.guest import domain_xml
 from harness.drivers.libvirt.save_image import CHUNK, HEADER, DamagedImage, Feeder, Head, adapt, checksum
 
-SPEC = replace(guest_spec(), devices=("-device", "ivshmem-plain,memdev=letterbox"))
+SPEC = replace(guest_spec(), devices=("-device", "ivshmem-plain,memdev=mailbox"))
 OTHER = replace(
     SPEC,
     name="harness-r2-c2 <&>",

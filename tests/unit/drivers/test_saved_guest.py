@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 from fakes import guest_spec
 
-from harness.drivers.libvirt import guest as libvirt_guest
+from harness.drivers.libvirt import guest
 from harness.drivers.libvirt.guest import LibvirtGuest, killed_when_overdue
 from harness.model.clock import Deadline
 from harness.model.errors import BootError, InfraError
@@ -46,7 +46,7 @@ class Connection:
 
 @pytest.fixture(autouse=True)
 def libvirt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(libvirt_guest, "libvirt_module", lambda: SimpleNamespace(libvirtError=_Refused))
+    monkeypatch.setattr(guest, "libvirt_module", lambda: SimpleNamespace(libvirtError=_Refused))
 
 
 def test_a_guest_goes_on_and_is_saved_again() -> None:

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 from fakes import guest_spec
 
-from harness.drivers.libvirt import guest as libvirt_guest
+from harness.drivers.libvirt import guest
 from harness.drivers.libvirt.disk_image import make_blank
 from harness.drivers.libvirt.guest import LibvirtGuest, domain_xml
 from harness.model.errors import InfraError
@@ -26,18 +26,18 @@ class _Refused(Exception):
 class _Domain:
     def __init__(self, *, refuse: bool) -> None:
         self.refuse = refuse
-        self.told: list[tuple[str, dict[str, int], int]] = []
+        self.reported: list[tuple[str, dict[str, int], int]] = []
 
     def setBlockIoTune(self, disk: str, limits: dict[str, int], flags: int) -> None:  # noqa: N802
         if self.refuse:
             raise _Refused("invalid argument: invalid path vdx not assigned to domain")
-        self.told.append((disk, limits, flags))
+        self.reported.append((disk, limits, flags))
 
 
-def guest(monkeypatch: pytest.MonkeyPatch, *, refuse: bool = False) -> tuple[LibvirtGuest, _Domain]:
+def a_guest(monkeypatch: pytest.MonkeyPatch, *, refuse: bool = False) -> tuple[LibvirtGuest, _Domain]:
     names: dict[str, Any] = {"VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_BYTES_SEC": "total_bytes_sec", "VIR_DOMAIN_AFFECT_LIVE": 1}
     fake = SimpleNamespace(libvirtError=_Refused, **names)
-    monkeypatch.setattr(libvirt_guest, "libvirt_module", lambda: fake)
+    monkeypatch.setattr(guest, "libvirt_module", lambda: fake)
     domain = _Domain(refuse=refuse)
     return LibvirtGuest(SimpleNamespace(createXML=lambda xml, flags: domain), SPEC, lambda data: None), domain
 
@@ -51,14 +51,14 @@ def test_a_third_disk_is_one_to_write_to_and_as_quick_as_the_others() -> None:
 
 
 def test_a_limit_and_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    driver, domain = guest(monkeypatch)
+    driver, domain = a_guest(monkeypatch)
     driver.throttle("vdc", 2048)
     driver.throttle("vdc", None)
-    assert domain.told == [("vdc", {"total_bytes_sec": 2048}, 1), ("vdc", {"total_bytes_sec": 0}, 1)]
+    assert domain.reported == [("vdc", {"total_bytes_sec": 2048}, 1), ("vdc", {"total_bytes_sec": 0}, 1)]
 
 
 def test_a_disk_that_the_guest_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    driver, _ = guest(monkeypatch, refuse=True)
+    driver, _ = a_guest(monkeypatch, refuse=True)
     with pytest.raises(InfraError, match="harness-r1-c1: invalid argument: invalid path vdx"):
         driver.throttle("vdx", 1)
 

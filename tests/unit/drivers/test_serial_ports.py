@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from fakes import FakeClock
 
-from harness.drivers.serial.agent_link import LINE_LIMIT, UartLink, frame, unframe
-from harness.drivers.serial.serial_socket import Wire
+from harness.drivers.serial.agent_link import LINE_LIMIT, SerialAgentLink, frame, unframe
+from harness.drivers.serial.serial_socket import SerialSocket
 from harness.model.clock import Deadline
 from harness.model.errors import DeadlineExceeded, InfraError, ShellError
 
@@ -49,7 +49,7 @@ class Uart:
 
     def __init__(self, folder: Path) -> None:
         self.heard = Heard()
-        self.link = UartLink(folder / "uart", "c1", self.heard.take)
+        self.link = SerialAgentLink(folder / "uart", "c1", self.heard.take)
         self.guest = guest(folder / "uart")
 
     def say(self, *records: dict[str, Any]) -> None:
@@ -86,7 +86,7 @@ def uart(tmp_path: Path) -> Iterator[Uart]:
 
 def test_every_byte_arrives_from_the_first_on(tmp_path: Path) -> None:
     heard = Heard()
-    wire = Wire(tmp_path / "con", heard.take)
+    wire = SerialSocket(tmp_path / "con", heard.take)
     end = guest(tmp_path / "con")
     end.sendall(b"Linux version 6.1\r\n\x00\xff")
     heard.until(lambda items: b"".join(items) == b"Linux version 6.1\r\n\x00\xff")
@@ -99,12 +99,12 @@ def test_every_byte_arrives_from_the_first_on(tmp_path: Path) -> None:
 
 
 def test_nobody_there_and_a_guest_that_left(tmp_path: Path) -> None:
-    wire = Wire(tmp_path / "con", lambda data: None)
+    wire = SerialSocket(tmp_path / "con", lambda data: None)
     with pytest.raises(InfraError, match="no guest on this wire"):
         wire.send(b"x")
     wire.close()
     with pytest.raises(InfraError, match="cannot listen"):
-        Wire(tmp_path / ("x" * 150), lambda data: None)
+        SerialSocket(tmp_path / ("x" * 150), lambda data: None)
 
 
 def test_a_sink_that_fails_is_noted_and_the_port_read_on(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_sink_that_fails_is_noted_and_the_port_read_on(tmp_path: Path) -> None
         heard.take(data)
         raise RuntimeError(data.decode())
 
-    wire = Wire(tmp_path / "con", sink)
+    wire = SerialSocket(tmp_path / "con", sink)
     end = guest(tmp_path / "con")
     end.sendall(b"first")
     heard.until(lambda items: len(items) == 1)
@@ -179,7 +179,7 @@ def test_no_answer_before_the_deadline_and_one_that_comes_too_late(uart: Uart) -
 
 
 def test_nobody_on_the_uart(tmp_path: Path) -> None:
-    link = UartLink(tmp_path / "uart", "c1", lambda record: None)
+    link = SerialAgentLink(tmp_path / "uart", "c1", lambda record: None)
     with pytest.raises(ShellError, match="no guest"):
         link.ask("ping", deadline=Deadline.after(WAIT_S))
     link.close()
@@ -192,7 +192,7 @@ def test_a_listener_that_fails_is_noted(tmp_path: Path) -> None:
         heard.take(record)
         raise ValueError("no disk")
 
-    link = UartLink(tmp_path / "uart", "c1", listen)
+    link = SerialAgentLink(tmp_path / "uart", "c1", listen)
     end = guest(tmp_path / "uart")
     end.sendall(frame({"b": 1}))
     heard.until(bool)

@@ -15,7 +15,7 @@ from harness.model.errors import InfraError, UsageError
 BULK = BulkWriter(role="client", path="/mnt/x/bulk", mib=3)
 
 
-def told(text: str) -> dict[str, object]:
+def reported(text: str) -> dict[str, object]:
     site = make_site()
     shell_of(site.role("client")).answer(RUN, text)
     return {measure.name: measure.value for measure in BULK.measures(site, Path("evidence"))}
@@ -24,10 +24,10 @@ def told(text: str) -> dict[str, object]:
 def test_how_far_the_dirty_pages_went_is_of_the_limit_of_that_moment() -> None:
     lines = ["nr_dirty 100", "nr_writeback 20", "nr_dirty_threshold 400"]
     lines += ["nr_dirty 90", "nr_writeback 30", "nr_dirty_threshold 40"]
-    assert told("\n".join(lines)) == {"bulk write ended": "no", "dirty pages at most, of what is allowed": 3.0}
-    assert told("\n".join(["copied 1", *lines]))["bulk write ended"] == "yes"
+    assert reported("\n".join(lines)) == {"bulk write ended": "no", "dirty pages at most, of what is allowed": 3.0}
+    assert reported("\n".join(["copied 1", *lines]))["bulk write ended"] == "yes"
     with pytest.raises(InfraError, match="never began"):
-        told("")
+        reported("")
 
 
 def here(command: str, folder: Path) -> str:
@@ -39,7 +39,7 @@ def test_it_writes_its_file_and_notes_what_is_dirty(tmp_path: Path) -> None:
     subprocess.run(write, check=True, stderr=subprocess.DEVNULL)
     assert (tmp_path / "file").stat().st_size == 48 * 65536
     text = subprocess.run(["sh", "-c", here(TELL, tmp_path)], capture_output=True, text=True, check=False).stdout
-    assert told(text)["bulk write ended"] == "yes"
+    assert reported(text)["bulk write ended"] == "yes"
 
 
 def test_it_is_started_apart_and_killed_with_its_file(tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ from harness.model.measure import Measure
 DROPPER = CacheDropper(role="client", at_s=3.0, heal_after_s=60.0)
 
 
-def figures(told: str) -> list[Measure]:
+def figures(reported: str) -> list[Measure]:
     site = make_site()
-    shell_of(site.role("client")).answer(FOLDER, told)
+    shell_of(site.role("client")).answer(FOLDER, reported)
     return list(DROPPER.measures(site, Path("evidence")))
 
 

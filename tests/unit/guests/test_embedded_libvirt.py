@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from harness.guests import embedded_libvirt as home
+from harness.guests import embedded_libvirt
 from harness.model.settings import EMBEDDED
 from harness.state.state import StateDir
 
@@ -35,9 +35,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Connection]:
         made.append(Connection())
         return made[-1]
 
-    monkeypatch.setattr(home, "connect", connect)
-    monkeypatch.setattr(home, "_kept", None)
-    monkeypatch.setattr(home, "_home", None)
+    monkeypatch.setattr(embedded_libvirt, "connect", connect)
+    monkeypatch.setattr(embedded_libvirt, "_kept", None)
+    monkeypatch.setattr(embedded_libvirt, "_home", None)
     return made
 
 
@@ -49,13 +49,13 @@ def state() -> Iterator[StateDir]:
 
 def test_the_embedded_driver_is_opened_once_and_stays_open(opened: list[Connection], state: StateDir) -> None:
     for _ in range(20):
-        with home.connected_to(EMBEDDED, state) as connection:
+        with embedded_libvirt.connected_to(EMBEDDED, state) as connection:
             assert connection is opened[0]
     assert len(opened) == 1 and not opened[0].closed
 
 
 def test_a_daemon_is_asked_anew_each_time(opened: list[Connection], state: StateDir) -> None:
     for _ in range(3):
-        with home.connected_to("qemu:///system", state):
+        with embedded_libvirt.connected_to("qemu:///system", state):
             pass
     assert len(opened) == 3 and all(connection.closed for connection in opened)

@@ -26,32 +26,32 @@ def order(name: str) -> dict[str, object]:
 
 
 def test_what_a_guest_is_told() -> None:
-    told = order("a")
-    assert told["hostname"] == "a" and told["peers"] == ["10.77.0.2", "10.78.4.1", "10.78.4.2"]
-    assert told["cards"] == [
+    reported = order("a")
+    assert reported["hostname"] == "a" and reported["peers"] == ["10.77.0.2", "10.78.4.1", "10.78.4.2"]
+    assert reported["cards"] == [
         ("eth0", "52:54:00:68:00:00", "10.0.2.15/24"),
         ("eth1", "52:54:00:68:01:00", "10.77.0.1/24"),
         ("eth2", "52:54:00:68:02:00", "10.78.4.3/22"),
     ]
-    files = told["files"]
+    files = reported["files"]
     assert isinstance(files, dict)
     assert (
         files["/etc/hosts"][0].startswith("127.0.0.1 localhost\n") and "10.78.4.2 c c.san\n" in files["/etc/hosts"][0]
     )
     assert files["/run/harness/authorized_keys"] == ("ssh-ed25519 AAAA client\n", 0o600)
     assert files["/run/harness/ssh_host_ed25519_key"][1] == 0o600
-    assert abs(float(str(told["time"])) - time.time()) < 60
+    assert abs(float(str(reported["time"])) - time.time()) < 60
 
 
 def test_no_two_guests_have_anything_in_common() -> None:
     identities = [identity_of(TOPOLOGY, host, "key") for host in TOPOLOGY.hosts]
     orders = [identity.order() for identity in identities]
-    macs = [mac for told in orders for _, mac, _ in told["cards"]]
+    macs = [mac for reported in orders for _, mac, _ in reported["cards"]]
     assert len(set(macs)) == len(macs) == 8
     assert len({identity.host_key[1] for identity in identities}) == 3
     for one in ("/etc/machine-id", "/run/harness/ssh_host_ed25519_key"):
-        assert len({told["files"][one][0] for told in orders}) == 3
-    assert len({told["entropy"] for told in orders}) == 3
+        assert len({reported["files"][one][0] for reported in orders}) == 3
+    assert len({reported["entropy"] for reported in orders}) == 3
 
 
 def test_the_same_guest_twice_has_other_secrets() -> None:
@@ -61,9 +61,9 @@ def test_the_same_guest_twice_has_other_secrets() -> None:
 
 def test_a_template_is_nobody_of_its_topology() -> None:
     template = template_of(identity_of(TOPOLOGY, TOPOLOGY.host("b"), "key"))
-    told = template.order()
-    assert told["hostname"] == "template" and told["peers"] == []
-    assert [card for card, _, _ in told["cards"]] == ["eth0"], "no segment hears of it"
+    reported = template.order()
+    assert reported["hostname"] == "template" and reported["peers"] == []
+    assert [card for card, _, _ in reported["cards"]] == ["eth0"], "no segment hears of it"
     others = {mac for host in TOPOLOGY.hosts for _, mac, _ in identity_of(TOPOLOGY, host, "key").order()["cards"]}
     assert not others & set(template.all_macs(3))
     assert [address for _, _, address in nobody(template).order()["cards"]] == [""]

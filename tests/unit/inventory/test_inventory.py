@@ -9,8 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.inventory import cross_checks as relations
-from harness.inventory import schema
+from harness.inventory import cross_checks, schema
 from harness.inventory.diagnostics import failure
 from harness.inventory.inventory import Inventory, load_inventory, require_role
 from harness.model.errors import InventoryError, UsageError
@@ -455,7 +454,7 @@ TABLES = st.lists(st.dictionaries(KEYS, LEAVES | LINKS, max_size=6), max_size=3)
 def test_any_document_is_explained_on_one_line_a_problem(document: dict[str, Any]) -> None:
     tables = schema.parse(document)
     problems = tables if isinstance(tables, list) else []
-    problems += relations.check(document, folder=Path("/nonexistent"), machine_memory=GIB)
+    problems += cross_checks.check(document, folder=Path("/nonexistent"), machine_memory=GIB)
     assert problems, "a topology needs a memory in its hosts and a role, which this strategy never gets right"
     text = str(failure(Path("lab.toml"), problems, document))
     assert len(text.split("\n")) == len(problems)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from kernel_makers import CONFIG, MODULES, RELEASE, boot_image, installed, module, package, package_in_parts, tree
 
-from harness.build import cache_eviction as kept
-from harness.kernels import custom_kernels as own_kernels
+from harness.build import cache_eviction
+from harness.kernels import custom_kernels
 from harness.kernels.custom_kernels import find_kernel
 from harness.kernels.find_kernel import BootImage, find_origin
 from harness.kernels.kernels import Kernel
@@ -104,16 +104,16 @@ def test_kernels_go_once_nobody_uses_them_and_others_were_used_later(
     held: dict[Path, int] = {}
 
     def hold(find: Callable[[], Path]) -> tuple[Path, int]:
-        entry, descriptor = kept.hold(find)
+        entry, descriptor = cache_eviction.hold(find)
         held[entry] = descriptor
         return entry, descriptor
 
-    monkeypatch.setattr(own_kernels, "hold", hold)
-    monkeypatch.setattr(own_kernels, "BUDGET", 0)
+    monkeypatch.setattr(custom_kernels, "hold", hold)
+    monkeypatch.setattr(custom_kernels, "BUDGET", 0)
     first, second = (load(tmp_path, tree(tmp_path / name)) for name in ("a", "b"))
     assert first.vmlinuz.exists() and second.vmlinuz.exists(), "guests of this process start from both"
     os.close(held[first.vmlinuz.parent])
-    monkeypatch.setattr(own_kernels, "_held", set())  # as in another process
+    monkeypatch.setattr(custom_kernels, "_held", set())  # as in another process
     progress = Steps()
     load(tmp_path, tmp_path / "b", progress=progress)
     assert not first.vmlinuz.exists() and second.vmlinuz.exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.build import recipes
-from harness.kernels import module_variants as modules
+from harness.kernels import module_variants
 from harness.kernels.kernels import Kernel
 from harness.kernels.module_variants import VariantRecipe, build_variant, read_variant, variant_names, variants_for
 from harness.model.errors import UsageError
@@ -152,9 +152,9 @@ class Built:
 def test_a_module_of_our_own_is_built_for_every_kernel_and_again_when_its_source_changes(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, series: str
 ) -> None:
-    monkeypatch.setattr(modules, "KernelPackages", OnlyHeaders)
-    monkeypatch.setattr(modules, "_Build", Built)
-    monkeypatch.setattr(modules, "compiler_version", lambda _: "gcc")
+    monkeypatch.setattr(module_variants, "KernelPackages", OnlyHeaders)
+    monkeypatch.setattr(module_variants, "_Build", Built)
+    monkeypatch.setattr(module_variants, "compiler_version", lambda _: "gcc")
     wanted = kernel(tmp_path, release=f"{series}.0-1-amd64")
     make_own(folder)
     first = build_variant(settings(tmp_path), wanted, "demo", Silent())
@@ -199,7 +199,7 @@ class NoPackages:
 def test_a_patch_that_does_not_fit_says_so_and_keeps_the_log(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
-    monkeypatch.setattr(modules, "KernelPackages", NoPackages(tmp_path / "source", text))
+    monkeypatch.setattr(module_variants, "KernelPackages", NoPackages(tmp_path / "source", text))
     with pytest.raises(UsageError, match=r"6.1.patch does not apply to the source of debian:12 6.1.192-2: ") as error:
         build_variant(settings(tmp_path), kernel(tmp_path), "demo", Silent())
     log = Path(str(error.value).rpartition("log: ")[2])
@@ -208,7 +208,7 @@ def test_a_patch_that_does_not_fit_says_so_and_keeps_the_log(
 
 
 def test_a_missing_compiler_is_one_clear_line(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(modules, "KernelPackages", NoPackages(tmp_path / "source", SOURCE))
+    monkeypatch.setattr(module_variants, "KernelPackages", NoPackages(tmp_path / "source", SOURCE))
     monkeypatch.setattr("harness.build.run_tool.SEARCH_PATH", "/nowhere")
     with pytest.raises(UsageError, match=r"^gcc is not installed; install it: apt-get install gcc"):
         build_variant(settings(tmp_path), kernel(tmp_path), "demo", Silent())

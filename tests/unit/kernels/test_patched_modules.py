@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.kernels import patched_modules as patched
+from harness.kernels import patched_modules
 from harness.kernels.kernels import Kernel
 from harness.kernels.patch_file import Patch
 from harness.kernels.patched_modules import build_patched, take_exports
@@ -75,9 +75,9 @@ def test_patches_are_built_in_their_order_and_found_again(
     tmp_path: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packages = Packages(tmp_path)
-    monkeypatch.setattr(patched, "KernelPackages", packages)
-    monkeypatch.setattr(patched, "_Build", Built)
-    monkeypatch.setattr(patched, "compiler_version", lambda _: "gcc")
+    monkeypatch.setattr(patched_modules, "KernelPackages", packages)
+    monkeypatch.setattr(patched_modules, "_Build", Built)
+    monkeypatch.setattr(patched_modules, "compiler_version", lambda _: "gcc")
     one = write(tmp_path, "1.patch", "drivers/block/nbd.c")
     two = write(tmp_path, "2.patch", "fs/nfsd/vfs.c", "drivers/block/nbd.c")
     (first,) = build_patched(settings(tmp_path), kernel, [one, two], Silent())

@@ -32,7 +32,7 @@ class Scene:
         self.tap.listen(PRINTED)
 
     @property
-    def told(self) -> list[tuple[str, bool, str]]:
+    def reported(self) -> list[tuple[str, bool, str]]:
         return [(e.data["name"], e.data["ok"], e.data["detail"]) for e in self.log.of(Kind.EVIDENCE, "c1")]
 
     def text(self, name: str) -> str:
@@ -49,7 +49,7 @@ def test_sysrq_through_the_agent(scene: Scene) -> None:
     scene.collector.sysrq(keys=("w", "l"))
     assert scene.agent.asked == [("sysrq", {"key": "w"}), ("sysrq", {"key": "l"})]
     assert scene.hypervisor.acts == [] and scene.text("sysrq-w") == scene.text("sysrq-l") == PRINTED.decode()
-    assert scene.told[0] == ("sysrq-w", True, f"{len(PRINTED)} bytes over agent")
+    assert scene.reported[0] == ("sysrq-w", True, f"{len(PRINTED)} bytes over agent")
 
 
 def test_when_the_agent_fails_the_serial_port_is_tried(scene: Scene) -> None:
@@ -57,8 +57,8 @@ def test_when_the_agent_fails_the_serial_port_is_tried(scene: Scene) -> None:
     scene.hypervisor.on["break"] = scene.prints
     scene.collector.sysrq(keys=("w",))
     assert scene.hypervisor.acts == ["break w"]
-    assert [(name, ok) for name, ok, _ in scene.told] == [("sysrq-w", False), ("sysrq-w", True)]
-    assert scene.told[1][2].endswith("over serial break")
+    assert [(name, ok) for name, ok, _ in scene.reported] == [("sysrq-w", False), ("sysrq-w", True)]
+    assert scene.reported[1][2].endswith("over serial break")
 
 
 def test_a_road_that_prints_nothing_is_left_for_the_next(scene: Scene) -> None:
@@ -84,13 +84,13 @@ def test_tasks_of_the_load_that_are_blocked_are_counted(scene: Scene) -> None:
     assert event.data["waiting"] == 2
 
 
-def test_when_every_road_fails_it_says_so_and_goes_on(scene: Scene) -> None:
+def test_when_every_channel_fails_it_says_so_and_goes_on(scene: Scene) -> None:
     scene.agent.replies["sysrq"] = no_answer("agent: sysrq")
     scene.hypervisor.failing = {"break": InfraError("busy"), "keyboard": InfraError("no keyboard")}
     scene.collector.sysrq(keys=("m", "w"))
-    assert [line for line in scene.told if "no road" in line[2]] == [
-        ("sysrq-m", False, "no road to sysrq printed anything"),
-        ("sysrq-w", False, "no road to sysrq printed anything"),
+    assert [line for line in scene.reported if "no channel" in line[2]] == [
+        ("sysrq-m", False, "no channel for sysrq printed anything"),
+        ("sysrq-w", False, "no channel for sysrq printed anything"),
     ]
     assert list(scene.folder.iterdir()) == []
 
@@ -98,7 +98,7 @@ def test_when_every_road_fails_it_says_so_and_goes_on(scene: Scene) -> None:
 def test_files_of_which_one_is_missing(scene: Scene) -> None:
     scene.agent.replies["read"] = ShellError(host="c1", command="read", problem="No such file\nor directory")
     scene.collector.files(["/proc/a", "/proc/b", "/proc/c"])
-    assert len(scene.told) == 3 and all("\n" not in detail for _, _, detail in scene.told)
+    assert len(scene.reported) == 3 and all("\n" not in detail for _, _, detail in scene.reported)
     scene.agent.replies["read"] = "Filename Type\n"
     scene.collector.files(["/proc/swaps"], label="before-")
     assert scene.text("before-proc-swaps") == "Filename Type\n"
@@ -108,14 +108,14 @@ def test_two_files_that_block_end_the_reading(scene: Scene) -> None:
     scene.agent.replies["read"] = no_answer("agent: read")
     scene.collector.files(["/a", "/b", "/c", "/d"])
     assert scene.agent.verbs == ["read", "read"]
-    assert scene.told[-1] == ("files", False, "the agent's readers are blocked; no more files")
+    assert scene.reported[-1] == ("files", False, "the agent's readers are blocked; no more files")
 
 
 def test_registers_and_a_command(scene: Scene) -> None:
     shell_of(scene.target).answer("tail", "last line\n", exit_code=1)
     scene.collector.registers()
     scene.collector.command("workload-log", "tail -c 20000 /log")
-    assert [ok for _, ok, _ in scene.told] == [True] * 2
+    assert [ok for _, ok, _ in scene.reported] == [True] * 2
     assert scene.text("workload-log") == "last line\n" and "RIP" in scene.text("registers")
 
 
@@ -124,13 +124,13 @@ def test_nothing_that_fails_is_raised(scene: Scene) -> None:
     shell_of(scene.target).replies["tail"] = DeadlineExceeded(host="c1", command="tail", problem="no answer in time")
     scene.collector.registers()
     scene.collector.command("log", "tail")
-    assert [ok for _, ok, _ in scene.told] == [False] * 2
+    assert [ok for _, ok, _ in scene.reported] == [False] * 2
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     scene = Scene(tmp_path / "not there")
     scene.collector.registers()
-    ((name, ok, detail),) = scene.told
+    ((name, ok, detail),) = scene.reported
     assert (name, ok) == ("registers", False) and "not there" in detail
 
 

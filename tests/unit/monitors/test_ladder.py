@@ -102,8 +102,8 @@ def test_a_probe_that_blocks_says_for_how_long(clock: FakeClock) -> None:
     assert probe.state()["blocked_s"] == 46.0
     go.set()
     until(lambda: probe.state()["latency_s"] is not None)
-    told = {"ok": True, "latency_s": 48.0, "blocked_s": None, "detail": "", "age_s": 48.0, "agent": "S"}
-    assert probe.state() == told, "what it learnt, and how old that is"
+    reported = {"ok": True, "latency_s": 48.0, "blocked_s": None, "detail": "", "age_s": 48.0, "agent": "S"}
+    assert probe.state() == reported, "what it learnt, and how old that is"
     probe.stop()
 
 

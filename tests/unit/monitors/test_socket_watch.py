@@ -36,7 +36,7 @@ def board(**changes: Any) -> dict[str, Any]:
     return {**record, **changes}
 
 
-def told(record: dict[str, Any], now: float = 160.0) -> dict[str, Any]:
+def reported(record: dict[str, Any], now: float = 160.0) -> dict[str, Any]:
     return {measure.name: measure.value for measure in figures(record, now, 3.0)}
 
 
@@ -92,7 +92,7 @@ def test_the_commands_are_a_shells() -> None:
 
 
 def test_a_transfer_without_a_stall_says_so_and_acknowledgements_are_no_transfer() -> None:
-    found = told(board())
+    found = reported(board())
     assert found["outgoing stalls"] == 0 and "longest outgoing stall" not in found
     assert not any("incoming" in name for name in found)
     assert found["CPU of kswapd"] == 10.0 and found["CPU of kworker"] == 25.0
@@ -102,25 +102,25 @@ def test_a_transfer_without_a_stall_says_so_and_acknowledgements_are_no_transfer
 
 def test_the_longest_stall_has_its_onset_since_the_launch() -> None:
     direction = {**MOVING, "count": 2, "stalls": [[110.0, 4.0], [130.0, 12.3]]}
-    found = told(board(directions={"outgoing": direction, "incoming": SILENT}))
+    found = reported(board(directions={"outgoing": direction, "incoming": SILENT}))
     assert found["outgoing stalls"] == 2
     assert (found["longest outgoing stall"], found["onset of longest outgoing stall"]) == (12.3, 30.0)
 
 
 def test_a_stall_under_way_lasts_until_it_is_asked_about() -> None:
     direction = {**MOVING, "count": 1, "stalls": [[110.0, 4.0]], "moved_at": 120.0}
-    found = told(board(directions={"outgoing": SILENT, "incoming": direction}), now=190.0)
+    found = reported(board(directions={"outgoing": SILENT, "incoming": direction}), now=190.0)
     assert found["incoming stalls"] == 2 and found["longest incoming stall"] == 70.0
     assert "outgoing stalls" not in found
 
 
 def test_a_ping_under_way_counts_as_well() -> None:
-    assert told(board(ping={**PING, "waiting": 140.0}), now=190.0)["longest ping on the link"] == 50.0
+    assert reported(board(ping={**PING, "waiting": 140.0}), now=190.0)["longest ping on the link"] == 50.0
 
 
 def test_the_state_of_the_socket_in_the_longest_stall_is_in_words() -> None:
     record = board(worst={"direction": "outgoing", "length": 31.0, "sockets": {"40000-5201": SAMPLE}})
-    text = told(record)["socket in the longest stall"]
+    text = reported(record)["socket in the longest stall"]
     assert text == in_words(SAMPLE)
     assert "last send 7.1 s ago" in text and "timer retransmission in 12.4 s" in text and "7 retransmissions" in text
     assert "timer keepalive in 12.4 s" in in_words({**SAMPLE, "timer": 2})

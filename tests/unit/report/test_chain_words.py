@@ -34,8 +34,8 @@ def test_every_node_and_every_edge_is_told_once() -> None:
     for diagnosis in VARIED.values():
         lines = waits(diagnosis)
         assert {line.node.name for line in lines} == {node.name for node in diagnosis.nodes}
-        told = [line.edge for line in lines if line.edge is not None]
-        assert sorted(map(repr, told)) == sorted(map(repr, diagnosis.edges))
+        reported = [line.edge for line in lines if line.edge is not None]
+        assert sorted(map(repr, reported)) == sorted(map(repr, diagnosis.edges))
 
 
 def test_a_chain_that_leaves_the_machine_is_open() -> None:

@@ -1,4 +1,4 @@
-"""A supervisor whose guests are fakes: `python -m tests.unit.sandbox.sandbox_supervisor`, as `harness.sandbox.start` runs it.
+"""A supervisor whose guests are fakes; `harness.sandbox.start` runs it as a module in place of the real one.
 
 The command line of a topology's first host says what its boot does: `fail`, `break`, `hang`, or nothing special.
 """

@@ -1,4 +1,4 @@
-"""Which topology, which camp and which host are meant; storages by name; the files for ssh."""
+"""Which topology, which sandbox and which host are meant; storages by name; the files for ssh."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from harness.model.options import Options
 from harness.model.settings import Settings
 from harness.sandbox.choose import (
     SHIPPED,
-    choose_camp,
     choose_host,
+    choose_sandbox,
     choose_topology,
     consoles_of,
     inventory_file,
 )
 from harness.sandbox.secure_shell import command_line, write_config
 from harness.sandbox.storages import STORAGES, kernel_needs, place_of, storage_of
-from harness.state.sandboxes import camps, pitch, remove_dead, strike
+from harness.state.sandboxes import create, remove, remove_dead, sandboxes
 from harness.state.state import StateDir
 
 PAIR = [{"name": "front", "roles": ["client"]}, {"name": "back", "roles": ["server"]}]
@@ -47,11 +47,11 @@ def state() -> Iterator[StateDir]:
 
 @pytest.fixture
 def both(state: StateDir) -> Iterator[StateDir]:
-    """Two camps, held by this process."""
+    """Two sandboxes, held by this process."""
     held = []
     for name, hosts in (("pair", PAIR), ("single", SINGLE)):
-        camp, lock = pitch(state, name)
-        camp.write({"hosts": hosts})
+        sandbox, lock = create(state, name)
+        sandbox.write({"hosts": hosts})
         held.append(lock)
     yield state
     for lock in held:
@@ -102,8 +102,8 @@ def test_without_an_inventory_the_one_that_comes_with_the_harness_counts() -> No
     ],
 )
 def test_a_host_by_name_or_role(both: StateDir, wanted: str, found: tuple[str, str]) -> None:
-    camp, host = choose_host(both, wanted)
-    assert (camp.name, host) == found
+    sandbox, host = choose_host(both, wanted)
+    assert (sandbox.name, host) == found
 
 
 @pytest.mark.parametrize(
@@ -121,15 +121,15 @@ def test_a_host_that_is_not_clear_is_a_mistake_that_lists_them(both: StateDir, w
 
 
 def test_a_camp_by_name(both: StateDir) -> None:
-    assert choose_camp(both, "pair").name == "pair"
+    assert choose_sandbox(both, "pair").name == "pair"
     with pytest.raises(UsageError, match=r"which topology\? Up are: pair, single"):
-        choose_camp(both, None)
+        choose_sandbox(both, None)
     with pytest.raises(UsageError, match="'x' is not up; up are: pair, single"):
-        choose_camp(both, "x")
+        choose_sandbox(both, "x")
 
 
 def test_with_nothing_up_the_way_to_begin_is_said(state: StateDir) -> None:
-    for choose in (lambda: choose_camp(state, None), lambda: consoles_of(state, None)):
+    for choose in (lambda: choose_sandbox(state, None), lambda: consoles_of(state, None)):
         with pytest.raises(UsageError, match="nothing is up; `harness up` boots guests"):
             choose()
     with pytest.raises(UsageError, match="no host 'x' is up; `harness up` boots some"):
@@ -142,22 +142,22 @@ def test_consoles_of_one_host_and_of_all(both: StateDir) -> None:
 
 
 def test_a_camp_that_nobody_holds_is_not_there_and_is_removed(state: StateDir) -> None:
-    camp, lock = pitch(state, "pair")
-    camp.write({"hosts": PAIR})
+    sandbox, lock = create(state, "pair")
+    sandbox.write({"hosts": PAIR})
     os.close(lock)
-    assert camps(state) == []
+    assert sandboxes(state) == []
     (line,) = remove_dead(state)
-    assert line.startswith(f"camp pair: removed {camp.path}, left by pid {os.getpid()}")
-    assert not camp.path.exists() and remove_dead(state) == []
+    assert line.startswith(f"sandbox pair: removed {sandbox.path}, left by pid {os.getpid()}")
+    assert not sandbox.path.exists() and remove_dead(state) == []
 
 
 def test_a_new_camp_finds_nothing_of_a_dead_one(state: StateDir) -> None:
-    camp, lock = pitch(state, "pair")
-    camp.write({"hosts": PAIR})
+    sandbox, lock = create(state, "pair")
+    sandbox.write({"hosts": PAIR})
     os.close(lock)
-    again, lock = pitch(state, "pair")
+    again, lock = create(state, "pair")
     assert again.alive and again.read() == {}
-    strike(state, again, lock)
+    remove(state, again, lock)
     assert not again.path.exists()
 
 

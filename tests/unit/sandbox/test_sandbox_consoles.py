@@ -1,4 +1,4 @@
-"""Consoles of a camp: the socket, a terminal on it, and the logs."""
+"""Consoles of a sandbox: the socket, a terminal on it, and the logs."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ import harness.sandbox.guests as module
 from harness.model.errors import InfraError
 from harness.model.settings import Settings
 from harness.model.topology import MIB
-from harness.sandbox.guests import Wish, guests
+from harness.sandbox.guests import SandboxRequest, guests
 from harness.sandbox.once import Silence, run_once
 from harness.site.target import Site
 from harness.state.lease import leases
@@ -34,7 +34,7 @@ class FakeStorage:
     failing: str = ""
     hanging: str = ""
     done: list[str] = field(default_factory=list)
-    mortal: tuple[str, ...] = ()
+    critical_tasks: tuple[str, ...] = ()
     bound_s: float = 0.0
 
     def _do(self, what: str) -> None:
@@ -60,22 +60,22 @@ class FakeStorage:
 
 
 @pytest.fixture
-def wish(monkeypatch: pytest.MonkeyPatch) -> Iterator[Wish]:
+def wanted(monkeypatch: pytest.MonkeyPatch) -> Iterator[SandboxRequest]:
     folder = Path(tempfile.mkdtemp(prefix="hc-", dir="/tmp"))
     monkeypatch.setattr(module, "Lab", FakeLab)
     topology = make_topology()
     topology = replace(topology, hosts=tuple(replace(host, memory=32 * MIB) for host in topology.hosts))
     settings = Settings(state=folder, cache=folder / "cache", results=folder / "results")
-    yield Wish(topology=topology, machines={}, settings=settings)
+    yield SandboxRequest(topology=topology, machines={}, settings=settings)
     shutil.rmtree(folder)
 
 
-def hold(wish: Wish, storage: FakeStorage) -> list[str]:
-    """The notes of a camp that comes and goes."""
+def hold(wanted: SandboxRequest, storage: FakeStorage) -> list[str]:
+    """The notes of a sandbox that comes and goes."""
     notes: list[str] = []
-    folder = wish.settings.state
+    folder = wanted.settings.state
     with guests(
-        replace(wish, storage=storage),
+        replace(wanted, storage=storage),
         listener=Silence(),
         console_path=lambda host: folder / host,
         note=notes.append,
@@ -84,9 +84,9 @@ def hold(wish: Wish, storage: FakeStorage) -> list[str]:
     return notes
 
 
-def test_storage_comes_up_after_the_hosts_and_goes_before_them(wish: Wish) -> None:
+def test_storage_comes_up_after_the_hosts_and_goes_before_them(wanted: SandboxRequest) -> None:
     storage = FakeStorage()
-    assert hold(wish, storage) == [
+    assert hold(wanted, storage) == [
         "booting c1, s1",
         "setting up: a fake disk",
         "storage is up, 250 pages of 4 KiB a second",
@@ -95,32 +95,34 @@ def test_storage_comes_up_after_the_hosts_and_goes_before_them(wish: Wish) -> No
         "ended c1, s1",
     ]
     assert storage.done == ["set-up", "baseline", "tear-down"]
-    assert not leases(StateDir(wish.settings.state))
+    assert not leases(StateDir(wanted.settings.state))
 
 
 @pytest.mark.parametrize("step", ["set-up", "baseline"])
-def test_storage_that_does_not_come_up_is_taken_down_as_far_as_it_came(wish: Wish, step: str) -> None:
+def test_storage_that_does_not_come_up_is_taken_down_as_far_as_it_came(wanted: SandboxRequest, step: str) -> None:
     storage = FakeStorage(failing=step)
     with pytest.raises(InfraError, match=f"no {step}"):
-        hold(wish, storage)
+        hold(wanted, storage)
     assert storage.done[-1] == "tear-down"
-    assert not leases(StateDir(wish.settings.state))
+    assert not leases(StateDir(wanted.settings.state))
 
 
-def test_storage_that_cannot_be_taken_down_keeps_nobody(wish: Wish, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert hold(wish, FakeStorage(failing="tear-down"))[-2:] == [
+def test_storage_that_cannot_be_taken_down_keeps_nobody(
+    wanted: SandboxRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert hold(wanted, FakeStorage(failing="tear-down"))[-2:] == [
         "storage was not taken down: no tear-down",
         "ended c1, s1",
     ]
     monkeypatch.setattr(module, "TEAR_DOWN_S", 0.05)
-    notes = hold(wish, FakeStorage(hanging="tear-down"))
+    notes = hold(wanted, FakeStorage(hanging="tear-down"))
     assert notes[-2].startswith("storage was not taken down: it does not answer within")
     assert notes[-1] == "ended c1, s1"
 
 
 @pytest.mark.parametrize(("script", "status"), [("exit 7", 7), ("kill -TERM $$", 143)])
 def test_a_command_goes_to_the_first_host_and_its_end_is_ours(
-    wish: Wish,
+    wanted: SandboxRequest,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -132,6 +134,6 @@ def test_a_command_goes_to_the_first_host_and_its_end_is_ours(
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     notes: list[Any] = []
-    assert run_once(wish, "uname -r | cat", notes.append) == status
+    assert run_once(wanted, "uname -r | cat", notes.append) == status
     assert capfd.readouterr().out.splitlines()[0] == "c1|--|uname -r | cat"
     assert notes == ["booting c1, s1", "ended c1, s1"]

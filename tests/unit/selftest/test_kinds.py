@@ -33,7 +33,7 @@ def test_a_plan_has_what_its_storage_and_faults_need(truth: Truth) -> None:
     for seed in range(50):
         plan = truth.named(f"{truth.name}/1", Random(seed))
         host = plan.topology.host(plan.topology.roles["client"])
-        assert plan.policy.endless, "nothing but what is done to it may end it"
+        assert plan.policy.time_limited, "nothing but what is done to it may end it"
         assert plan.name == f"{truth.name}/1"
         if isinstance(plan.storage, MappedDisk):
             assert host.scratch

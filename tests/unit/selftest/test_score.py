@@ -54,7 +54,7 @@ def dead_story() -> Story:
 
 def stalled_story(*, seconds: float, first_request_s: float) -> Story:
     """A stall of so many seconds; the first request is completed so long after the fault."""
-    story = injected(counted(Story(Policy(endless=True)).loaded(10), 50)).stop(Rung.STORAGE)
+    story = injected(counted(Story(Policy(time_limited=True)).loaded(10), 50)).stop(Rung.STORAGE)
     story.run(seconds - 4)
     injected(counted(story, 50), "heal").run(4).go_on()
     late = first_request_s - seconds
@@ -105,7 +105,7 @@ def test_a_stall_ends_with_the_first_request_that_the_device_completes() -> None
 
 
 def test_a_stall_long_after_the_fault_is_another_one() -> None:
-    story = injected(Story(Policy(endless=True)).loaded(10)).run(3)
+    story = injected(Story(Policy(time_limited=True)).loaded(10)).run(3)
     injected(story, "heal").run(60).stop(Rung.STORAGE).run(10).go_on().run(20)
     row = score_trial("stall.5/1", STALL, story.add(Kind.LIMIT, "", seconds=60.0).load_ends().events)
     assert (row.outcome, row.right) == ("STALLED", False)

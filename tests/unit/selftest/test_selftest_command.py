@@ -40,7 +40,7 @@ def make_run(folder: Path, *trials: str, kind: VerdictKind = VerdictKind.SURVIVE
     store = begin(folder, list(trials), 7, {"harness": "test", "host": {}})
     for name in trials:
         trial = store.trial(name)
-        policy = Policy(endless=True).to_dict()
+        policy = Policy(time_limited=True).to_dict()
         events = [
             Event(0.0, Kind.TRIAL, data={"name": name, "policy": policy, "slowdown": 12.0}),
             Event(1.0, Kind.PHASE, data={"name": "load", "state": "begin"}),

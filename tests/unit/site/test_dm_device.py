@@ -11,7 +11,7 @@ from fakes import agent_of, make_target, make_topology, shell_of
 from harness.model.clock import Deadline
 from harness.model.errors import InfraError, UsageError
 from harness.model.topology import GIB, MIB
-from harness.site import dm_device as mapper
+from harness.site import dm_device
 from harness.site.target import Target
 
 NOW = Deadline.after(10.0)
@@ -46,7 +46,7 @@ def asked(target: Target) -> list[tuple[int, int, bytes]]:
 @pytest.mark.parametrize(("device", "name"), [(253 << 8, "dm-0"), (253 << 8 | 7, "dm-7"), (0x10FD02, "dm-258")])
 def test_it_is_made_over_the_scratch_disk_and_the_kernel_says_its_name(target: Target, device: int, name: str) -> None:
     kernel_says(target, device=device)
-    assert mapper.create(target, NOW) == name
+    assert dm_device.create(target, NOW) == name
     (make,) = shell_of(target).commands
     assert make.startswith("modprobe dm-mod && modprobe dm-delay && DM_DISABLE_UDEV=1 dmsetup create harness --table")
     assert make.endswith(f"'0 {SECTORS} linear /dev/vdc 0'")
@@ -56,33 +56,33 @@ def test_it_is_made_over_the_scratch_disk_and_the_kernel_says_its_name(target: T
 def test_a_host_without_a_scratch_disk_is_told_how_to_get_one() -> None:
     target = make_target(make_topology(), "c1")
     with pytest.raises(UsageError, match=r"host 'c1' has no scratch disk; give it one, such as scratch = \"1 GiB\""):
-        mapper.create(target, NOW)
+        dm_device.create(target, NOW)
     assert not shell_of(target).commands
 
 
 def test_a_suspend_flushes_nothing_and_is_checked(target: Target) -> None:
     kernel_says(target, flags=1 << 1)
-    mapper.suspend(target, NOW)
+    dm_device.suspend(target, NOW)
     assert asked(target) == [(DM_DEV_SUSPEND, 1 << 1 | 1 << 10 | 1 << 11, b"")]
     kernel_says(target, flags=0)
     with pytest.raises(InfraError, match="c1: /dev/mapper/harness was told to suspend, and is not suspended"):
-        mapper.suspend(target, NOW)
+        dm_device.suspend(target, NOW)
 
 
 def test_a_resume_is_checked(target: Target) -> None:
     kernel_says(target)
-    mapper.resume(target, NOW)
+    dm_device.resume(target, NOW)
     assert asked(target) == [(DM_DEV_SUSPEND, 1 << 10 | 1 << 11, b"")]
     kernel_says(target, flags=1 << 1)
     with pytest.raises(InfraError, match="still suspended"):
-        mapper.resume(target, NOW)
+        dm_device.resume(target, NOW)
 
 
 def test_nothing_is_run_over_the_shell_once_it_is_there(target: Target) -> None:
     kernel_says(target)
-    mapper.slow_down(target, 5, NOW)
-    mapper.speed_up(target, NOW)
-    mapper.resume(target, NOW)
+    dm_device.slow_down(target, 5, NOW)
+    dm_device.speed_up(target, NOW)
+    dm_device.resume(target, NOW)
     assert not shell_of(target).commands
 
 
@@ -90,8 +90,8 @@ def test_nothing_is_run_over_the_shell_once_it_is_there(target: Target) -> None:
 def test_a_table_is_loaded_and_then_takes_effect(target: Target, size: int, milliseconds: int) -> None:
     target = replace(target, host=replace(target.host, scratch=size))
     kernel_says(target)
-    mapper.slow_down(target, milliseconds, NOW)
-    mapper.speed_up(target, NOW)
+    dm_device.slow_down(target, milliseconds, NOW)
+    dm_device.speed_up(target, NOW)
     requests = [request for request, _, _ in asked(target)]
     assert requests == [DM_TABLE_LOAD, DM_DEV_SUSPEND] * 2
     tables = [tail for request, _, tail in asked(target) if request == DM_TABLE_LOAD]
@@ -108,10 +108,10 @@ def test_a_table_is_loaded_and_then_takes_effect(target: Target, size: int, mill
 def test_an_answer_that_makes_no_sense(target: Target, answer: str) -> None:
     agent_of(target).replies["ioctl"] = answer
     with pytest.raises(InfraError, match="c1: the agent answered an ioctl with"):
-        mapper.suspend(target, NOW)
+        dm_device.suspend(target, NOW)
 
 
 def test_a_device_in_use_stays(target: Target) -> None:
     shell_of(target).answer("dmsetup remove", exit_code=1)
-    assert mapper.remove(target, NOW).exit_code == 1
+    assert dm_device.remove(target, NOW).exit_code == 1
     assert shell_of(target).commands == ["DM_DISABLE_UDEV=1 dmsetup remove --retry harness"]

@@ -185,5 +185,7 @@ def test_what_the_server_would_refuse_is_refused_before(lease: int, grace: int) 
 
 def test_what_it_says_of_itself() -> None:
     storage = FailoverNfs(sync=False)
-    assert "async" in storage.describe() and "moved by a script" in storage.describe() and "nfsd" in storage.mortal
+    assert (
+        "async" in storage.describe() and "moved by a script" in storage.describe() and "nfsd" in storage.critical_tasks
+    )
     assert storage.folder.startswith(MOUNT)

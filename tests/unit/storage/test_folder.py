@@ -37,8 +37,8 @@ def command(*, alone: bool, scratch_disk: bool, scratch: bool | None, size: int 
     ],
 )
 def test_where_it_lies(alone: bool, scratch_disk: bool, scratch: bool | None, place: str) -> None:
-    told = command(alone=alone, scratch_disk=scratch_disk, scratch=scratch)
-    assert [word for word in (MEMORY, SCRATCH) if word in told] == [place] * bool(place)
+    reported = command(alone=alone, scratch_disk=scratch_disk, scratch=scratch)
+    assert [word for word in (MEMORY, SCRATCH) if word in reported] == [place] * bool(place)
 
 
 def test_it_is_not_in_memory_where_the_server_would_have_none_left() -> None:

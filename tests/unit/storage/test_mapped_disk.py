@@ -127,4 +127,4 @@ def test_every_command_is_whole_and_has_a_deadline() -> None:
         shlex.split(command)
         assert "%" not in command
     assert all(100 < deadline.remaining < 600 for deadline in shell_of(client).deadlines)
-    assert disk.mortal == () and disk.bound_s == 0.0 and "client" in disk.describe()
+    assert disk.critical_tasks == () and disk.bound_s == 0.0 and "client" in disk.describe()

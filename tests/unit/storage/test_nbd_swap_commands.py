@@ -120,4 +120,4 @@ def test_every_command_is_whole_and_has_a_deadline_for_a_slow_host() -> None:
         for command in shell.commands:
             parses(command)
         assert all(deadline.remaining > 100 for deadline in shell.deadlines)
-    assert swap.mortal == ("nbd-server", "pool") and "nbd0" in swap.describe()
+    assert swap.critical_tasks == ("nbd-server", "pool") and "nbd0" in swap.describe()

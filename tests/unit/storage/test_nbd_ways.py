@@ -88,7 +88,7 @@ def test_every_way_says_what_it_is_and_who_may_not_die() -> None:
     for way, process in ((HandedOver(), ""), (Held(), "nbd-client"), (Kept(), "nbd-keeper"), (Kept(guarded=True), "")):
         swap = NbdSwap(connection=way, program=NbdServer(program="nbdkit"))
         assert way.describe() in swap.describe() and "nbdkit" in swap.describe()
-        assert set(swap.mortal) >= {"nbdkit", *filter(None, [process])} and "" not in swap.mortal
+        assert set(swap.critical_tasks) >= {"nbdkit", *filter(None, [process])} and "" not in swap.critical_tasks
 
 
 def served(server: NbdServer) -> str:

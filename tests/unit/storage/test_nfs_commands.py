@@ -161,4 +161,4 @@ def test_every_command_is_whole_and_has_a_deadline_for_a_slow_host() -> None:
         for command in shell.commands:
             subprocess.run(["sh", "-n", "-c", command], check=True)
         assert all(deadline.remaining > 100 for deadline in shell.deadlines)
-    assert "nfsd" in disk.mortal and "NFS 4.2" in disk.describe()
+    assert "nfsd" in disk.critical_tasks and "NFS 4.2" in disk.describe()

@@ -134,5 +134,5 @@ def test_the_agent_describes_itself_and_answers_what_only_looks(agent: Path) -> 
 
 
 def test_what_it_says_of_itself() -> None:
-    assert "Pacemaker" in STORAGE.describe() and "corosync" in STORAGE.mortal
-    assert all(len(name) <= 15 for name in Pacemaker().mortal), "the kernel knows no longer names"
+    assert "Pacemaker" in STORAGE.describe() and "corosync" in STORAGE.critical_tasks
+    assert all(len(name) <= 15 for name in Pacemaker().critical_tasks), "the kernel knows no longer names"

@@ -148,4 +148,4 @@ def test_what_they_say_of_themselves() -> None:
     loop = LoopDisk(disk=DISK, direct_io=True)
     store = Tmpfs(disk=loop, share=0.65)
     assert "past the page cache" in loop.describe() and loop.describe() in store.describe()
-    assert store.describe().startswith("65% of the memory") and store.mortal == () and store.bound_s == 0.0
+    assert store.describe().startswith("65% of the memory") and store.critical_tasks == () and store.bound_s == 0.0

@@ -27,15 +27,15 @@ from harness.model.measure import Measure
 from harness.model.verdict import VerdictKind
 from harness.site.target import Site
 from harness.storage.base import StorageProbe
-from harness.trial.event_router import Listening
+from harness.trial.event_router import EventRouter
 from harness.trial.experiment import Experiment
 from harness.trial.plan import Plan
 from harness.trial.ticker import Ticker
 from harness.verdicts.judge import judge
 from harness.verdicts.policy import Policy
-from harness.workloads.base import Progress
+from harness.workloads.base import ProgressFile
 
-POLICY = Policy(mortal=("thrash",))
+POLICY = Policy(critical_tasks=("thrash",))
 WORKERS = 4
 
 
@@ -44,7 +44,7 @@ class FakeStorage:
     """Storage that notes what is done to it."""
 
     done: list[str] = field(default_factory=list)
-    mortal: tuple[str, ...] = ()
+    critical_tasks: tuple[str, ...] = ()
     broken: bool = False
     bound_s: float = 0.0
 
@@ -76,14 +76,14 @@ class FakeWorkload:
     course: Callable[[float], None]
     clock: FakeClock
     limit_s: float = 200.0
-    mortal: tuple[str, ...] = ("thrash",)
+    critical_tasks: tuple[str, ...] = ("thrash",)
     own: float | None = None
 
     def describe(self) -> str:
         return "fake load"
 
-    def prepare(self, site: Site) -> Progress:
-        return Progress(host="c1", path="/dev/shm/p", workers=WORKERS, log="/log")
+    def prepare(self, site: Site) -> ProgressFile:
+        return ProgressFile(host="c1", path="/dev/shm/p", workers=WORKERS, log="/log")
 
     def baseline(self, site: Site) -> float | None:
         return self.own
@@ -114,7 +114,7 @@ class Trial:
         self.site = make_site(make_topology())
         self.target = self.site.targets["c1"]
         self.agent = agent_of(self.target)
-        self.listening = Listening(self.site.topology, self.log.recorder, self.clock)
+        self.router = EventRouter(self.site.topology, self.log.recorder, self.clock)
         self.storage = FakeStorage()
         self.workload = FakeWorkload(self.tell, self.clock)
         self.failure: Exception | None = None
@@ -123,7 +123,7 @@ class Trial:
         self.at: dict[float, Callable[[], object]] = {}
         self.ops, self.alive, self._beaten, self._ticked = 0, WORKERS, -1.0, -1.0
         self.begins = True
-        self.withheld = 0.0  # the share of the time that its processor waits for this machine
+        self.steal = 0.0  # the share of the time that its processor waits for this machine
         self.plan = Plan(
             name="fake",
             topology=self.site.topology,
@@ -137,7 +137,7 @@ class Trial:
         self.agent.on["kill"] = self._die
 
     def _print(self, order: dict[str, object]) -> None:
-        self.listening.on_console("c1", b"sysrq: Show Something\n")
+        self.router.on_console("c1", b"sysrq: Show Something\n")
 
     def _die(self, order: dict[str, object]) -> None:
         self.alive = 0
@@ -147,7 +147,7 @@ class Trial:
             self.at.pop(when)()
         if now - self._ticked >= 1.0:
             self._ticked = now
-            hypervisor_of(self.target).processors = ((0, int(self.withheld * now * 1e9)),)
+            hypervisor_of(self.target).processors = ((0, int(self.steal * now * 1e9)),)
             self.ticker.tick()
         if now - self._beaten < 0.5 or now >= self.silent_at or hypervisor_of(self.target).power != "running":
             return
@@ -159,25 +159,25 @@ class Trial:
         work = [self.ops, self.ops * 4096, WORKERS, finished, 0, self.alive] if self.begins else None
         for host, done in (("c1", work), ("s1", None)):
             beat = {"b": 1, "u": now, "c": [0.2, max(0.2, now - self.stuck_at)]}
-            self.listening.on_record(host, {**beat, "p": {"storage": storage} if done else {}, "w": done})
+            self.router.on_record(host, {**beat, "p": {"storage": storage} if done else {}, "w": done})
 
     def run(self) -> VerdictKind:
         self.log.recorder.emit(Kind.TRIAL, name="fake", policy=self.plan.policy.to_dict())
-        self.ticker = ByHand.of(self.site, self.listening.agents, self.log.recorder, self.clock)
+        self.ticker = ByHand.of(self.site, self.router.agents, self.log.recorder, self.clock)
         experiment = Experiment(
             self.plan,
             self.site,
             {},
             self.log.recorder,
             self.log.watch,
-            self.listening,
+            self.router,
             self.folder,
             self.clock,
             self.ticker,
             lambda: self.failure,
         )
         experiment.run()
-        self.listening.close()
+        self.router.close()
         return judge(self.log.events).kind
 
     @property
@@ -256,16 +256,16 @@ def test_a_load_out_of_time(trial: Trial) -> None:
     assert [event.data["seconds"] for event in trial.log.of(Kind.LIMIT)] == [12.0]
 
 
-@pytest.mark.parametrize(("withheld", "took_s"), [(0.0, 12.0), (0.6, 30.0), (0.9, 48.0)])
-@pytest.mark.parametrize("endless", [False, True])
+@pytest.mark.parametrize(("steal", "took_s"), [(0.0, 12.0), (0.6, 30.0), (0.9, 48.0)])
+@pytest.mark.parametrize("time_limited", [False, True])
 def test_the_time_of_a_load_that_has_an_end_is_what_it_was_granted_to_four_times_as_much(
-    tmp_path: Path, withheld: float, took_s: float, endless: bool
+    tmp_path: Path, steal: float, took_s: float, time_limited: bool
 ) -> None:
-    trial = Trial(tmp_path, policy=replace(POLICY, endless=endless))
-    trial.workload.limit_s, trial.withheld = 12.0, withheld
-    assert trial.run() is (VerdictKind.SURVIVED if endless else VerdictKind.INCONCLUSIVE)
+    trial = Trial(tmp_path, policy=replace(POLICY, time_limited=time_limited))
+    trial.workload.limit_s, trial.steal = 12.0, steal
+    assert trial.run() is (VerdictKind.SURVIVED if time_limited else VerdictKind.INCONCLUSIVE)
     begun = next(e.t for e in trial.log.of(Kind.PHASE) if (e.data["name"], e.data["state"]) == ("load", "begin"))
-    expected = 12.0 if endless else took_s
+    expected = 12.0 if time_limited else took_s
     assert expected - 1.0 <= _load_end(trial) - begun < expected + 2.0
 
 
@@ -301,7 +301,7 @@ def test_what_a_protocol_may_wait_for_is_waited_for(tmp_path: Path) -> None:
 
 def test_what_a_protocol_may_wait_for_has_to_be_granted(tmp_path: Path) -> None:
     trial = Trial(tmp_path, policy=replace(POLICY, bound_s=40.0))
-    trial.stop_at, trial.withheld = 15.0, 0.6
+    trial.stop_at, trial.steal = 15.0, 0.6
     assert trial.run() is VerdictKind.DEADLOCKED
     assert 15.0 + 40.0 / 0.4 - 1.0 <= _load_end(trial) < 15.0 + 40.0 / 0.4 + 4.0
 
@@ -320,7 +320,7 @@ def test_after_a_heal_there_is_time_for_the_next_retransmission(
 @pytest.mark.parametrize("at_s", [44.9, 60.0])
 def test_a_fault_at_the_end_of_the_load_is_still_seen(tmp_path: Path, at_s: float) -> None:
     fault = LinkDown(role="client", link="lan", at_s=at_s)
-    trial = Trial(tmp_path, faults=(fault,), policy=replace(POLICY, endless=True))
+    trial = Trial(tmp_path, faults=(fault,), policy=replace(POLICY, time_limited=True))
     trial.stop_at, trial.workload.limit_s = at_s, 45.0
     assert trial.run() is VerdictKind.DEADLOCKED
 
@@ -345,7 +345,7 @@ class SlowFault:
 
 
 def test_a_fault_that_takes_long_to_inject_is_seen_as_long_as_any_other(tmp_path: Path) -> None:
-    trial = Trial(tmp_path, policy=replace(POLICY, endless=True))
+    trial = Trial(tmp_path, policy=replace(POLICY, time_limited=True))
     trial.plan = replace(trial.plan, faults=(SlowFault(clock=trial.clock, at_s=40.0, takes_s=60.0),))
     trial.stop_at, trial.workload.limit_s = 100.0, 45.0
     assert trial.run() is VerdictKind.DEADLOCKED
@@ -365,14 +365,14 @@ def test_a_processor_that_stands_still(trial: Trial) -> None:
 
 
 def test_an_endless_load_runs_its_time(tmp_path: Path) -> None:
-    trial = Trial(tmp_path, policy=replace(POLICY, endless=True))
+    trial = Trial(tmp_path, policy=replace(POLICY, time_limited=True))
     trial.workload.limit_s = 12.0
     assert trial.run() is VerdictKind.SURVIVED
 
 
 def test_a_crash_is_waited_for_until_it_is_printed(trial: Trial) -> None:
     panic = b"[   12.000000] Kernel panic - not syncing: Attempted to kill init! exitcode=0x7\n"
-    trial.at[12.0] = lambda: trial.listening.on_console("c1", panic)
+    trial.at[12.0] = lambda: trial.router.on_console("c1", panic)
     trial.silent_at = 12.0
     assert trial.run() is VerdictKind.CRASHED
     assert trial.phases[-1] == "evidence" and hypervisor_of(trial.target).acts == ["registers"]
@@ -391,7 +391,7 @@ def test_an_oom_kill(trial: Trial) -> None:
         b"[   12.000007] Out of memory: Killed process 77 (thrash) total-vm:1kB, anon-rss:1kB\n"
         b"[   12.100000] something else\n"
     )
-    trial.at[12.0] = lambda: trial.listening.on_console("c1", line)
+    trial.at[12.0] = lambda: trial.router.on_console("c1", line)
     assert trial.run() is VerdictKind.OOM_KILLED
 
 
@@ -562,7 +562,7 @@ def test_figures_that_cannot_be_had_are_noted_and_change_nothing(trial: Trial) -
 
 
 def test_a_load_that_ran_its_time_is_ended_before_its_storage_goes_and_that_is_no_loss(tmp_path: Path) -> None:
-    trial = Trial(tmp_path, policy=replace(POLICY, endless=True))
+    trial = Trial(tmp_path, policy=replace(POLICY, time_limited=True))
     trial.workload.limit_s = 12.0
     assert trial.run() is VerdictKind.SURVIVED
     assert trial.alive == 0 and trial.storage.done == ["up", "down"]

@@ -10,7 +10,7 @@ from fakes import FakeClock, Log, hypervisor_of, make_site, shell_of
 
 from harness.model.history import Kind
 from harness.site.target import Site
-from harness.trial.leftovers import LOOK, UNLOAD, Traces, changes
+from harness.trial.leftovers import LOOK, UNLOAD, Leftovers, changes
 
 BEFORE = "mount / ext4\nmodule ext4\nsetting vm.swappiness 60\nprocess sh\nprocess true\n"
 # Lines of /proc/modules: name, size, users, and who of them is a module.
@@ -59,10 +59,10 @@ def site() -> Site:
 
 def notes(site: Site, after: str, *, host: str = "c1") -> list[str]:
     log = Log(FakeClock(0.0))
-    traces = Traces(log.recorder)
-    traces.look(site)
+    leftovers = Leftovers(log.recorder)
+    leftovers.look(site)
     shell_of(site.targets[host]).answer("/proc/mounts", after)
-    traces.compare(site)
+    leftovers.compare(site)
     return [f"{event.host}: {event.data['text']}" for event in log.of(Kind.NOTE)]
 
 

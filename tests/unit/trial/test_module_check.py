@@ -11,8 +11,8 @@ from fakes import make_site, shell_of
 
 from harness.model.errors import InfraError
 from harness.site.target import Site
-from harness.trial import module_check as replaced
-from harness.trial.module_check import check_replaced
+from harness.trial import module_check
+from harness.trial.module_check import check_modules
 
 NBD = {"kernel/drivers/block/nbd.ko": Path("my-own-nbd-v2.ko")}
 
@@ -21,13 +21,13 @@ NBD = {"kernel/drivers/block/nbd.ko": Path("my-own-nbd-v2.ko")}
 def version(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The source version of every module file."""
     version = ["ABC"]
-    monkeypatch.setattr(replaced, "source_version", lambda _file: version[0])
+    monkeypatch.setattr(module_check, "source_version", lambda _file: version[0])
     return version
 
 
 def check(site: Site, *hosts: str, modules: dict[str, Path] = NBD) -> None:
     machines: dict[str, Any] = {host: SimpleNamespace(modules=modules) for host in hosts}
-    check_replaced(site, machines)
+    check_modules(site, machines)
 
 
 def site_with(**shown: str) -> Site:

@@ -21,7 +21,7 @@ class Stopped:
         self.agent = agent_of(self.target)
         self.since: float | None = None
         self.alive = 16
-        self._told = 0.0
+        self._reported = 0.0
         self.log.recorder.emit(Kind.PHASE, name="load", state="begin")
         self.tell()
         self.since = 0.5 if blocked else None
@@ -32,11 +32,11 @@ class Stopped:
         self.log.recorder.emit(Kind.PHASE, name="recovery", state="begin")
 
     def _pass(self, now: float) -> None:
-        if now - self._told >= 1.0:
+        if now - self._reported >= 1.0:
             self.tell()
 
     def tell(self) -> None:
-        self._told = now = self.clock.monotonic()
+        self._reported = now = self.clock.monotonic()
         emit = self.log.recorder.emit
         emit(Kind.HEARTBEAT, "c1", seq=1, uptime_s=now)
         emit(Kind.PROGRESS, "c1", ops=5, alive=self.alive, **COUNTS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from histories import MORTAL, WORKERS, Story, deadlock, survivor
+from histories import CRITICAL, WORKERS, Story, deadlock, survivor
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +14,7 @@ from harness.model.verdict import HANGS, VerdictKind
 from harness.verdicts.judge import judge
 from harness.verdicts.policy import Policy
 
-ENDLESS = Policy(mortal=MORTAL, endless=True)
+TIME_LIMITED = Policy(critical_tasks=CRITICAL, time_limited=True)
 
 
 def kind_of(story: Story) -> VerdictKind:
@@ -125,7 +125,7 @@ def test_a_crawl_that_dies_away_is_asked_by_the_recovery_probe() -> None:
     assert kind_of(story.load_ends().evidence().recovery(hold=False, release=True)) is VerdictKind.DEADLOCKED
 
 
-BOUND = replace(ENDLESS, bound_s=20.0)
+BOUND = replace(TIME_LIMITED, bound_s=20.0)
 
 
 def bounded(stop_s: float, *, finish: bool = True) -> Story:
@@ -171,7 +171,7 @@ def test_beats_that_were_lost_on_a_load_that_works_are_no_stall() -> None:
 
 @pytest.mark.parametrize("rest_s", [12.5, 15.5, 19.5])
 def test_a_livelock_that_moves_more_rarely_than_once_in_a_window(rest_s: float) -> None:
-    story = Story(ENDLESS).loaded(10)
+    story = Story(TIME_LIMITED).loaded(10)
     while story.now < 216:
         story.rate = 0.0
         story.run(rest_s)
@@ -213,7 +213,7 @@ def test_a_lag_is_not_held_against_what_was_blocked_before_it() -> None:
 
 
 def test_workers_that_died_one_by_one_are_missed() -> None:
-    story = Story(ENDLESS).loaded(10)
+    story = Story(TIME_LIMITED).loaded(10)
     story.alive = 1
     verdict = judge(story.run(30).add(Kind.LIMIT, seconds=40.0).load_ends().events)
     assert verdict.kind is VerdictKind.INCONCLUSIVE and "15 workers" in verdict.summary
@@ -466,9 +466,9 @@ def test_a_finite_workload_out_of_time() -> None:
 
 def test_an_endless_workload_survives_its_time_and_nothing_less() -> None:
     def story() -> Story:
-        told = Story(ENDLESS).prepared()
-        told.working = True
-        return told.run(20)
+        reported = Story(TIME_LIMITED).prepared()
+        reported.working = True
+        return reported.run(20)
 
     assert kind_of(story().add(Kind.LIMIT, "", seconds=20.0).load_ends()) is VerdictKind.SURVIVED
     # A load that ended without its time being over was interrupted.

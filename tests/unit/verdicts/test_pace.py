@@ -104,8 +104,8 @@ def test_scaling_is_bounded_and_never_hasty() -> None:
     st.builds(
         Policy,
         stop_s=st.floats(0.1, 100),
-        endless=st.booleans(),
-        mortal=st.lists(st.text(max_size=15), max_size=4).map(tuple),
+        time_limited=st.booleans(),
+        critical_tasks=st.lists(st.text(max_size=15), max_size=4).map(tuple),
     )
 )
 def test_a_policy_is_what_it_was_written_as(policy: Policy) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
-from histories import MORTAL, Story, survivor
+from histories import CRITICAL, Story, survivor
 
 from harness.model.history import Event, Kind, Rung
 from harness.model.opinion import Opinion, State
@@ -14,7 +14,7 @@ from harness.verdicts.watch import Watch
 
 
 def watched(events: Iterable[Event], policy: Policy | None = None) -> tuple[Watch, list[Opinion]]:
-    watch = Watch(policy or Policy(mortal=MORTAL))
+    watch = Watch(policy or Policy(critical_tasks=CRITICAL))
     return watch, [watch.feed(event) for event in events]
 
 

@@ -18,7 +18,7 @@ from harness.workloads.acknowledged import PROGRESS, RECORD, SCRIPT, Acknowledge
 LOAD = Acknowledged(folder="/mnt/load", seconds=60.0, hosts=("client", "server"), fault_s=15.0)
 
 
-def told(**changes: object) -> dict[str, object]:
+def reported(**changes: object) -> dict[str, object]:
     fine = {"name": "writer-0", "acknowledged": 900, "checked": 900, "lost": 0, "refused": 0, "over": 1, "error": ""}
     return {**fine, "pauses": [[15.2, 7.5], [40.0, 9.0]], **changes}
 
@@ -70,14 +70,14 @@ def test_a_load_that_gets_nothing_acknowledged_is_none() -> None:
 
 
 def test_the_pause_at_the_fault_is_told_apart_from_the_longest(tmp_path: Path) -> None:
-    found = figures(LOAD, answering(make_site(), told()), tmp_path)
+    found = figures(LOAD, answering(make_site(), reported()), tmp_path)
     assert found["pause at the fault of writer 0 of client"] == 7.5
     assert found["longest pause of writer 0 of server"] == 9.0
     assert found["longest pause of any worker"] == 9.0
 
 
 def test_what_was_lost_refused_and_acknowledged_is_summed_over_all(tmp_path: Path) -> None:
-    site = answering(make_site(), told(lost=3, refused=2), told(name="creator-0"))
+    site = answering(make_site(), reported(lost=3, refused=2), reported(name="creator-0"))
     found = figures(LOAD, site, tmp_path)
     assert found["acknowledged writes"] == 3600
     assert found["refused writes"] == 4
@@ -88,13 +88,13 @@ def test_what_was_lost_refused_and_acknowledged_is_summed_over_all(tmp_path: Pat
 
 
 def test_what_was_not_read_back_to_its_end_is_not_said_to_be_there(tmp_path: Path) -> None:
-    found = figures(LOAD, answering(make_site(), told(), told(name="creator-0", over=0)), tmp_path)
+    found = figures(LOAD, answering(make_site(), reported(), reported(name="creator-0", over=0)), tmp_path)
     assert found["workers that came to their end"] == 2
     assert "lost writes, read back by whoever wrote them" not in found
 
 
 def test_the_disk_is_asked_for_every_acknowledged_write_of_everybody(tmp_path: Path) -> None:
-    site = answering(make_site(), told(acknowledged=7), told(name="creator-0", acknowledged=5))
+    site = answering(make_site(), reported(acknowledged=7), reported(name="creator-0", acknowledged=5))
     server = site.role("server")
     shell_of(server).answer(" check ", json.dumps({"writer-0": [5, 6], "creator-0": []}))
 
@@ -131,4 +131,4 @@ def test_a_load_that_is_none_is_refused(given: dict[str, object]) -> None:
 
 
 def test_what_it_says_of_itself() -> None:
-    assert LOAD.mortal == ("acknowledged",) and "client, server" in LOAD.describe() and LOAD.limit_s > 60.0
+    assert LOAD.critical_tasks == ("acknowledged",) and "client, server" in LOAD.describe() and LOAD.limit_s > 60.0

@@ -41,7 +41,7 @@ def written(files: dict[str, Path]) -> dict[str, Path]:
     return files
 
 
-def told(files: dict[str, Path]) -> dict[str, dict[str, object]]:
+def reported(files: dict[str, Path]) -> dict[str, dict[str, object]]:
     return {entry["name"]: entry for entry in json.loads(script("tell", files["record"]).stdout)}
 
 
@@ -51,7 +51,7 @@ def missing(files: dict[str, Path], *pairs: object) -> dict[str, list[int]]:
 
 
 def test_every_acknowledged_write_is_noted_and_read_back(written: dict[str, Path]) -> None:
-    for entry in told(written).values():
+    for entry in reported(written).values():
         assert (entry["acknowledged"], entry["checked"], entry["lost"]) == (CAPACITY, CAPACITY, 0)
         assert (entry["refused"], entry["error"], entry["over"], entry["pauses"]) == (0, "", 1, [])
 

@@ -42,7 +42,7 @@ def test_what_it_says_of_itself() -> None:
     load = Copy(method="cp", source="/a", target="/b")
     assert (
         load.describe() == "/a copied to /b (cp)"
-        and load.mortal == ("copy", "cp")
+        and load.critical_tasks == ("copy", "cp")
         and load.baseline(make_site()) is None
     )
 

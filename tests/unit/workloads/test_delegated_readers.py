@@ -53,7 +53,7 @@ def test_the_load_goes_round_for_ever_and_the_warm_up_does_not() -> None:
     READERS.launch(site)
     rounds = [command for command in shell_of(site.role("client")).commands if "delegations.pyz" in command]
     assert [command.split()[8 if "setsid" in command else 7] for command in rounds] == ["2", "2", "0"]
-    assert progress.workers == 2 and READERS.endless
+    assert progress.workers == 2 and READERS.time_limited
     for command in shell_of(site.role("client")).commands:
         subprocess.run(["sh", "-n", "-c", command], check=True)
 

@@ -58,5 +58,5 @@ def test_what_makes_no_sense_is_refused(given: dict[str, object], problem: str) 
 
 
 def test_what_it_says_of_itself() -> None:
-    assert LOAD.mortal == ("dirty",) and LOAD.baseline(make_site()) is None
+    assert LOAD.critical_tasks == ("dirty",) and LOAD.baseline(make_site()) is None
     assert "0.5 × memory in /mnt/file (mmap)" in LOAD.describe()

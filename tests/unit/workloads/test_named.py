@@ -42,7 +42,7 @@ def test_a_stressor_with_its_options() -> None:
     words = shlex.split(shell_of(site.role("client")).commands[-1])
     text = " ".join(words[7:])
     assert text.startswith("stress-ng --vm 1 --timeout 60 ") and " --vm-bytes 64M --vm-keep >" in text
-    assert STRESS.mortal == ("named", "stress-ng") and "2 × stress-ng --vm 1" in STRESS.describe()
+    assert STRESS.critical_tasks == ("named", "stress-ng") and "2 × stress-ng --vm 1" in STRESS.describe()
 
 
 def test_the_baseline_is_the_load_itself_for_a_few_seconds() -> None:

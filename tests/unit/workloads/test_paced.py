@@ -28,7 +28,7 @@ def test_alone_it_runs_its_time() -> None:
     words = shlex.split(shell.commands[-1])
     assert words[:4] == ["setsid", "python3", "-I", "-S"] and words[-1] == "&"
     assert words[4:10] == ["/run/harness/workload/paced.pyz", progress.path, "/var/tmp/log", "", "0.1", "20.0"]
-    assert load.mortal == ("paced",) and load.limit_s > 20.0
+    assert load.critical_tasks == ("paced",) and load.limit_s > 20.0
 
 
 def test_the_load_beside_it_is_prepared_too_and_decides_how_long_it_takes() -> None:
@@ -40,7 +40,9 @@ def test_the_load_beside_it_is_prepared_too_and_decides_how_long_it_takes() -> N
     assert set(shell.files) == {"/run/harness/workload/paced.pyz", "/run/harness/workload/copy.pyz"}
     words = shlex.split(shell.commands[-1])
     assert tuple(words[10 : 10 + len(COPY.command)]) == COPY.command
-    assert load.limit_s == 77.0 and load.mortal == ("paced", "copy", "cp") and "/a copied to /b" in load.describe()
+    assert (
+        load.limit_s == 77.0 and load.critical_tasks == ("paced", "copy", "cp") and "/a copied to /b" in load.describe()
+    )
 
 
 def test_the_baseline_is_the_writer_alone() -> None:
@@ -89,12 +91,12 @@ def test_its_job_is_done_before_each_write(tmp_path: Path) -> None:
 
 
 def test_it_ends_with_the_load_beside_it_which_is_in_its_process_group(tmp_path: Path) -> None:
-    told = tmp_path / "group"
+    reported = tmp_path / "group"
     code, (operations, _, state, pid), _ = run(
-        tmp_path, tmp_path / "log", "sh", "-c", f"ps -o pgid= $$ >{told}; sleep 0.6"
+        tmp_path, tmp_path / "log", "sh", "-c", f"ps -o pgid= $$ >{reported}; sleep 0.6"
     )
     assert (code, state) == (0, 2) and operations > 0
-    assert int(told.read_text(encoding="ascii")) == pid
+    assert int(reported.read_text(encoding="ascii")) == pid
 
 
 @pytest.mark.parametrize("beside", ["false", "no-such-program"])

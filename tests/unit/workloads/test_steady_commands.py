@@ -74,5 +74,5 @@ def test_what_makes_no_sense_is_refused(given: dict[str, object], problem: str) 
 
 
 def test_what_it_says_of_itself() -> None:
-    assert WRITE.mortal == ("steady",) and "write to /mnt/file" in WRITE.describe()
-    assert Steady(mode="fork").mortal == ("steady", "true")
+    assert WRITE.critical_tasks == ("steady",) and "write to /mnt/file" in WRITE.describe()
+    assert Steady(mode="fork").critical_tasks == ("steady", "true")

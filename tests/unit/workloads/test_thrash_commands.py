@@ -10,7 +10,7 @@ from fakes import make_site, make_topology, shell_of
 from harness.model.errors import UsageError
 from harness.model.topology import MIB
 from harness.site.zipapp import pack
-from harness.workloads.base import Endless
+from harness.workloads.base import TimeLimited
 from harness.workloads.thrash import SCRIPT, SwapThrash
 
 
@@ -65,10 +65,10 @@ def test_it_fills_anew_if_it_is_told_to() -> None:
 
 def test_what_it_says_of_itself() -> None:
     load = SwapThrash(passes=2)
-    assert load.mortal == ("thrash",) and "2 pass" in load.describe() and "4 × memory" in load.describe()
+    assert load.critical_tasks == ("thrash",) and "2 pass" in load.describe() and "4 × memory" in load.describe()
 
 
 def test_without_passes_it_runs_until_its_time_is_over() -> None:
     load = SwapThrash(passes=0, limit_s=3600.0)
-    assert isinstance(load, Endless) and load.endless and "again and again" in load.describe()
-    assert not SwapThrash(passes=1).endless
+    assert isinstance(load, TimeLimited) and load.time_limited and "again and again" in load.describe()
+    assert not SwapThrash(passes=1).time_limited

@@ -48,10 +48,10 @@ def test_the_launch_is_one_command(transfer: Transfer, words: list[str]) -> None
     site = make_site()
     transfer.launch(site)
     (launch,) = commands(site)
-    told = shlex.split(launch)
-    assert told[:5] == ["setsid", "python3", "-I", "-S", "/run/harness/workload/transfer.pyz"]
-    assert told[5:10] == ["/dev/shm/harness-progress", *words]
-    assert told[-1] == "&" and "</dev/null" in told
+    reported = shlex.split(launch)
+    assert reported[:5] == ["setsid", "python3", "-I", "-S", "/run/harness/workload/transfer.pyz"]
+    assert reported[5:10] == ["/dev/shm/harness-progress", *words]
+    assert reported[-1] == "&" and "</dev/null" in reported
 
 
 def test_the_baseline_is_a_short_transfer_with_a_progress_file_and_a_server_of_its_own() -> None:
@@ -59,8 +59,8 @@ def test_the_baseline_is_a_short_transfer_with_a_progress_file_and_a_server_of_i
     shell_of(site.role("client")).answer("transfer.pyz", "9000 operations in 4.500 s\n")
     assert Transfer(direction="incoming").baseline(site) == 2000.0
     assert commands(site, "server") == ["iperf3 -s -1 -D -p 5202"]
-    told = shlex.split(commands(site)[-1])
-    assert "/dev/shm/harness-baseline" in told and told[-3:] == ["incoming", "10.77.0.2:5202", "4.0"]
+    reported = shlex.split(commands(site)[-1])
+    assert "/dev/shm/harness-baseline" in reported and reported[-3:] == ["incoming", "10.77.0.2:5202", "4.0"]
 
 
 @pytest.mark.parametrize("text", ["", "0 operations in 4.0 s\n", "transfer: OSError('refused')\n"])
@@ -89,4 +89,4 @@ def test_what_makes_no_sense_is_refused(given: dict[str, object], problem: str) 
 
 def test_it_is_given_up_long_after_its_time() -> None:
     assert Transfer(seconds=30).limit_s > 60
-    assert Transfer().mortal == ("transfer", "iperf3") and "outgoing" in Transfer().describe()
+    assert Transfer().critical_tasks == ("transfer", "iperf3") and "outgoing" in Transfer().describe()

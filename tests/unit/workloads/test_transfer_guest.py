@@ -81,8 +81,8 @@ def test_iperf3_is_asked_for_the_direction_and_its_lines_are_counted(tmp_path: P
     done, (operations, size, state, _) = run(tmp_path, *words, PATH=f"{tmp_path}:/usr/bin:/bin")
     assert done.returncode == 0 and state == FINISHED
     assert (operations, size) == (160, 640 << 10)
-    told = log.read_text().split()
-    assert told[:6] == ["-c", "10.0.0.1", "-p", "5201", "-t", "3"] and told[-1] == "-R"
+    reported = log.read_text().split()
+    assert reported[:6] == ["-c", "10.0.0.1", "-p", "5201", "-t", "3"] and reported[-1] == "-R"
 
 
 def test_iperf3_that_fails_makes_the_transfer_fail_and_says_why(tmp_path: Path) -> None:
