@@ -137,8 +137,8 @@ class Guest:
 
     def await_load(self) -> None:
         """Wait until every worker has filled its memory; raises InfraError if it takes too long."""
-        pages = int(self._target.memory * LOAD.ram_ratio) // 4096
-        end = time.monotonic() + GO_S * max(1.0, self._target.slowdown)
+        pages = int(self._target.facts.memory * LOAD.ram_ratio) // 4096
+        end = time.monotonic() + GO_S * max(1.0, self._target.facts.slowdown)
         while self.read().ops < 2 * pages:
             if time.monotonic() > end:
                 raise InfraError("the workload did not get going")

@@ -33,7 +33,7 @@ PATIENCE_S = 90.0  # what is dirty, of the 90 MB that are left, takes up to 45 s
 DISK = MappedDisk(use="file")
 MEMORY = Tmpfs(disk=DISK, share=SHARE)
 CANARIES = Canaries(writer="/var/tmp/canary")
-SLOW = Throttle(role="client", disk="vdc", bytes_per_s=DISK_RATE)
+SLOW = Throttle(role="client", disk="scratch", bytes_per_s=DISK_RATE)
 # On both sides: what is dirty may be most of the few pages that are left, as on a machine that is tuned for throughput.
 MUCH = Sysctl(role="client", values={"vm.dirty_background_ratio": 60, "vm.dirty_ratio": 80})
 # Without huge pages: with them, compaction keeps both processors busy as well, and that is another experiment.

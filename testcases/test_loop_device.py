@@ -57,7 +57,7 @@ PAST = LoopDisk(disk=MappedDisk(), size=SWAP_SIZE, direct_io=True, merges=False)
 DISK = LoopDisk(disk=BELOW, use="file", size=512 * MIB)
 LOAD = Steady(host="client", mode="write", workers=8, path=DISK.path, block=4096, limit_s=60.0)
 MUCH = Sysctl(role="client", values={"vm.dirty_background_ratio": 30, "vm.dirty_ratio": 40})
-SLOW = Throttle(role="client", disk="vdc", bytes_per_s=10_000_000)
+SLOW = Throttle(role="client", disk="scratch", bytes_per_s=10_000_000)
 BULK = BulkWriter(role="client", path=f"{DISK.mount}/bulk", mib=300, at_s=5.0)
 LITTLE = Sysctl(role="client", values={"vm.dirty_background_ratio": 2, "vm.dirty_ratio": 5}, at_s=12.0)
 

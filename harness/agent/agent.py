@@ -673,7 +673,7 @@ def run_threads(jobs: list[tuple[Callable[..., None], tuple[Any, ...]]], alloc: 
 
 
 class IvshmemMailbox:
-    """Orders in memory that the hypervisor shares (harness/drivers/mailbox.py has the layout).
+    """Orders in memory that the hypervisor shares (harness/drivers/serial/ivshmem_mailbox.py).
 
     Reading a tty may block when memory is gone: what it receives goes through a workqueue that cannot start workers.
     """
@@ -723,7 +723,7 @@ class Agent:
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.config = config
-        self.uart = os.open(config.get("uart", "/dev/ttyS1"), os.O_RDWR | os.O_NOCTTY)
+        self.uart = os.open(config["uart"], os.O_RDWR | os.O_NOCTTY)
         tty.setraw(self.uart, termios.TCSANOW)
         os.set_blocking(self.uart, False)
         self.mailbox = find_letterbox()

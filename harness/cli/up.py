@@ -110,7 +110,7 @@ def _show(sandbox: Sandbox) -> None:
     record = sandbox.read()
     table = Table(*HEADINGS, box=None, pad_edge=False, header_style="bold")
     for host in record["hosts"]:
-        addresses = ", ".join(host["addresses"]) or f"127.0.0.1 port {host['port']}"
+        addresses = ", ".join(host["addresses"]) or f"{host['login']} port {host['port']}"
         memory = f"{host['memory'] // 2**20} MiB"
         cells: Sequence[str] = (
             *(host["name"], ", ".join(host["roles"]), host["kernel"], memory, str(host["cpus"]), addresses),

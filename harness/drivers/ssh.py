@@ -35,10 +35,13 @@ CONNECT_S = 3600.0  # the caller's deadline ends it much earlier
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SshAddress:
-    """Where and as whom to log in; `host_key` is the only one that is accepted (`ssh-ed25519 AAAA…`)."""
+    """Where and as whom to log in: `name` is a name or an address.
+
+    `host_key` is the only one that is accepted (`ssh-ed25519 AAAA…`).
+    """
 
     host: str
-    name: str = "127.0.0.1"
+    name: str
     port: int = 22
     user: str = "root"
     key_file: Path

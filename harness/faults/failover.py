@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.drivers.protocols import Power
 from harness.model.clock import SYSTEM_CLOCK, Deadline
 from harness.model.errors import InfraError
+from harness.model.power import DEAD
+from harness.site.capabilities import Capabilities
 from harness.site.target import Site
 
 POLL_S = 0.3
-ASKED, DEAD = "asked", "dead"  # harness/storage/guest/fence_harness.sh
-ALIVE = ("running", "paused")
+ASKED, ANSWER = "asked", "dead"  # harness/storage/guest/fence_harness.sh
+OFF_S, STATE_S = 60.0, 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +34,14 @@ class TakeOver:
         """See `Fault.describe`."""
         return f"{self.role} takes over from {self.fenced}"
 
+    def requires(self) -> Capabilities:
+        """See `Requiring.requires`."""
+        return {self.fenced: (Power,)}
+
     def inject(self, site: Site) -> None:
         """See `Fault.inject`; raises InfraError if the other node is still there, or if the take-over fails."""
-        state = site.role(self.fenced).hypervisor.state().state
-        if state in ALIVE:
+        state = site.role(self.fenced).power.state(deadline=site.deadline(STATE_S))
+        if state not in DEAD:
             raise InfraError(f"{self.role} must not take over: {self.fenced} is {state}; fence it before")
         site.role(self.role).shell.run(self.command, deadline=site.deadline(self.act_s))
 
@@ -47,7 +54,7 @@ class AnswerFencing:
     """The harness is the power switch of a cluster: when `role` asks to fence `victim`, that one is powered off.
 
     It waits `wait_s` for the question, which comes through files in `folder` (fence_harness.sh), and answers it once
-    the hypervisor says that the victim is gone.
+    whoever controls the victim's power says that it has none.
     """
 
     folder: str
@@ -61,6 +68,10 @@ class AnswerFencing:
         """See `Fault.describe`."""
         return f"{self.victim} fenced because {self.role} asked for it"
 
+    def requires(self) -> Capabilities:
+        """See `Requiring.requires`."""
+        return {self.victim: (Power,)}
+
     def expels(self, site: Site) -> str:
         """See `faults.base.Expelling`."""
         return site.role(self.victim).name
@@ -73,10 +84,10 @@ class AnswerFencing:
             if deadline.passed:
                 raise InfraError(f"{self.role} did not ask to fence {self.victim} within {self.wait_s:g} s")
             SYSTEM_CLOCK.sleep(POLL_S)
-        victim.hypervisor.destroy()
-        if (state := victim.hypervisor.state().state) in ALIVE:
+        victim.power.off(deadline=site.deadline(OFF_S))
+        if (state := victim.power.state(deadline=site.deadline(STATE_S))) not in DEAD:
             raise InfraError(f"{self.victim} is {state} though it was fenced")
-        asker.shell.run("echo %s >>%s", victim.name, f"{self.folder}/{DEAD}", deadline=site.deadline(10))
+        asker.shell.run("echo %s >>%s", victim.name, f"{self.folder}/{ANSWER}", deadline=site.deadline(10))
 
     def _is_asked(self, site: Site) -> bool:
         look = ("grep -qxF %s %s", site.role(self.victim).name, f"{self.folder}/{ASKED}")

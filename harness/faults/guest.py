@@ -1,11 +1,15 @@
-"""Faults that the hypervisor does to a guest; they need nothing of its kernel."""
+"""Faults that are done to a host from outside; they need nothing of its kernel."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.guests.lab import MANAGEMENT
+from harness.drivers.protocols import LinkControl, Pausable, Power, VmmProcess
+from harness.site.capabilities import Capabilities
+from harness.site.facts import MANAGEMENT
 from harness.site.target import Site
+
+OFF_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,13 +25,17 @@ class LinkDown:
         """See `Fault.describe`."""
         return f"cable of {self.link} out of {self.role}"
 
+    def requires(self) -> Capabilities:
+        """See `Requiring.requires`."""
+        return {self.role: (LinkControl,)}
+
     def inject(self, site: Site) -> None:
         """See `Fault.inject`."""
-        site.role(self.role).hypervisor.set_link(self.link, up=False)
+        site.role(self.role).need(LinkControl).set_link(self.link, up=False)
 
     def heal(self, site: Site) -> None:
         """See `Fault.heal`."""
-        site.role(self.role).hypervisor.set_link(self.link, up=True)
+        site.role(self.role).need(LinkControl).set_link(self.link, up=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +50,17 @@ class Pause:
         """See `Fault.describe`."""
         return f"{self.role} paused"
 
+    def requires(self) -> Capabilities:
+        """See `Requiring.requires`."""
+        return {self.role: (Pausable,)}
+
     def inject(self, site: Site) -> None:
         """See `Fault.inject`."""
-        site.role(self.role).hypervisor.pause()
+        site.role(self.role).need(Pausable).pause()
 
     def heal(self, site: Site) -> None:
         """See `Fault.heal`."""
-        site.role(self.role).hypervisor.resume()
+        site.role(self.role).need(Pausable).resume()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +75,13 @@ class PowerOff:
         """See `Fault.describe`."""
         return f"{self.role} powered off"
 
+    def requires(self) -> Capabilities:
+        """See `Requiring.requires`."""
+        return {self.role: (Power,)}
+
     def inject(self, site: Site) -> None:
         """See `Fault.inject`."""
-        site.role(self.role).hypervisor.destroy()
+        site.role(self.role).power.off(deadline=site.deadline(OFF_S))
 
     def heal(self, site: Site) -> None:
         """A guest that lost its power does not come back within its trial."""
@@ -86,13 +102,17 @@ class Fence:
         """See `Fault.describe`."""
         return f"{self.role} fenced"
 
+    def requires(self) -> Capabilities:
+        """See `Requiring.requires`."""
+        return {self.role: (Power,)}
+
     def expels(self, site: Site) -> str:
         """See `faults.base.Expelling`."""
         return site.role(self.role).name
 
     def inject(self, site: Site) -> None:
         """See `Fault.inject`."""
-        site.role(self.role).hypervisor.destroy()
+        site.role(self.role).power.off(deadline=site.deadline(OFF_S))
 
     def heal(self, site: Site) -> None:
         """A node that was fenced does not come back within its trial."""
@@ -110,9 +130,13 @@ class KillHypervisor:
         """See `Fault.describe`."""
         return f"QEMU of {self.role} killed"
 
+    def requires(self) -> Capabilities:
+        """See `Requiring.requires`."""
+        return {self.role: (VmmProcess,)}
+
     def inject(self, site: Site) -> None:
         """See `Fault.inject`."""
-        site.role(self.role).hypervisor.kill()
+        site.role(self.role).need(VmmProcess).kill()
 
     def heal(self, site: Site) -> None:
         """A guest without its QEMU does not come back within its trial."""
@@ -130,10 +154,14 @@ class ManagementCut:
         """See `Fault.describe`."""
         return f"management network of {self.role} cut"
 
+    def requires(self) -> Capabilities:
+        """See `Requiring.requires`."""
+        return {self.role: (LinkControl,)}
+
     def inject(self, site: Site) -> None:
         """See `Fault.inject`."""
-        site.role(self.role).hypervisor.set_link(MANAGEMENT, up=False)
+        site.role(self.role).need(LinkControl).set_link(MANAGEMENT, up=False)
 
     def heal(self, site: Site) -> None:
         """See `Fault.heal`."""
-        site.role(self.role).hypervisor.set_link(MANAGEMENT, up=True)
+        site.role(self.role).need(LinkControl).set_link(MANAGEMENT, up=True)

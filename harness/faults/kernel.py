@@ -74,7 +74,7 @@ class KernelFault:
     def prepare(self, site: Site) -> None:
         """See `Prepared.prepare`; raises UsageError if the host has no module, ShellError if it refuses to load."""
         target = site.role(self.role)
-        if VARIANT not in target.host.modules:
+        if VARIANT not in site.topology.host(target.name).modules:
             raise UsageError(f"KernelFault: host {target.name!r} has no module {VARIANT}; add it to its modules")
         load = f"test -d {LOADED} || insmod %s this_host_is_disposable=1"
         target.shell.run(load, own_module_path(MODULE), deadline=site.deadline(LOAD_S))

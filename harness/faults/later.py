@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.model.measure import Measure
+from harness.site.capabilities import Capabilities, required_by
 from harness.site.target import Site
 
 
@@ -38,6 +39,10 @@ class Later:
     def describe(self) -> str:
         """See `Fault.describe`."""
         return self.part.describe()
+
+    def requires(self) -> Capabilities:
+        """See `Requiring.requires`."""
+        return required_by(self.part)
 
     def prepare(self, site: Site) -> None:
         """See `faults.base.Prepared`."""

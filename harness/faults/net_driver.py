@@ -10,7 +10,8 @@ from harness.drivers.protocols import Completed
 from harness.model.errors import InfraError, UsageError
 from harness.model.measure import Measure
 from harness.model.topology import Topology
-from harness.site.addressing import Interface, interfaces, own_module_path
+from harness.site.addressing import own_module_path
+from harness.site.facts import Interface
 from harness.site.needs import Needs
 from harness.site.target import Site, Target
 
@@ -61,14 +62,14 @@ class AllocatingDriver:
     def prepare(self, site: Site) -> None:
         """See `Prepared.prepare`; raises UsageError if the host has no module, or is not on the link."""
         target = site.role(self.role)
-        if VARIANT not in target.host.modules:
+        if VARIANT not in site.topology.host(target.name).modules:
             raise UsageError(f"AllocatingDriver: host {target.name!r} has no module {VARIANT}; add it to its modules")
-        interface_of(site, target, self.link)
+        target.interface(self.link)
 
     def inject(self, site: Site) -> None:
         """See `Fault.inject`; raises ShellError if the module refuses to load."""
         target = site.role(self.role)
-        card = interface_of(site, target, self.link)
+        card = target.interface(self.link)
         given = f"lower={card.name} gfp={self.gfp} every={self.every} ring_kib={self.ring_kib}"
         _run(
             site,
@@ -85,7 +86,7 @@ class AllocatingDriver:
     def heal(self, site: Site) -> None:
         """See `Fault.heal`; also after an injection that failed half-way."""
         target = site.role(self.role)
-        card = interface_of(site, target, self.link)
+        card = target.interface(self.link)
         back = f"ip link set {DEVICE} down && rmmod {MODULE} && ip address replace %s dev {card.name}"
         _run(site, target, f"if test -d /sys/module/{MODULE}; then {back}; fi", card.address)
 
@@ -131,7 +132,7 @@ class IpoibMode:
     def prepare(self, site: Site) -> None:
         """See `Prepared.prepare`: note the mode that it is in; raises InfraError if the card is not IPoIB's."""
         target = site.role(self.role)
-        card = interface_of(site, target, self.link)
+        card = target.interface(self.link)
         note = f"cp /sys/class/net/{card.name}/mode {self._saved(card)}"
         if _run(site, target, note, check=False).exit_code:
             raise InfraError(f"{target.name}: {card.name} has no mode; it is not IPoIB")
@@ -139,19 +140,19 @@ class IpoibMode:
     def inject(self, site: Site) -> None:
         """See `Fault.inject`."""
         target = site.role(self.role)
-        card = interface_of(site, target, self.link)
+        card = target.interface(self.link)
         _run(site, target, f"echo {self.mode} >/sys/class/net/{card.name}/mode")
 
     def heal(self, site: Site) -> None:
         """See `Fault.heal`: the mode that it was in."""
         target = site.role(self.role)
-        card = interface_of(site, target, self.link)
+        card = target.interface(self.link)
         _run(site, target, f"cat {self._saved(card)} >/sys/class/net/{card.name}/mode")
 
     def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
         """See `Measuring.measures`: such as mthca or mlx4_core."""
         target = site.role(self.role)
-        card = interface_of(site, target, self.link)
+        card = target.interface(self.link)
         driver = _run(site, target, f"basename $(readlink -f /sys/class/net/{card.name}/device/driver)").stdout.strip()
         return (
             Measure(name="driver of the adapter", value=driver),
@@ -160,16 +161,6 @@ class IpoibMode:
 
     def _saved(self, card: Interface) -> str:
         return f"/run/harness/ipoib-mode-{card.name}"
-
-
-def interface_of(site: Site, target: Target, link: str) -> Interface:
-    """The card of `target` on `link`; raises UsageError that lists its links."""
-    cards = [card for card in interfaces(site.topology, target.host) if card.link]
-    for card in cards:
-        if card.link == link:
-            return card
-    known = ", ".join(card.link for card in cards) or "none"
-    raise UsageError(f"host {target.name!r} has no link {link!r}; its links are: {known}")
 
 
 def _run(site: Site, target: Target, command: str, *arguments: object, check: bool = True) -> Completed:

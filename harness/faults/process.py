@@ -6,12 +6,13 @@ import re
 from dataclasses import dataclass
 
 from harness.model.errors import ShellError
+from harness.model.power import DEAD
 from harness.site.target import Site
 
 # pkill's own command line, and that of the shell it runs in, must not match.
 AGENT = r"[a]gent\.py agent\.json"
 ORDER_S = 30.0  # a shell takes its time to begin where everybody waits for memory
-DEAD = ("crashed", "shutoff", "gone")
+POWER_S = 5.0
 SHELL_DIED = -1  # what SSH has for an exit code when a signal ended the shell, or the connection broke
 # The newest task of that name: a daemon that serves each client with a process of its own serves with that one.
 NEWEST = "pgrep -n -x %s"
@@ -175,5 +176,5 @@ def _order(site: Site, role: str, command: str, *arguments: object, done: tuple[
         if code not in done:
             raise ShellError(host=target.name, command=command, problem=f"exit code {code}")
     except ShellError:
-        if target.hypervisor.state().state not in DEAD:
+        if target.power.state(deadline=site.deadline(POWER_S)) not in DEAD:
             raise

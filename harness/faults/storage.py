@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.drivers.protocols import DiskThrottle
 from harness.model.errors import UsageError
 from harness.site import dm_device
+from harness.site.capabilities import Capabilities
+from harness.site.facts import ROOT, SCRATCH, SHARED
 from harness.site.target import Site
 
 ACT_S = 10.0
+DISKS = (ROOT, SCRATCH, SHARED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +87,10 @@ class Freeze:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Throttle:
-    """The hypervisor lets `disk` of the host that plays `role` move `bytes_per_s`; that needs nothing of its kernel."""
+    """`disk` ("root", "scratch", "shared") of the host that plays `role` moves no more than `bytes_per_s`.
+
+    It is throttled below the host, and needs nothing of its kernel.
+    """
 
     role: str
     disk: str
@@ -92,18 +99,24 @@ class Throttle:
     heal_after_s: float | None = None
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a rate that is none: QEMU takes 0 for "no limit"."""
+        """Raises UsageError for a disk that no host has, or a rate that is none: QEMU takes 0 for "no limit"."""
+        if self.disk not in DISKS:
+            raise UsageError(f"Throttle: no disk {self.disk!r}; there are: {', '.join(DISKS)}")
         if self.bytes_per_s < 1:
             raise UsageError(f"Throttle: {self.bytes_per_s} bytes a second is no rate; give 1 or more")
 
     def describe(self) -> str:
         """See `Fault.describe`."""
-        return f"disk {self.disk} of {self.role} throttled to {self.bytes_per_s} bytes/s"
+        return f"{self.disk} disk of {self.role} throttled to {self.bytes_per_s} bytes/s"
+
+    def requires(self) -> Capabilities:
+        """See `Requiring.requires`."""
+        return {self.role: (DiskThrottle,)}
 
     def inject(self, site: Site) -> None:
         """See `Fault.inject`."""
-        site.role(self.role).hypervisor.throttle(self.disk, self.bytes_per_s)
+        site.role(self.role).need(DiskThrottle).throttle(self.disk, self.bytes_per_s)
 
     def heal(self, site: Site) -> None:
         """See `Fault.heal`."""
-        site.role(self.role).hypervisor.throttle(self.disk, None)
+        site.role(self.role).need(DiskThrottle).throttle(self.disk, None)

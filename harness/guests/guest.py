@@ -6,21 +6,28 @@ import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 from uuid import uuid4
 
 from harness.agent.agent import calibrate
 from harness.build.recipes import vm_images
-from harness.drivers.libvirt.guest import GuestSpec, LibvirtGuest, Nic, killed_when_overdue
+from harness.drivers.libvirt.guest import OFFERS, GuestSpec, LibvirtGuest, Nic, killed_when_overdue
+from harness.drivers.protocols import Console, Shell
 from harness.drivers.serial.agent_link import SerialAgentLink
 from harness.drivers.serial.bounded_file import BoundedFile
 from harness.drivers.serial.ivshmem_mailbox import IvshmemMailbox
 from harness.drivers.serial.serial_socket import SerialSocket
 from harness.drivers.ssh import FabricShell, SshAddress
-from harness.guests.guest_spec import MANAGEMENT, Ground, Listener, Parts, cmdline_of
+from harness.guests.guest_spec import Ground, Listener, Parts, cmdline_of
+from harness.guests.identity import MANAGEMENT_ADDRESS
 from harness.guests.seed_archive import make_seed
 from harness.model.clock import Deadline
 from harness.model.errors import BootError, DeadlineExceeded, InfraError
+from harness.model.power import DEAD, PowerState
+from harness.model.topology import Host
+from harness.site.capabilities import Offers
+from harness.site.facts import MANAGEMENT, Disk, HostFacts, Interface
 from harness.site.target import Target
 from harness.state.ports import port_lease, take_port
 
@@ -29,6 +36,9 @@ TAIL = 1500
 PANIC = b"Kernel panic - not syncing"
 LOGIN_S = 15.0  # a login that takes longer is tried again
 IDENTITY_S = 60.0  # it takes less than a second
+STATE_S, OFF_S = 5.0, 60.0  # libvirt answers within milliseconds, unless QEMU is stuck
+LOOPBACK = "127.0.0.1"  # where this machine reaches a guest: at a forwarded port
+DRIVER = "virtio_net"
 PANIC_S = 1.0  # for the rest of what a panicking kernel prints
 
 
@@ -63,6 +73,7 @@ class Guest:
         self.spec = self._make_spec(port)
         address = SshAddress(
             host=host.name,
+            name=LOOPBACK,
             port=port,
             key_file=self.ground.keys.client_file,
             host_key=self.parts.identity.host_key[1],
@@ -90,10 +101,11 @@ class Guest:
         )
 
     def _nics(self, port: int) -> tuple[Nic, ...]:
+        address = MANAGEMENT_ADDRESS.partition("/")[0]
         # restrict: the guest reaches nothing outside; only what is forwarded from the loopback address gets in.
         management = (
-            f"user,restrict=on,hostfwd=tcp:127.0.0.1:{port}-10.0.2.15:22,"
-            f"hostfwd=tcp:127.0.0.1:{self.echo_port}-10.0.2.15:{AGENT_PORT}"
+            f"user,restrict=on,hostfwd=tcp:{LOOPBACK}:{port}-{address}:22,"
+            f"hostfwd=tcp:{LOOPBACK}:{self.echo_port}-{address}:{AGENT_PORT}"
         )
         plugs = [(MANAGEMENT, management)]
         plugs += [(name, f"vde,sock={self.ground.sockets[name]}") for name in self.parts.segments]
@@ -153,8 +165,8 @@ class Guest:
             if PANIC in self.early:
                 time.sleep(PANIC_S)
                 raise self.error("its kernel panicked before it was ready")
-            state = self.driver.state().state
-            if state not in ("running", "paused"):
+            state = self.driver.state(deadline=Deadline.after(STATE_S))
+            if state in DEAD:
                 raise self.error(f"it went {state} before it was ready")
             if deadline.passed or self.ground.given_up.is_set():
                 raise self.error("it was not ready in time")
@@ -167,25 +179,56 @@ class Guest:
             raise self.error(f"its agent does not take its identity: {error}") from error
         self._log_in(deadline)
 
-    def target(self, deadline: Deadline) -> Target:
+    def target(self, offered: Offers, deadline: Deadline) -> Target:
         """The live host, with its speed measured now: best while no other guest comes up, which would slow it down."""
         try:
             seconds = float(self.link.ask("calibrate", deadline=deadline))
         except InfraError as error:
             raise self.error(f"its agent does not say how fast it is: {error}") from error
+        name, driver = self.parts.host.name, self.driver
         return Target(
-            host=self.parts.host,
+            name=name,
+            facts=self._host_facts(round(seconds / own_speed(), 2), deadline),
             shell=self.shells[0],
             probe_shell=self.shells[1],
             agent=self.link,
-            hypervisor=self.driver,
-            echo=("127.0.0.1", self.echo_port),
-            memory=int(self._facts["memory_kib"]) * 1024,
-            cpus=int(self._facts["cpus"]),
-            slowdown=round(seconds / own_speed(), 2),
-            kernel=str(self._facts["kernel"]),
+            power=driver,
+            console=driver.console,
+            drivers={kind: driver.console if kind is Console else driver for kind in offered[name]},
+            offers=offered,
+            echo=(LOOPBACK, self.echo_port),
             peers=self.parts.identity.peers,
         )
+
+    def _host_facts(self, slowdown: float, deadline: Deadline) -> HostFacts:
+        return HostFacts(
+            memory=int(self._facts["memory_kib"]) * 1024,
+            cpus=int(self._facts["cpus"]),
+            kernel=str(self._facts["kernel"]),
+            slowdown=slowdown,
+            disks=self._disks(deadline),
+            interfaces={
+                card.link: Interface(name=card.name, address=card.address, driver=DRIVER)
+                for card in self.parts.identity.cards
+            },
+            disposable=True,
+        )
+
+    def _disks(self, deadline: Deadline) -> dict[str, Disk]:
+        """The disks that it may write to; the kernel names them in the order in which it was given them.
+
+        The one that is shared is looked up, since a mistake about it would destroy what others have on it.
+        """
+        found = {}
+        for number, disk in enumerate(self.parts.disks):
+            if disk.readonly:
+                continue
+            path = f"/dev/vd{ascii_lowercase[number]}"
+            if disk.serial:
+                path = find_disk(self.shells[0], self.parts.host.name, disk.serial, deadline)
+            size = self.parts.host.disk if disk.format == "qcow2" else disk.path.stat().st_size
+            found[disk.name] = Disk(path=path, size=size)
+        return found
 
     def _log_in(self, deadline: Deadline) -> None:
         while True:
@@ -205,10 +248,24 @@ class Guest:
     def close(self) -> None:
         """End it and everything that reaches it; never raises."""
         if self._driver is not None:
-            self._driver.destroy()
-            if self._driver.state().state == "gone":
+            self._driver.off(deadline=Deadline.after(OFF_S))
+            if self._driver.state(deadline=Deadline.after(STATE_S)) is PowerState.GONE:
                 self.ground.run.forget_domain(str(self.spec.uuid))
         self._stack.close()
+
+
+def find_disk(shell: Shell, host: str, serial: str, deadline: Deadline) -> str:
+    """The disk with a serial number, by the name that it has on `host`; raises BootError where it is not there."""
+    find = "cd /sys/block && grep -lx %s */serial | cut -d/ -f1"
+    name = shell.run(find, serial, deadline=deadline).stdout.strip()
+    if not name:
+        raise BootError(host=host, problem=f"it has no disk with the serial number {serial}")
+    return f"/dev/{name}"
+
+
+def offers(host: Host) -> frozenset[type]:
+    """What a host of a topology offers once it is up: of guests, each the same."""
+    return OFFERS
 
 
 _own: list[float] = []

@@ -15,7 +15,6 @@ from harness.model.settings import Settings
 from harness.model.topology import Host
 from harness.state.state import RunDir, StateDir
 
-MANAGEMENT = "mgmt"
 # norandmaps: QEMU's translations are of virtual addresses. A library that is mapped somewhere else by each program is
 # translated anew each time, and each write to a page of it, once it is something else's, looks through all of that.
 CMDLINE = (

@@ -5,6 +5,7 @@ A guest that was booted and one that was restored get it in the same way, so tha
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import secrets
 import time
@@ -15,11 +16,33 @@ from harness.drivers.protocols import AgentLink
 from harness.guests.keys import make_key
 from harness.model.clock import Deadline
 from harness.model.topology import Host, Topology
-from harness.site.addressing import MANAGEMENT_ADDRESS, SEED, Interface, address_of, interfaces, peers
+from harness.site.addressing import SEED, address_of, peers
+from harness.site.facts import MANAGEMENT
 
 MAC = "52:54:00:68:{card:02x}:{number:02x}"  # of QEMU's range
 TEMPLATE_NUMBER = 0xFF  # no host of a topology has as high a number
+MANAGEMENT_ADDRESS = "10.0.2.15/24"  # what QEMU's user-mode network forwards to
 ENTROPY = 64  # bytes; the kernel takes 32 (drivers/char/random.c)
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One network card of a guest."""
+
+    name: str
+    link: str
+    address: str
+
+
+def cards_of(topology: Topology, host: Host) -> list[Card]:
+    """The cards of a guest: management first, then one a segment, in the order of the topology."""
+    cards = [Card("eth0", MANAGEMENT, MANAGEMENT_ADDRESS)]
+    for segment in topology.links:
+        if host.name in segment.hosts:
+            prefix = ipaddress.ip_network(segment.subnet).prefixlen
+            address = f"{address_of(topology, segment.name, host.name)}/{prefix}"
+            cards.append(Card(f"eth{len(cards)}", segment.name, address))
+    return cards
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +51,7 @@ class Identity:
 
     name: str
     number: int
-    cards: tuple[Interface, ...]
+    cards: tuple[Card, ...]
     client_key: str
     hosts: str = ""
     peers: tuple[str, ...] = ()
@@ -73,7 +96,7 @@ def identity_of(topology: Topology, host: Host, client_key: str) -> Identity:
     return Identity(
         name=host.name,
         number=number,
-        cards=tuple(interfaces(topology, host)),
+        cards=tuple(cards_of(topology, host)),
         client_key=client_key,
         hosts=names,
         peers=tuple(peers(topology, host)),
@@ -91,7 +114,7 @@ def template_of(identity: Identity) -> Identity:
         identity,
         name="template",
         number=TEMPLATE_NUMBER,
-        cards=(Interface(identity.cards[0].name, "", MANAGEMENT_ADDRESS),),
+        cards=identity.cards[:1],
         hosts="",
         peers=(),
         host_key=make_key(),

@@ -15,9 +15,9 @@ from harness.drivers.libvirt.vde import VdeSwitch
 from harness.drivers.serial.bounded_file import BoundedFile
 from harness.guests.boot_spec import Machine
 from harness.guests.embedded_libvirt import connected_to
-from harness.guests.guest import Guest, own_speed
-from harness.guests.guest_spec import MANAGEMENT, Ground, Listener, Parts
-from harness.guests.identity import identity_of
+from harness.guests.guest import Guest, offers, own_speed
+from harness.guests.guest_spec import Ground, Listener, Parts
+from harness.guests.identity import cards_of, identity_of
 from harness.guests.keys import keys_of
 from harness.guests.restore import NotRestored, Templates
 from harness.guests.snapshots import is_wanted
@@ -26,17 +26,18 @@ from harness.model.errors import HarnessError, InfraError
 from harness.model.observe import Progress, Silent
 from harness.model.settings import EMBEDDED, Settings
 from harness.model.topology import SHARED_SERIAL, Host, Topology
-from harness.site.addressing import interfaces
+from harness.site.facts import ROOT, SCRATCH, SHARED
 from harness.site.target import Site
 from harness.state.state import RunDir, StateDir
 
-__all__ = ["MANAGEMENT", "Lab", "Listener", "destroy_domains", "own_speed"]
+__all__ = ["Lab", "Listener", "destroy_domains", "own_speed"]
 
 CONSOLE_LIMIT = 8 * 1024 * 1024
 # Nothing is known of a guest's speed before it has booted. Under emulation on two busy processors it takes 15 s.
 BOOT_S = 240.0
 SPEED_S = 60.0  # to measure how fast a guest is; a fifth of a second under emulation
-SHARED = "shared.disk"
+SHARED_FILE = "shared.disk"
+MODULES = "modules"  # the disk with the modules of its kernel
 
 
 class Lab:
@@ -85,12 +86,13 @@ class Lab:
             self._stack.callback(switch.close)
             sockets[link.name] = switch.socket
         if topology.shared_disk is not None:
-            make_blank(run.path / SHARED, size=topology.shared_disk.size)
+            make_blank(run.path / SHARED_FILE, size=topology.shared_disk.size)
         keys = keys_of(self._settings.state)
         ground = Ground(settings=self._settings, run=run, connection=connection, sockets=sockets, keys=keys)
         templates = Templates(ground, self._notes, self._boot_s) if is_wanted(self._settings) else None
         guests = self._in_parallel(ground, topology, templates)
-        targets = [guest.target(Deadline.after(SPEED_S)) for guest in guests]
+        offered = {host.name: offers(host) for host in topology.hosts}
+        targets = [guest.target(offered, Deadline.after(SPEED_S)) for guest in guests]
         return Site(topology=topology, targets={target.name: target for target in targets})
 
     def _in_parallel(self, ground: Ground, topology: Topology, templates: Templates | None) -> list[Guest]:
@@ -112,7 +114,7 @@ class Lab:
             machine=self._machines[host.name],
             identity=identity_of(topology, host, ground.keys.client_public),
             disks=_disks(topology, host, ground.run, self._machines[host.name]),
-            segments=tuple(card.link for card in interfaces(topology, host)[1:]),
+            segments=tuple(card.link for card in cards_of(topology, host)[1:]),
             label=host.name,
         )
         if templates is not None:
@@ -145,14 +147,14 @@ def _disks(topology: Topology, host: Host, run: RunDir, machine: Machine) -> tup
     """The disks of a guest; its root disk is still to be made."""
     scratch = run.path / f"{host.name}.scratch"
     disks = [
-        Disk(path=run.path / f"{host.name}.qcow2", target="vda"),
-        Disk(path=machine.kernel.modules_image, target="vdb", format="raw", readonly=True),
+        Disk(name=ROOT, path=run.path / f"{host.name}.qcow2", target="vda"),
+        Disk(name=MODULES, path=machine.kernel.modules_image, target="vdb", format="raw", readonly=True),
     ]
     if host.scratch:
         make_blank(scratch, size=host.scratch)
-        disks.append(Disk(path=scratch, target="vdc", format="raw"))
+        disks.append(Disk(name=SCRATCH, path=scratch, target="vdc", format="raw"))
     if topology.shared_disk is not None and host.name in topology.shared_disk.hosts:
-        disks.append(Disk(path=run.path / SHARED, target="vdd", format="raw", serial=SHARED_SERIAL))
+        disks.append(Disk(name=SHARED, path=run.path / SHARED_FILE, target="vdd", format="raw", serial=SHARED_SERIAL))
     return tuple(disks)
 
 

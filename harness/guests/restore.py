@@ -31,6 +31,7 @@ from harness.guests.snapshots import (
 from harness.model.clock import Deadline
 from harness.model.errors import BootError, HarnessError, InfraError
 from harness.model.observe import Progress
+from harness.site.facts import ROOT
 
 # From the call of libvirt to an answer over SSH; 2 s under emulation on two busy processors.
 RESTORE_S = 60.0
@@ -137,7 +138,7 @@ class Templates:
         """The same disks; those that are blank are others as blank."""
 
         def own(disk: Disk) -> Disk:
-            if disk.target == "vda":
+            if disk.name == ROOT:
                 return replace(disk, path=folder / DISK)
             if disk.readonly:
                 return disk

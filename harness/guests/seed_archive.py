@@ -6,6 +6,7 @@ makes one guest different from another of the same machine: that comes later (`i
 
 from __future__ import annotations
 
+import json
 import lzma
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from harness.build.cpio import make_cpio
 from harness.guests.keys import make_key
 
 AGENT = Path(__file__).parent.parent / "agent" / "agent.py"
+UART = "/dev/ttyS1"  # the second serial port of a guest
 
 
 def _packed(path: str, file: Path) -> bytes:
@@ -31,7 +33,7 @@ def make_seed(boot_script: Path, modules: Mapping[str, Path], own_modules: Mappi
     """
     files: dict[str, bytes | Path] = {
         "agent.py": AGENT,
-        "agent.json": b"{}",
+        "agent.json": json.dumps({"uart": UART}).encode(),
         "boot.sh": boot_script,
         # Only for sshd to start with; nobody ever sees it.
         "ssh_host_ed25519_key": make_key()[0],

@@ -6,6 +6,7 @@ seconds since the trial began, on the harness's monotonic clock. The first event
 | kind | host | data |
 | --- | --- | --- |
 | trial | – | name, started (epoch seconds), policy (`verdicts.policy.Policy`), topology, roles (role → host), about |
+| host | yes | facts (`site.facts.HostFacts`), capabilities, transport, silence_is_proof, power_source; once it is up |
 | phase | – | name (boot, storage, baseline, load, fault, recovery, evidence, measure, teardown), state (begin, end) |
 | rung | yes | rung, ok, latency_s or null, blocked_s or null (seconds since it blocks), detail; see below |
 | progress | yes | ops, workers, finished, failed, alive, label: cumulative operations of the workload |
@@ -24,9 +25,10 @@ seconds since the trial began, on the harness's monotonic clock. The first event
 | lag | – | seconds: the harness itself did not run for so long, so silence in it says nothing |
 | note | maybe | text |
 
-The vcpu rung also has `cpu_ns` and `processors`, as `drivers.protocols.DomainState`: what the guest's processors got of
-this machine. The shell rung also has `agent`, the state letter of the agent's process ("" if there is none), and
-`age_s`: seconds since that sample began.
+The vcpu rung's detail is a `model.power.PowerState`, "" while it has no answer; earlier histories have libvirt's words.
+It also has `cpu_ns` and `processors`, as `drivers.protocols.VcpuTimes`, where the host offers them. The shell rung also
+has `agent`, the state letter of the agent's process ("" if there is none), and `age_s`: seconds since that sample
+began.
 """
 
 from __future__ import annotations
@@ -57,6 +59,7 @@ class Kind(StrEnum):
     """What an event says; the table in this module's docstring gives the data of each."""
 
     TRIAL = "trial"
+    HOST = "host"
     PHASE = "phase"
     RUNG = "rung"
     PROGRESS = "progress"

@@ -25,8 +25,9 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """`state` since `since_s`, and why, in words."""
+    """`state` since `since_s`, and why, in words; `host` is whom it is about, "" if that is no single one."""
 
     state: State
     since_s: float
     why: str
+    host: str = ""

@@ -14,8 +14,8 @@ SHARED_SERIAL = "harness-shared"
 class Host:
     """One host of a topology.
 
-    `memory`, `disk` and `scratch` are in bytes; a `scratch` other than 0 is a blank disk of its own, /dev/vdc of a
-    guest, for storage that is made to fail. `modules` are paths of `.ko` files that replace the kernel's own modules of
+    `memory`, `disk` and `scratch` are in bytes; a `scratch` other than 0 is a blank disk of its own, for storage that
+    is made to fail. `modules` are paths of `.ko` files that replace the kernel's own modules of
     the same name, or names of variants that vm-images/modules/ knows. `kernel` is a distribution's, or the path of a
     built tree, a boot image or a package; `modules_from` where a bare boot image has its modules, `patches` files of
     which the touched modules are built.

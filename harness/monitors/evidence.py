@@ -10,10 +10,11 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from harness.drivers.protocols import Completed
+from harness.drivers.protocols import Completed, Console, Keyboard, NmiInjector, Registers
 from harness.model.clock import Clock, Deadline
-from harness.model.errors import HarnessError
+from harness.model.errors import DeadlineExceeded, HarnessError
 from harness.model.history import Kind
 from harness.monitors.recorder import Recorder
 from harness.site.target import Target
@@ -30,6 +31,9 @@ REFUSALS = 2  # files that may block before the agent's two readers are both gon
 LIMIT = 4 * 1024 * 1024
 # `task:thrash  state:D stack:…`; kernels before 5.10 leave out both words.
 BLOCKED_TASK = re.compile(rb"(?:task:)?(\S{1,15}) +(?:state:)?D +(?:stack:|\d)")
+
+
+T = TypeVar("T")
 
 
 class ConsoleTap:
@@ -106,26 +110,47 @@ class Collector:
         target = self._target
         return [
             ("agent", lambda: target.agent.ask("sysrq", key=key, deadline=self._deadline(SYSRQ_S))),
-            ("serial break", lambda: target.hypervisor.send_break(key)),
-            ("keyboard", lambda: target.hypervisor.send_sysrq(key)),
+            ("serial break", lambda: self._outside("serial break", lambda: target.need(Console).send_break(key))),
+            ("keyboard", lambda: self._outside("keyboard", lambda: target.need(Keyboard).send_sysrq(key))),
         ]
 
     def nmi(self) -> None:
         """Interrupt the processors past every mask: one that prints something still executes."""
         self._tap.begin()
         try:
-            self._target.hypervisor.inject_nmi()
+            self._outside("nmi", lambda: self._target.need(NmiInjector).inject_nmi())
         except HarnessError as error:
             self._note("nmi", None, str(error))
             return
-        self._write("nmi", self._tap.until_quiet(NMI_MARK, self._deadline(SYSRQ_S)), "hypervisor")
+        self._write("nmi", self._tap.until_quiet(NMI_MARK, self._deadline(SYSRQ_S)), self._target.power.source)
 
     def registers(self) -> None:
-        """Where the processors are, as the hypervisor sees it."""
+        """Where the processors are, as it is seen from outside."""
         try:
-            self._write("registers", self._target.hypervisor.registers().encode(), "hypervisor")
+            text = self._outside("registers", lambda: self._target.need(Registers).registers())
+            self._write("registers", text.encode(), self._target.power.source)
         except HarnessError as error:
             self._note("registers", None, str(error))
+
+    def _outside(self, what: str, act: Callable[[], T]) -> T:
+        """Act upon the host from outside; raises DeadlineExceeded if whoever should do it does not answer."""
+        done: list[T | Exception] = []
+
+        def run() -> None:
+            try:
+                done.append(act())
+            except Exception as error:
+                done.append(error)
+
+        thread = threading.Thread(target=run, name=f"{what} {self._target.name}", daemon=True)
+        thread.start()
+        thread.join(SYSRQ_S)
+        if not done:
+            problem = f"{self._target.power.source} does not answer"
+            raise DeadlineExceeded(host=self._target.name, command=what, problem=problem)
+        if isinstance(found := done[0], Exception):
+            raise found
+        return found
 
     def files(self, paths: Sequence[str], label: str = "") -> None:
         """Read files of the host through the agent; one that blocks is left, two end it."""

@@ -11,9 +11,11 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness.drivers.protocols import Shell
+from harness.drivers.protocols import Shell, VcpuAccounting
 from harness.model.clock import Clock, Deadline
+from harness.model.errors import HarnessError
 from harness.model.history import Kind, Rung
+from harness.model.power import PowerState
 from harness.monitors.recorder import Recorder
 from harness.site.target import Target
 
@@ -21,6 +23,7 @@ PERIOD_S = 1.0
 BEAT_S = 0.5  # harness/agent/agent.py, INTERVAL_S
 SHELL_PERIOD_S = 5.0  # a new session costs a guest under emulation 60 ms of its processor
 PROBE_LIMIT_S = 600.0
+PROMPT_S = 0.1  # for a source of power that answers at once, as libvirt does
 MISSED_BEATS = 4
 # Built into the shell, so that nothing has to be started. harness/agent/agent.py, PID_FILE.
 AGENT_STATE = 'read p </run/harness/agent.pid && read s </proc/$p/stat && echo "$s"; :'
@@ -188,11 +191,59 @@ class Echo:
             connection.close()
 
 
+class PowerProbe:
+    """The power of one host, and what its processors got of this machine; asked on a thread of its own, tick by tick.
+
+    Who answers within PROMPT_S is told in the same tick. Whoever takes seconds, as a BMC may, holds up nobody: each
+    tick says for how long it has been asked, and the one after its answer has that.
+    """
+
+    def __init__(self, target: Target, clock: Clock) -> None:
+        self._target, self._clock = target, clock
+        self._asking: threading.Thread | None = None
+        self._begun = 0.0
+        self._answer: dict[str, Any] = {"ok": True, "latency_s": None}
+
+    def look(self) -> dict[str, Any]:
+        """The rung: the answer, or for how long there has been none; no answer has no `detail`."""
+        if self._asking is None:
+            self._begun = self._clock.monotonic()
+            self._asking = threading.Thread(target=self._ask, name=f"power {self._target.name}", daemon=True)
+            self._asking.start()
+        self._asking.join(PROMPT_S)
+        if self._asking.is_alive():
+            blocked = self._clock.monotonic() - self._begun
+            return {"ok": self._answer["ok"], "latency_s": None, "blocked_s": blocked, "detail": ""}
+        self._asking = None
+        return self._answer
+
+    def _ask(self) -> None:
+        try:
+            state = self._target.power.state(deadline=Deadline.after(PROBE_LIMIT_S))
+            detail, times = state.value, self._times() if state is PowerState.ON else {}
+        except Exception as error:  # a probe that ends without a word would look as if the last answer were its own
+            detail, times = (str(error) or repr(error)).splitlines()[0], {}
+        on = detail == PowerState.ON
+        latency = self._clock.monotonic() - self._begun if on else None
+        self._answer = {"ok": on, "latency_s": latency, "blocked_s": None, "detail": detail, **times}
+
+    def _times(self) -> dict[str, Any]:
+        accounting = self._target.find(VcpuAccounting)
+        if accounting is None:
+            return {}
+        try:
+            times = accounting.vcpu_times()
+        except HarnessError:
+            return {}  # it has gone since it was asked for its state
+        return {"cpu_ns": times.cpu_ns, "processors": times.processors}
+
+
 class HostMonitor:
     """The ladder of one host."""
 
     def __init__(self, target: Target, agent: AgentRungs, recorder: Recorder, clock: Clock) -> None:
         self._target, self._agent, self._recorder = target, agent, recorder
+        self._power = PowerProbe(target, clock)
         self._echo: Echo | None = None
         self._probes = {
             Rung.SHELL: BackgroundProbe(shell_sample(target.probe_shell), SHELL_PERIOD_S, clock, f"shell {target.name}")
@@ -215,18 +266,7 @@ class HostMonitor:
 
     def tick(self) -> None:
         """Emit the rungs that are sampled from here; call it once a second."""
-        state = self._target.hypervisor.state()
-        self._recorder.emit(
-            Kind.RUNG,
-            self._target.name,
-            rung=Rung.VCPU.value,
-            ok=state.state == "running",
-            latency_s=0.0 if state.state == "running" else None,
-            blocked_s=None,
-            detail=state.state,
-            cpu_ns=state.cpu_ns,
-            processors=state.processors,
-        )
+        self._recorder.emit(Kind.RUNG, self._target.name, rung=Rung.VCPU.value, **self._power.look())
         self._agent.heartbeat()
         for rung, probe in self._probes.items():
             self._recorder.emit(Kind.RUNG, self._target.name, rung=rung.value, **probe.state())

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.model.topology import Host, Topology
 from harness.sandbox.guests import SandboxRequest
 from harness.sandbox.secure_shell import address_of
 from harness.sandbox.storages import place_of
-from harness.site.addressing import interfaces
-from harness.site.target import Site
+from harness.site.facts import MANAGEMENT
+from harness.site.target import Site, Target
 
 
 def record_of(site: Site, request: SandboxRequest) -> dict[str, Any]:
@@ -19,10 +18,11 @@ def record_of(site: Site, request: SandboxRequest) -> dict[str, Any]:
         {
             "name": target.name,
             "roles": [role for role, host in topology.roles.items() if host == target.name],
-            "kernel": target.kernel,
-            "memory": target.memory,
-            "cpus": target.cpus,
-            "addresses": _addresses(topology, target.host),
+            "kernel": target.facts.kernel,
+            "memory": target.facts.memory,
+            "cpus": target.facts.cpus,
+            "addresses": _addresses(target),
+            "login": address_of(target).name,
             "port": address_of(target).port,
         }
         for target in site.targets.values()
@@ -31,6 +31,7 @@ def record_of(site: Site, request: SandboxRequest) -> dict[str, Any]:
     return {"topology": topology.name, "hosts": hosts, "storage": described}
 
 
-def _addresses(topology: Topology, host: Host) -> list[str]:
+def _addresses(target: Target) -> list[str]:
     """What other hosts reach it at, without the prefix."""
-    return [card.address.partition("/")[0] for card in interfaces(topology, host) if card.link]
+    interfaces = target.facts.interfaces
+    return [interfaces[link].address.partition("/")[0] for link in interfaces if link != MANAGEMENT]

@@ -10,7 +10,7 @@ from harness.drivers.ssh import SshAddress
 from harness.model.errors import InfraError
 from harness.site.target import Target
 
-# Whatever the user's own ssh_config says of 127.0.0.1 does not count: with -F, it is not read.
+# Whatever the user's own ssh_config says of these hosts does not count: with -F, it is not read.
 HOST = """\
 Host {host}
     HostName {address.name}

@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection
 from types import FrameType
 from typing import Any
 
+from harness.drivers.protocols import Console
 from harness.model.errors import HarnessError
 from harness.sandbox.guests import SandboxRequest, guests
 from harness.sandbox.port import ConsolePort
@@ -130,7 +131,7 @@ class Supervisor:
 
     def _type_in(self, host: str, data: bytes) -> None:
         if self._site is not None:
-            self._site.targets[host].hypervisor.send_console(data)
+            self._site.targets[host].need(Console).send(data)
 
 
 def _end_by_signal() -> None:

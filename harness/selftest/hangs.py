@@ -108,7 +108,7 @@ def _delay_reclaim(random: Random) -> Plan:
 
 
 def _throttle(random: Random) -> Plan:
-    fault = Throttle(role=ROLE, disk="vdc", bytes_per_s=TRICKLE, at_s=instant(random))
+    fault = Throttle(role=ROLE, disk="scratch", bytes_per_s=TRICKLE, at_s=instant(random))
     return plan(with_disk(), RAW, steady(until(fault), path=RAW.path, block=PAGE), [fault])
 
 

@@ -3,21 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 
 from harness.model.topology import Host, Topology
 
 SEED = "/run/harness"  # where vm-images/init.c leaves what a guest brings along
-MANAGEMENT_ADDRESS = "10.0.2.15/24"  # what QEMU's user-mode network forwards to
-
-
-@dataclass(frozen=True, slots=True)
-class Interface:
-    """One network card inside a guest; `link` is "" for the management network."""
-
-    name: str
-    link: str
-    address: str
 
 
 def address_of(topology: Topology, link: str, host: str) -> str:
@@ -25,17 +14,6 @@ def address_of(topology: Topology, link: str, host: str) -> str:
     segment = next(segment for segment in topology.links if segment.name == link)
     network = ipaddress.ip_network(segment.subnet)
     return str(network[1 + segment.hosts.index(host)])
-
-
-def interfaces(topology: Topology, host: Host) -> list[Interface]:
-    """The cards of a host: management first, then one a segment, in the order of the topology."""
-    cards = [Interface("eth0", "", MANAGEMENT_ADDRESS)]
-    for segment in topology.links:
-        if host.name in segment.hosts:
-            prefix = ipaddress.ip_network(segment.subnet).prefixlen
-            address = f"{address_of(topology, segment.name, host.name)}/{prefix}"
-            cards.append(Interface(f"eth{len(cards)}", segment.name, address))
-    return cards
 
 
 def peers(topology: Topology, host: Host) -> list[str]:

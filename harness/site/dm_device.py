@@ -10,12 +10,12 @@ import struct
 
 from harness.drivers.protocols import Completed
 from harness.model.clock import Deadline
-from harness.model.errors import InfraError, UsageError
+from harness.model.errors import InfraError
+from harness.site.facts import SCRATCH
 from harness.site.target import Target
 
 NAME = "harness"
 DEVICE = f"/dev/mapper/{NAME}"
-SCRATCH = "/dev/vdc"
 SECTOR = 512
 
 CONTROL = "/dev/mapper/control"
@@ -29,16 +29,13 @@ FLAGS, DEV = 7, 10  # fields of the header
 AT_ONCE = SKIP_LOCKFS | NOFLUSH  # nothing is written or waited for that the device itself would have to carry out
 
 
-def scratch_size(target: Target) -> int:
-    """Bytes of the host's scratch disk; raises UsageError if it has none."""
-    if not target.host.scratch:
-        raise UsageError(f'host {target.name!r} has no scratch disk; give it one, such as scratch = "1 GiB"')
-    return target.host.scratch
-
-
 def create(target: Target, deadline: Deadline) -> str:
-    """Make the device, /dev/mapper/harness; returns the kernel's name for it, such as "dm-0"."""
-    table = f"0 {scratch_size(target) // SECTOR} linear {SCRATCH} 0"
+    """Make the device, /dev/mapper/harness; returns the kernel's name for it, such as "dm-0".
+
+    Raises UsageError if the host has no scratch disk.
+    """
+    scratch = target.disk(SCRATCH)
+    table = f"0 {scratch.size // SECTOR} linear {scratch.path} 0"
     # No udev: dmsetup makes the node itself. dm-delay now, since loading a module later takes memory.
     make = "modprobe dm-mod && modprobe dm-delay && DM_DISABLE_UDEV=1 dmsetup create %s --table %s"
     target.shell.run(make, NAME, table, deadline=deadline)
@@ -66,20 +63,20 @@ def resume(target: Target, deadline: Deadline) -> None:
 
 def slow_down(target: Target, milliseconds: int, deadline: Deadline) -> None:
     """Let every request, read or write, wait for so long first; it takes effect just before this returns."""
-    _load(target, "delay", f"{SCRATCH} 0 {milliseconds}", deadline)
+    _load(target, "delay", f"{target.disk(SCRATCH).path} 0 {milliseconds}", deadline)
     resume(target, deadline)
 
 
 def speed_up(target: Target, deadline: Deadline) -> None:
     """Let everything through at full speed again, and at once what waits; needs some memory for the new table."""
-    _load(target, "linear", f"{SCRATCH} 0", deadline)
+    _load(target, "linear", f"{target.disk(SCRATCH).path} 0", deadline)
     resume(target, deadline)
 
 
 def _load(target: Target, kind: str, parameters: str, deadline: Deadline) -> None:
     text = parameters.encode() + b"\0"
     text += bytes(-len(text) % 8)
-    size = scratch_size(target) // SECTOR
+    size = target.disk(SCRATCH).size // SECTOR
     _ask(target, LOAD, deadline, table=TARGET.pack(0, size, 0, TARGET.size + len(text), kind.encode()) + text)
 
 

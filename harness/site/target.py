@@ -4,39 +4,66 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
-from harness.drivers.protocols import AgentLink, Hypervisor, Shell
+from harness.drivers.protocols import AgentLink, Console, Power, Shell
 from harness.model.clock import Deadline
 from harness.model.errors import UsageError
-from harness.model.topology import Host, Topology
+from harness.model.topology import Topology
 from harness.site.addressing import address_of
+from harness.site.capabilities import Offers, lacks
+from harness.site.facts import DISK_KEYS, MANAGEMENT, Disk, HostFacts, Interface
+
+C = TypeVar("C")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One live host.
+    """One live host: what is known of it, what reaches it, and what it offers besides.
 
     `shell` is for work, `probe_shell` a connection of its own for the ladder, so that neither waits for the other.
-    `echo` is where a TCP connection to the agent's echo goes, over the management network. `memory` is what the kernel
-    has, in bytes; `slowdown` how many times slower than this machine the host is, measured on it.
+    `echo` is where a TCP connection to the agent's echo goes, over the management network. `drivers` has who does what
+    this host offers, `offers` what every host of its topology does.
     """
 
-    host: Host
+    name: str
+    facts: HostFacts
     shell: Shell
     probe_shell: Shell
     agent: AgentLink
-    hypervisor: Hypervisor
+    power: Power
+    console: Console | None
+    drivers: Mapping[type, object]
+    offers: Offers
     echo: tuple[str, int]
-    memory: int
-    cpus: int
-    slowdown: float
-    kernel: str
     peers: tuple[str, ...]
 
-    @property
-    def name(self) -> str:
-        """The host's name in the topology."""
-        return self.host.name
+    def find(self, kind: type[C]) -> C | None:
+        """Who does what the protocol `kind` promises; None if this host does not offer it."""
+        driver = self.drivers.get(kind)
+        return driver if isinstance(driver, kind) else None
+
+    def need(self, kind: type[C]) -> C:
+        """The same; raises UsageError that says which hosts offer it."""
+        found = self.find(kind)
+        if found is None:
+            raise UsageError(lacks("this case", self.name, kind, self.offers))
+        return found
+
+    def disk(self, name: str) -> Disk:
+        """The disk called "root", "scratch" or "shared"; raises UsageError if there is none."""
+        found = self.facts.disks.get(name)
+        if found is None:
+            raise UsageError(f"host {self.name!r} has no {name} disk; give it one, such as {DISK_KEYS.get(name, name)}")
+        return found
+
+    def interface(self, link: str) -> Interface:
+        """The interface on a link; raises UsageError that lists the links."""
+        found = self.facts.interfaces.get(link)
+        if found is None:
+            known = ", ".join(link for link in self.facts.interfaces if link != MANAGEMENT) or "none"
+            raise UsageError(f"host {self.name!r} has no link {link!r}; its links are: {known}")
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,5 +95,5 @@ class Site:
 
     def deadline(self, seconds: float) -> Deadline:
         """A deadline `seconds` from now on a host as fast as this machine, and later on slower ones."""
-        slowest = max((target.slowdown for target in self.targets.values()), default=1.0)
+        slowest = max((target.facts.slowdown for target in self.targets.values()), default=1.0)
         return Deadline.after(seconds * max(1.0, slowest) * self.patience)

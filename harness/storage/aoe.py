@@ -108,7 +108,7 @@ class AoeDisk:
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`."""
         client, server = site.role(self.client), site.role(self.server)
-        size = int(client.memory * self.ratio) // MIB * MIB
+        size = int(client.facts.memory * self.ratio) // MIB * MIB
         near, far = self._interfaces(site, client, server)
         self._folder.make_image(site, self.client, size)
         serve = SERVE.format(interface=far, image=self._folder.image)

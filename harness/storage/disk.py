@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.site.facts import ROOT
 from harness.site.target import Site
 from harness.storage.base import BASELINE_PAGES, PAGE, StorageProbe, pages_per_second
 
@@ -34,11 +35,12 @@ class PlainDisk:
         """See `Storage.set_up`."""
         target = site.role(self.host)
         target.shell.run("truncate -s %s %s", BASELINE_PAGES * PAGE, FILE, deadline=site.deadline(10))
+        name = target.disk(ROOT).kernel_name
         return StorageProbe(
             host=target.name,
             spec={"path": FILE, "offset": 0, "write": True},
-            counters={"vda": "/sys/block/vda/stat"},
-            evidence=("/proc/meminfo", "/proc/vmstat", "/sys/block/vda/stat", "/sys/block/vda/inflight"),
+            counters={name: f"/sys/block/{name}/stat"},
+            evidence=("/proc/meminfo", "/proc/vmstat", f"/sys/block/{name}/stat", f"/sys/block/{name}/inflight"),
         )
 
     def baseline(self, site: Site) -> float:

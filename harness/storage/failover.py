@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from harness.drivers.protocols import Power
 from harness.model.measure import Measure
+from harness.model.power import PowerState
 from harness.model.topology import Topology
+from harness.site.capabilities import Capabilities
 from harness.site.needs import Needs, together
 from harness.site.target import Site, Target
 from harness.storage.base import StorageProbe, take_down
@@ -78,6 +81,10 @@ class FailoverNfs:
         mounts = dict.fromkeys((self.client, *self.nodes), CLIENT_MODULES[False])
         return together(mounts, dict.fromkeys(self.nodes, ("nfsd", "CONFIG_NFSD_V4")))
 
+    def requires(self) -> Capabilities:
+        """See `Requiring.requires`: a cluster that fences powers its nodes off."""
+        return dict.fromkeys(self.nodes, (Power,)) if self.driver.fences else {}
+
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`; raises UsageError if the nodes share no disk or no link."""
         service = self.service
@@ -142,7 +149,7 @@ class FailoverNfs:
 
     def _living(self, site: Site, roles: Sequence[str]) -> list[Target]:
         targets = [site.role(role) for role in roles]
-        return [target for target in targets if target.hypervisor.state().state == "running"]
+        return [target for target in targets if target.power.state(deadline=site.deadline(5)) is PowerState.ON]
 
 
 def steps(marks: str) -> list[Measure]:

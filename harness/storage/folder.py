@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
+from harness.drivers.protocols import DiskThrottle
 from harness.model.errors import UsageError
 from harness.model.topology import MIB
-from harness.site.dm_device import SCRATCH
+from harness.site.capabilities import Capabilities
+from harness.site.facts import SCRATCH
 from harness.site.target import Site
 from harness.storage.base import MKFS, unmount
 
-DISK = Path(SCRATCH).name
 IMAGE = "image"
 SPARE = 128 * MIB  # what a server needs for itself beside what it keeps in memory
 SET_UP_S, TEAR_DOWN_S = 30, 20
@@ -24,7 +24,7 @@ class Folder:
     It lies in memory (tmpfs) where the server is another host than the client and has room for it, so that its disk is
     not what is measured, and on the root file system where it is not. `scratch`: it is an ext4 file system on the
     scratch disk instead, always (True), never (False), or, None, only where it would be the root file system and the
-    host has such a disk. The hypervisor lets that disk move `bytes_per_s`, if given.
+    host has such a disk. That disk moves no more than `bytes_per_s`, if given.
     """
 
     path: str
@@ -45,6 +45,10 @@ class Folder:
             return ""
         return " from its scratch disk" + (f" at {self.bytes_per_s} bytes/s" if self.bytes_per_s else "")
 
+    def requires(self) -> Capabilities:
+        """See `Requiring.requires`."""
+        return {} if self.bytes_per_s is None else {self.server: (DiskThrottle,)}
+
     @property
     def image(self) -> str:
         """The file that is served as a disk."""
@@ -53,11 +57,11 @@ class Folder:
     def make(self, site: Site, client: str, size: int) -> None:
         """Make the folder, for `size` bytes of the role `client`; raises UsageError if a scratch disk is not there."""
         server = site.role(self.server)
-        if self.scratch and not server.host.scratch:
-            raise UsageError(f"host {server.name!r} has no scratch disk; give it `scratch` in the inventory")
+        if self.scratch:
+            server.disk(SCRATCH)
         server.shell.run(f"mkdir -p {self.path}{self._mount(site, client, size)}", deadline=site.deadline(SET_UP_S))
         if self.bytes_per_s is not None:
-            server.hypervisor.throttle(DISK, self.bytes_per_s)
+            server.need(DiskThrottle).throttle(SCRATCH, self.bytes_per_s)
 
     def make_image(self, site: Site, client: str, size: int) -> None:
         """Make the folder, and in it a file of `size` bytes; no block of it is taken yet."""
@@ -67,16 +71,18 @@ class Folder:
     def _mount(self, site: Site, client: str, size: int) -> str:
         server = site.role(self.server)
         apart = server.name != site.role(client).name
-        if not self.scratch and apart and server.memory > size + SPARE:
+        if not self.scratch and apart and server.facts.memory > size + SPARE:
             return f" && mount -t tmpfs -o size={size} none {self.path}"
-        on_scratch = server.host.scratch if self.scratch is None else self.scratch
-        return f" && {MKFS} {SCRATCH} && mount {SCRATCH} {self.path}" if on_scratch else ""
+        disk = server.facts.disks.get(SCRATCH)
+        if disk is None or self.scratch is False:
+            return ""
+        return f" && {MKFS} {disk.path} && mount {disk.path} {self.path}"
 
     def tear_down(self, site: Site) -> None:
         """Take the folder away, and all that is in it, as far as the host still answers."""
         server = site.role(self.server)
         if self.bytes_per_s is not None:
-            server.hypervisor.throttle(DISK, None)
+            server.need(DiskThrottle).throttle(SCRATCH, None)
         # What lies on the scratch disk may stay there.
         remove = f"{unmount(self.path)} 2>/dev/null; ! mountpoint -q {self.path} || umount -l {self.path}"
         server.shell.run(f"{remove}; rm -rf {self.path}", deadline=site.deadline(TEAR_DOWN_S), check=False)

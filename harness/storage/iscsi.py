@@ -96,7 +96,7 @@ class IscsiDisk:
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`."""
         client = site.role(self.client)
-        size = int(client.memory * self.ratio) // MIB * MIB
+        size = int(client.facts.memory * self.ratio) // MIB * MIB
         self._serve(site, size)
         session, disk = self._login(site, client)
         return StorageProbe(

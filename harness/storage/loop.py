@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from harness.model.errors import InfraError, UsageError
 from harness.model.topology import MIB, Topology
+from harness.site.capabilities import Capabilities, required_by
 from harness.site.needs import Needs, needs_of, together
 from harness.site.target import Site, Target
 from harness.storage.base import MKFS, Storage, StorageProbe, pages_per_second, take_down, unmount
@@ -77,6 +78,10 @@ class LoopDisk:
     def path(self) -> str:
         """Where a workload writes: the device from its beginning to 1 MiB before its end, or a file."""
         return f"{MOUNT}/work" if self.use == "file" else DEVICE
+
+    def requires(self) -> Capabilities:
+        """See `Requiring.requires`."""
+        return required_by(self.disk)
 
     def needs(self, topology: Topology) -> Needs:
         """See `Needing.needs`."""

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+from harness.drivers.protocols import DiskThrottle
 from harness.model.errors import InfraError, UsageError
 from harness.model.topology import MIB, Topology
 from harness.site import dm_device
+from harness.site.facts import SCRATCH
 from harness.site.needs import Needs
 from harness.site.target import Site, Target
 from harness.storage.base import MEMORY, MKFS, StorageProbe, pages_per_second, take_down, unmount
 
-DISK = Path(dm_device.SCRATCH).name
 MOUNT = "/srv/harness"
 USES = ("raw", "file", "swap")
-EVIDENCE = (  # "dm" stands for the kernel's name of the device
+EVIDENCE = (  # "dm" and "disk" stand for the kernel's names of the device and of the disk below it
     "/sys/block/dm/stat",
     "/sys/block/dm/inflight",
-    f"/sys/block/{DISK}/stat",
-    f"/sys/block/{DISK}/inflight",
+    "/sys/block/disk/stat",
+    "/sys/block/disk/inflight",
     "/proc/swaps",
     *MEMORY,
 )
@@ -80,11 +80,13 @@ class MappedDisk:
         if self.use == "file":
             make = f"{MKFS} %s && mkdir -p %s && mount %s %s"
             target.shell.run(make, dm_device.DEVICE, MOUNT, dm_device.DEVICE, MOUNT, deadline=site.deadline(30))
+        disk = target.disk(SCRATCH)
+        name = disk.kernel_name
         return StorageProbe(
             host=target.name,
-            spec=self._probe(dm_device.scratch_size(target)),
-            counters={device: f"/sys/block/{device}/stat", DISK: f"/sys/block/{DISK}/stat"},
-            evidence=tuple(path.replace("/dm/", f"/{device}/") for path in EVIDENCE),
+            spec=self._probe(disk.size),
+            counters={device: f"/sys/block/{device}/stat", name: f"/sys/block/{name}/stat"},
+            evidence=tuple(path.replace("/dm/", f"/{device}/").replace("/disk/", f"/{name}/") for path in EVIDENCE),
         )
 
     def _probe(self, size: int) -> Mapping[str, Any]:
@@ -116,7 +118,8 @@ class MappedDisk:
         take_down(target.name, *(partial(step, site, target) for step in (self._heal, self._release, self._remove)))
 
     def _heal(self, site: Site, target: Target) -> None:
-        target.hypervisor.throttle(DISK, None)
+        if (throttle := target.find(DiskThrottle)) is not None:
+            throttle.throttle(SCRATCH, None)
         dm_device.resume(target, site.deadline(5))
         dm_device.speed_up(target, site.deadline(5))
         target.agent.ask("storage", path=None, deadline=site.deadline(5))  # its probe has the disk open

@@ -68,7 +68,7 @@ class NbdSwap:
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`."""
         client, server = site.role(self.client), site.role(self.server)
-        size = int(client.memory * self.ratio) // MIB * MIB
+        size = int(client.facts.memory * self.ratio) // MIB * MIB
         self.program.start(site, self.client, self.server, size)
         client.shell.run("swapoff -a", deadline=site.deadline(10))
         self.connection.connect(client, site, f"/dev/{self.device}", site.address(server, seen_from=client))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from harness.model.errors import HarnessError
 from harness.model.topology import MIB, Topology
+from harness.site.capabilities import Capabilities
 from harness.site.needs import Needs
 from harness.site.target import Site
 from harness.storage.base import StorageProbe
@@ -82,6 +83,10 @@ class NfsFiles(ABC):
     @property
     def _mount(self) -> Mount:
         return hard_mount(self.version)
+
+    def requires(self) -> Capabilities:
+        """See `Requiring.requires`."""
+        return self._folder.requires()
 
     @property
     def _folder(self) -> Folder:

@@ -108,7 +108,7 @@ class SmbDisk:
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`."""
         client, server = site.role(self.client), site.role(self.server)
-        self._folder.make(site, self.client, int(client.memory * self.ratio) + ROOM)
+        self._folder.make(site, self.client, int(client.facts.memory * self.ratio) + ROOM)
         if server.shell.run(SERVE, CONFIG, deadline=site.deadline(20), check=False).exit_code:
             raise InfraError(f"{server.name}: smbd does not listen on port {PORT}")
         self._mount.attach(site, client, f"//{site.address(server, seen_from=client)}/{NAME}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from harness.model.topology import MIB, Topology
+from harness.site.capabilities import Capabilities, required_by
 from harness.site.needs import Needs, needs_of, together
 from harness.site.target import Site
 from harness.storage.base import Storage, StorageProbe, pages_per_second
@@ -47,6 +48,10 @@ class Swap:
         """See `Storage.bound_s`."""
         return self.on.bound_s
 
+    def requires(self) -> Capabilities:
+        """See `Requiring.requires`."""
+        return required_by(self.on)
+
     def needs(self, topology: Topology) -> Needs:
         """See `Needing.needs`."""
         return together(needs_of(self.on, topology), {self.on.client: ("CONFIG_SWAP",)})
@@ -54,7 +59,7 @@ class Swap:
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`; raises InfraError or ShellError if the server has no room for the file."""
         probe = self.on.set_up(site)
-        size = int(site.role(self.on.client).memory * self.ratio) // MIB * MIB
+        size = int(site.role(self.on.client).facts.memory * self.ratio) // MIB * MIB
         # Swap has no holes; where the file system cannot allocate, it has to be written.
         fill = f"fallocate -l {size} {self.on.path} || dd if=/dev/zero of={self.on.path} bs=1M count={size // MIB}"
         site.role(self.on.client).shell.run(

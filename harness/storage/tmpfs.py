@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.model.errors import InfraError, UsageError
 from harness.model.measure import Measure
 from harness.model.topology import MIB, Topology
+from harness.site.capabilities import Capabilities, required_by
 from harness.site.needs import Needs, needs_of
 from harness.site.target import Site, Target
 from harness.storage.base import Storage, StorageProbe, take_down
@@ -57,6 +58,10 @@ class Tmpfs:
         """See `Storage.bound_s`."""
         return self.disk.bound_s
 
+    def requires(self) -> Capabilities:
+        """See `Requiring.requires`."""
+        return required_by(self.disk)
+
     def needs(self, topology: Topology) -> Needs:
         """See `Needing.needs`."""
         return needs_of(self.disk, topology)
@@ -69,7 +74,7 @@ class Tmpfs:
                 f"{target.name} has swap, and what lies in tmpfs would go there; switch it off (swapoff -a)"
             )
         probe = self.disk.set_up(site)
-        blocks = int(target.memory * self.share) // MIB
+        blocks = int(target.facts.memory * self.share) // MIB
         # Other bytes than zeros, so that nothing on the way can make them less; the same ones again, since random ones
         # take long under emulation.
         script = (

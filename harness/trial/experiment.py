@@ -12,6 +12,7 @@ from harness.model.clock import Clock, Deadline
 from harness.model.errors import HarnessError, InfraError
 from harness.model.history import Kind
 from harness.model.opinion import State
+from harness.model.power import PowerState
 from harness.monitors.evidence import Collector
 from harness.monitors.recorder import Recorder
 from harness.site.target import Site
@@ -204,9 +205,9 @@ class Experiment:
     def _check_begun(self, progress: ProgressFile, seconds: float) -> None:
         """Raises InfraError if the host is well and the load has never said a word: that is no hang of a kernel."""
         target, seen = self._site.targets[progress.host], self._watch.hosts.get(progress.host)
-        if seen is None or seen.workers or seconds < BEGIN_S * target.slowdown:
+        if seen is None or seen.workers or seconds < BEGIN_S * target.facts.slowdown:
             return
-        if seen.silence(self._recorder.now) > LAG_S:
+        if seen.unheard(self._recorder.now) > LAG_S:
             return
         log = target.shell.run("tail -n 1 %s", progress.log, deadline=self._site.deadline(BEGIN_S), check=False)
         raise InfraError(f"{progress.host}: the workload did not begin: {log.stdout.strip() or 'its log is empty'}")
@@ -254,7 +255,7 @@ class Experiment:
     def _let_go(self, site: Site) -> None:
         """What the agents have open would keep file systems and modules there."""
         for target in site.targets.values():
-            if target.hypervisor.state().state != "running":
+            if target.power.state(deadline=self._agent_deadline()) is not PowerState.ON:
                 continue
             try:
                 target.agent.ask("storage", path=None, deadline=self._agent_deadline())

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.model.history import Kind
+from harness.model.power import PowerState
 from harness.monitors.recorder import Recorder
 from harness.site.target import Site, Target
 
 LOOK_S = 10.0
+POWER_S = 5.0
 # One line for each thing. Counters and triggers among the settings change by being looked at.
 LOOK = """\
 awk '{print "mount", $2, $3}' /proc/mounts; awk 'NR > 1 {print "swap", $1}' /proc/swaps
@@ -41,7 +43,8 @@ class Leftovers:
     def compare(self, site: Site) -> None:
         """Unload the modules that are new and that nobody uses, and note everything else that is not as it was."""
         for target in site.targets.values():
-            if target.hypervisor.state().state == "running" and target.name in self._before:
+            power = target.power.state(deadline=site.deadline(POWER_S))
+            if power is PowerState.ON and target.name in self._before:
                 self._compare(site, target, self._before[target.name])
 
     def _compare(self, site: Site, target: Target, before: set[str]) -> None:

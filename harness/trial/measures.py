@@ -14,8 +14,7 @@ from harness.trial.plan import Plan
 
 def measuring(plan: Plan) -> list[Measuring]:
     """The parts of a plan that have figures to tell."""
-    parts = (plan.storage, plan.workload, *plan.faults, *plan.tunings, *plan.instruments)
-    return [part for part in parts if isinstance(part, Measuring)]
+    return [part for part in plan.parts if isinstance(part, Measuring)]
 
 
 def record(part: Measuring, site: Site, evidence: Path, recorder: Recorder) -> None:

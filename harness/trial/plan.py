@@ -32,3 +32,8 @@ class Plan:
     about: str = ""
     expected: str = SURVIVES
     policy: Policy = field(default_factory=Policy)
+
+    @property
+    def parts(self) -> tuple[object, ...]:
+        """All that it is composed of."""
+        return (self.storage, self.workload, *self.faults, *self.tunings, *self.instruments)

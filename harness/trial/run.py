@@ -20,6 +20,7 @@ from harness.model.settings import Settings
 from harness.model.verdict import Verdict
 from harness.monitors.recorder import Recorder
 from harness.results.store import RunStore, TrialStore
+from harness.site.target import Target
 from harness.state.domains import Domain
 from harness.state.lease import lease_for
 from harness.state.reaper import reap
@@ -27,7 +28,7 @@ from harness.state.state import StateDir
 from harness.trial.event_router import EventRouter
 from harness.trial.experiment import Experiment
 from harness.trial.plan import Plan
-from harness.trial.preflight import kernel_needs
+from harness.trial.preflight import check_capabilities, kernel_needs
 from harness.trial.ticker import Ticker
 from harness.verdicts.judge import judge
 from harness.verdicts.measures import measures_of
@@ -120,6 +121,7 @@ def _run(plan: Plan, settings: Settings, store: RunStore, trial: TrialStore, rec
         recorder.emit(Kind.NOTE, text=text)
 
     recorder.emit(Kind.TRIAL, **_facts(plan))
+    check_capabilities(plan)
     for line in clean(StateDir.of(settings)):
         note(f"left by a dead run, removed: {line}")
     notes = Steps(note)
@@ -137,7 +139,9 @@ def _run(plan: Plan, settings: Settings, store: RunStore, trial: TrialStore, rec
         stack.callback(lab.close)
         site = lab.start(plan.topology)
         recorder.emit(Kind.PHASE, name="boot", state="end")
-        slowest = max(target.slowdown for target in site.targets.values())
+        for target in site.targets.values():
+            recorder.emit(Kind.HOST, target.name, **_host_facts(target))
+        slowest = max(target.facts.slowdown for target in site.targets.values())
         plan = replace(plan, policy=plan.policy.scaled(slowest))
         watch.policy = plan.policy
         recorder.emit(Kind.TRIAL, **_facts(plan), slowdown=slowest)
@@ -160,6 +164,16 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "tunings": [tuning.describe() for tuning in plan.tunings],
         "instruments": [instrument.describe() for instrument in plan.instruments],
         "about": plan.about,
+    }
+
+
+def _host_facts(target: Target) -> dict[str, Any]:
+    return {
+        "facts": target.facts.to_dict(),
+        "capabilities": sorted(kind.__name__ for kind in target.drivers),
+        "transport": target.agent.transport.name,
+        "silence_is_proof": target.agent.transport.silence_is_proof,
+        "power_source": target.power.source,
     }
 
 

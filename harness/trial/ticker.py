@@ -15,7 +15,7 @@ from harness.monitors.recorder import Recorder
 from harness.site.target import Site
 
 LAG_S = 2.0  # a tick that comes later than this says that this machine starves
-BLIND_S = 60.0  # a tick that takes this long does not end: twice what libvirt waits for a job that another holds
+BLIND_S = 60.0  # a tick that takes this long does not end: it only tells what probes on other threads have learnt
 
 
 class Ticker:
@@ -69,9 +69,7 @@ class Ticker:
         self._unchanged = 0.0 if self._ticks != self._seen else self._unchanged + min(now - self._looked, PERIOD_S)
         self._seen, self._looked = self._ticks, now
         if self._unchanged > BLIND_S and not self._stop.is_set():
-            raise InfraError(
-                f"the hosts were not watched for {self._unchanged:.0f} s: their hypervisor does not answer"
-            )
+            raise InfraError(f"the hosts were not watched for {self._unchanged:.0f} s: a look at them does not end")
 
     def _run(self) -> None:
         try:

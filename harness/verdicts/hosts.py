@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.model.history import Event, Rung
+from harness.model.power import PowerState
 
 BLOCKED_S = 1.0  # a probe that is under way for less is nothing to speak of
 PRESSED_S = 3.0  # a page or a process that takes so long says that memory is short
@@ -32,24 +33,46 @@ class HostView:
     beat_s: float | None = None
     ticks: tuple[float, ...] = ()
     pressed_s: float = float("-inf")
-    power: str = ""
+    power: PowerState = PowerState.UNKNOWN
+    power_word: str = ""
     power_s: float = 0.0
+    answered_s: float = float("-inf")
+    is_unanswered: bool = False
+    silence_is_proof: bool = True
+    power_source: str = ""
+
+    def facts(self, event: Event) -> None:
+        """Take what is known of the host itself; a history without it is of guests, whose UART loses nothing."""
+        self.silence_is_proof = bool(event.data.get("silence_is_proof", True))
+        self.power_source = str(event.data.get("power_source", ""))
 
     def rung(self, event: Event) -> bool:
         """Take a sample of one rung; returns whether it says that the guest was resumed."""
         resumed = False
         name = str(event.data["rung"])
         if name == Rung.VCPU:
-            power = str(event.data.get("detail", ""))
-            if power != self.power:
-                resumed = self.power == "paused"
-                if resumed:
-                    self.moved_s = max(self.moved_s, event.t)
-                self.power, self.power_s = power, event.t
+            resumed = self._take_power(event)
         slow = max(event.data.get("blocked_s") or 0.0, event.data.get("latency_s") or 0.0)
         if name in (Rung.ALLOC, Rung.FORK) and slow >= PRESSED_S:
             self.pressed_s = event.t
         self.rungs[name], self.seen[name] = event.data, event.t
+        return resumed
+
+    def _take_power(self, event: Event) -> bool:
+        """Take an answer about its power; no answer says nothing, and leaves what was known."""
+        word = str(event.data.get("detail", ""))
+        power = PowerState.of(word)
+        if power is PowerState.UNKNOWN:
+            blocked = event.data.get("blocked_s")
+            self.is_unanswered = self.is_unanswered or blocked is None or float(blocked) >= BLOCKED_S
+            return False
+        self.answered_s, self.is_unanswered = event.t, False
+        if power is self.power:
+            return False
+        resumed = self.power is PowerState.PAUSED
+        if resumed:
+            self.moved_s = max(self.moved_s, event.t)
+        self.power, self.power_word, self.power_s = power, word, event.t
         return resumed
 
     def progress(self, event: Event) -> bool:
@@ -94,15 +117,22 @@ class HostView:
             return 0.0
         return float(blocked) + max(0.0, now - self.seen.get(rung, now))
 
-    def silence(self, now: float) -> float:
-        """Seconds without a heartbeat while its processors run; a guest that was just resumed gets its time too."""
-        if self.beat_s is None or self.power == "paused":
+    def unheard(self, now: float) -> float:
+        """Seconds without a heartbeat, not counting a pause; a guest that was just resumed gets its time too."""
+        if self.beat_s is None or self.power is PowerState.PAUSED:
             return 0.0
         return now - max(self.beat_s, self.power_s)
 
+    def silence(self, now: float) -> float:
+        """How much of `unheard` says something of its kernel: while its power was known to be on, on a sure channel."""
+        if not self.silence_is_proof:
+            return 0.0
+        unknown = now - self.answered_s if self.is_unanswered else 0.0
+        return max(0.0, self.unheard(now) - unknown)
+
     def stuck_processor(self, now: float, limit: float) -> tuple[int, float] | None:
         """A processor that has not ticked for `limit` seconds though the heartbeat goes on, and when it last did."""
-        if self.power == "paused" or self.silence(now) >= limit:
+        if self.power is PowerState.PAUSED or self.unheard(now) >= limit:
             return None
         for number, tick in enumerate(self.ticks):
             if now - max(tick, self.power_s) >= limit:
@@ -111,7 +141,7 @@ class HostView:
 
     def stuck_work(self, now: float) -> float:
         """For how long deferred work has not ended though tasks got memory all the time: no worker starts without."""
-        if self.power == "paused":
+        if self.power is PowerState.PAUSED:
             return 0.0
         return min(self.blocked_for(Rung.WORK, now), now - self.pressed_s, now - self.power_s)
 

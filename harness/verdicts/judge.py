@@ -81,7 +81,7 @@ def _locked_up(case: Case) -> Verdict | None:
     if case.locked is None or case.watch.opinion.state not in (State.SILENT, State.LOCKED):
         return None
     opinion, certain = case.locked
-    reasons = (opinion.why, "the hypervisor says that the guest runs")
+    reasons = (opinion.why, f"{_power_source(case, opinion.host)} says that the guest runs")
     if opinion.state is State.SILENT:
         reasons = ("the heartbeat of a locked real-time task went silent", *reasons[1:])
     return Verdict(
@@ -95,6 +95,12 @@ def _locked_up(case: Case) -> Verdict | None:
     )
 
 
+def _power_source(case: Case, host: str) -> str:
+    """Who was asked whether the host runs, for a reason; earlier histories do not name it."""
+    seen = case.watch.hosts.get(host)
+    return (seen.power_source if seen is not None else "") or "the hypervisor"
+
+
 def _gone(case: Case) -> Verdict | None:
     opinion = case.watch.opinion
     if opinion.state is State.GONE:
@@ -104,7 +110,10 @@ def _gone(case: Case) -> Verdict | None:
             onset_s=opinion.since_s,
             certain_s=opinion.since_s,
             stalls=case.stalls,
-            reasons=("the hypervisor has no running guest any more", "no crash, panic or OOM kill on the console"),
+            reasons=(
+                f"{_power_source(case, opinion.host)} has no running guest any more",
+                "no crash, panic or OOM kill on the console",
+            ),
         )
     if opinion.state is State.AGENT_DEAD:
         return _inconclusive(case, f"{opinion.why}: without an agent nothing is known of the load")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from harness.model.finding import CRASHES, LOCKUPS, FindingKind
 from harness.model.history import Event, Kind, Rung
 from harness.model.opinion import Opinion, State
+from harness.model.power import PowerState
 from harness.verdicts.hosts import BLOCKED_S, HostView
 from harness.verdicts.pace import Crawl, Pace
 from harness.verdicts.policy import Policy
@@ -85,6 +86,7 @@ class Watch:
         if event.host in self._fenced:
             return self.opinion
         handler = {
+            Kind.HOST: lambda event: self._host(event.host).facts(event),
             Kind.PHASE: self._phase,
             Kind.RUNG: self._rung,
             Kind.PROGRESS: self._progress,
@@ -117,7 +119,7 @@ class Watch:
         if kind in CRASHES:
             self._ended = Opinion(State.CRASHED, event.t, title)
         elif self._is_lockup(event):
-            self._locked = self._locked or Opinion(State.LOCKED, event.t, title)
+            self._locked = self._locked or Opinion(State.LOCKED, event.t, title, event.host)
         elif self._is_critical(event) and self.open_stop is None:
             # What dies of a stop is not its cause, and must not keep the recovery probe from telling what was.
             self._ended = self._ended or Opinion(State.KILLED, event.t, title)
@@ -186,30 +188,32 @@ class Watch:
 
     def _power_opinion(self, now: float) -> Opinion | None:
         for name, host in self.hosts.items():
-            if host.power in ("shutoff", "gone"):
-                return Opinion(State.GONE, host.power_s, f"{name} is {host.power}")
-            if host.power == "paused" and now - host.power_s >= self.policy.silent_s:
-                return Opinion(State.PAUSED, host.power_s, f"{name} is paused by its hypervisor")
+            if host.power in (PowerState.OFF, PowerState.GONE):
+                return Opinion(State.GONE, host.power_s, f"{name} is {host.power_word}", name)
+            if host.power is PowerState.PAUSED and now - host.power_s >= self.policy.silent_s:
+                return Opinion(State.PAUSED, host.power_s, f"{name} is paused by its hypervisor", name)
         return None
 
     def _silence_opinion(self, now: float) -> Opinion | None:
         for name, host in self.hosts.items():
-            silence = self.granted(now, host.silence(now), name)
-            if silence >= self.policy.silent_s and host.beat_s is not None:
+            unheard = self.granted(now, host.unheard(now), name)
+            if unheard >= self.policy.silent_s and host.beat_s is not None:
                 if found := host.dead_agent:
-                    return Opinion(
-                        State.AGENT_DEAD, host.beat_s, f"{name}: the agent is {found}, and the kernel answers"
-                    )
-                return Opinion(State.SILENT, host.beat_s, f"{name}: no heartbeat for {silence:.1f} s")
+                    why = f"{name}: the agent is {found}, and the kernel answers"
+                    return Opinion(State.AGENT_DEAD, host.beat_s, why, name)
+                silence = self.granted(now, host.silence(now), name)
+                if silence >= self.policy.silent_s:
+                    return Opinion(State.SILENT, host.beat_s, f"{name}: no heartbeat for {silence:.1f} s", name)
+                continue  # what it said last is too old, and that it says no more proves nothing
             stuck = host.stuck_processor(now, self.policy.silent_s)
             if stuck is not None and self.granted(now, now - stuck[1], name) >= self.policy.silent_s:
                 number, tick = stuck
                 why = f"{name}: processor {number} has not scheduled for {now - tick:.1f} s"
-                return Opinion(State.LOCKED, tick, why)
+                return Opinion(State.LOCKED, tick, why, name)
             idle = host.stuck_work(now)
             if idle >= self.policy.work_s and self.open_stop is None:
                 why = f"{name}: a processor has not run deferred work for {idle:.1f} s"
-                return Opinion(State.LOCKED, now - host.blocked_for(Rung.WORK, now), why)
+                return Opinion(State.LOCKED, now - host.blocked_for(Rung.WORK, now), why, name)
         return None
 
     def within_bound(self, stop: Stop, now: float) -> bool:
@@ -229,7 +233,7 @@ class Watch:
         self._crawl(now)
         if (stop := self.open_stop) is not None:
             return Opinion(State.STOPPED, stop.onset_s, stop.why)
-        paused = next((name for name, host in working.items() if host.power == "paused"), None)
+        paused = next((name for name, host in working.items() if host.power is PowerState.PAUSED), None)
         if paused is not None:
             return Opinion(State.SUSPECT, working[paused].power_s, f"{paused} is paused by its hypervisor")
         return self._pace_opinion(working, now)

@@ -82,4 +82,4 @@ class Dirty:
         )
 
     def _bytes_each(self, target: Target) -> int:
-        return max(1, int(target.memory * self.ratio) // self.workers // self.block) * self.block
+        return max(1, int(target.facts.memory * self.ratio) // self.workers // self.block) * self.block

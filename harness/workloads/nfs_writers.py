@@ -75,7 +75,7 @@ class NfsWriters:
     def launch(self, site: Site) -> None:
         """See `Workload.launch`."""
         target = site.role(self.host)
-        command, *arguments = self._command(self.mib * MIB, int(target.memory * self.anonymous))
+        command, *arguments = self._command(self.mib * MIB, int(target.facts.memory * self.anonymous))
         target.shell.run(
             f"setsid {command} >%s 2>&1 </dev/null &", *arguments, f"{RUN}/log", deadline=site.deadline(10)
         )

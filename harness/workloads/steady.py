@@ -103,4 +103,4 @@ class Steady:
         return ("python3 -I -S" + " %s" * len(arguments), *arguments)
 
     def _count(self, target: Target) -> int:
-        return max(self.workers, target.cpus) if self.mode == "spin" else self.workers
+        return max(self.workers, target.facts.cpus) if self.mode == "spin" else self.workers

@@ -64,7 +64,7 @@ class SwapThrash:
     def prepare(self, site: Site) -> ProgressFile:
         """See `Workload.prepare`."""
         target = site.role(self.host)
-        workers = self.processes_per_cpu * target.cpus
+        workers = self.processes_per_cpu * target.facts.cpus
         target.shell.run(
             "mkdir -p %s && rm -f %s && truncate -s %s %s",
             FOLDER,
@@ -83,7 +83,7 @@ class SwapThrash:
     def launch(self, site: Site) -> None:
         """See `Workload.launch`."""
         target = site.role(self.host)
-        workers = self.processes_per_cpu * target.cpus
+        workers = self.processes_per_cpu * target.facts.cpus
         each = self._bytes_each(target, workers)
         target.shell.run(
             "setsid python3 -I -S %s %s %s %s %s %s %s >%s 2>&1 </dev/null &",
@@ -99,4 +99,4 @@ class SwapThrash:
         )
 
     def _bytes_each(self, target: Target, workers: int) -> int:
-        return int(target.memory * self.ram_ratio) // workers // PAGE * PAGE
+        return int(target.facts.memory * self.ram_ratio) // workers // PAGE * PAGE

@@ -141,7 +141,7 @@ def test_a_copy_onto_a_loop_device_beside_a_time_critical_writer_leaves_nothing_
     done = _do(site, Paced(path="/var/tmp/paced", beside=beside), progress)
     assert done[0] > 0 and _run(site, f"cmp {store.source} {loop.path} && echo same") == "same"
     taken = _by_name(store.measures(site, tmp_path))["memory in tmpfs"]
-    assert taken >= int(site.role("client").memory * 0.2) // MIB
+    assert taken >= int(site.role("client").facts.memory * 0.2) // MIB
     store.tear_down(site)
     assert _run(site, "losetup -n -a; dmsetup ls | grep -v 'No devices'; grep /srv/harness /proc/mounts; ls /srv") == ""
 

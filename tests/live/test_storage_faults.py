@@ -86,7 +86,7 @@ def _nothing_left(site: Site) -> None:
     [
         ("raw", DmSuspend(role="client")),
         ("raw", DmDelay(role="client", milliseconds=30_000)),
-        ("raw", Throttle(role="client", disk="vdc", bytes_per_s=TRICKLE)),
+        ("raw", Throttle(role="client", disk="scratch", bytes_per_s=TRICKLE)),
         ("file", Freeze(role="client", mount=MappedDisk(use="file").mount)),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
@@ -110,7 +110,7 @@ def test_a_write_does_not_come_back_until_the_fault_is_healed(site: Site, use: s
 def test_a_tear_down_undoes_what_was_never_healed(site: Site, use: str) -> None:
     disk = MappedDisk(use=use)
     _prepare(site, disk)
-    faults: list[Fault] = [Throttle(role="client", disk="vdc", bytes_per_s=TRICKLE), DmSuspend(role="client")]
+    faults: list[Fault] = [Throttle(role="client", disk="scratch", bytes_per_s=TRICKLE), DmSuspend(role="client")]
     for fault in [Freeze(role="client", mount=disk.mount), *faults] if use == "file" else faults:
         fault.inject(site)
     disk.tear_down(site)

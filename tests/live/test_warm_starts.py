@@ -100,7 +100,7 @@ def test_clones_are_somebody_of_their_own_and_reach_each_other(warm: Settings, s
                 # By name: over the segment, and to the other's own SSH host key.
                 target.shell.run("ping -c 1 -W 20 %s", other, deadline=Deadline.after(RESTORE_S))
                 assert clock_error(target) < CLOCK_S
-                assert target.slowdown > 0
+                assert target.facts.slowdown > 0
             sizes = targets[0].shell.run("cat /sys/block/vd[cd]/size", deadline=Deadline.after(RESTORE_S)).stdout
             assert sizes.split() == [str(64 * MIB // 512), str(32 * MIB // 512)]
             assert b"Linux version" in (tmp_path / "one.console").read_bytes()

@@ -7,14 +7,36 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
-from harness.drivers.libvirt.guest import Disk, GuestSpec, Nic
-from harness.drivers.protocols import AgentLink, Completed, DomainState, Hypervisor, Shell, Switch
+from harness.drivers.libvirt.guest import OFFERS, Disk, GuestSpec, Nic
+from harness.drivers.protocols import (
+    AgentLink,
+    AgentTransport,
+    Completed,
+    Console,
+    DiskThrottle,
+    Keyboard,
+    LinkControl,
+    NmiInjector,
+    Pausable,
+    Power,
+    Registers,
+    Shell,
+    Switch,
+    VcpuAccounting,
+    VcpuTimes,
+    VmmProcess,
+)
 from harness.drivers.ssh import quote
 from harness.model.clock import Clock, Deadline
-from harness.model.errors import DeadlineExceeded, ShellError
+from harness.model.errors import DeadlineExceeded, InfraError, ShellError
 from harness.model.history import Event, Kind
+from harness.model.power import PowerState
 from harness.model.topology import MIB, Host, Link, Topology
 from harness.monitors.recorder import Recorder
+from harness.site import facts
+from harness.site.addressing import address_of
+from harness.site.capabilities import Offers
+from harness.site.facts import HostFacts, Interface
 from harness.site.target import Site, Target
 from harness.verdicts.policy import Policy
 from harness.verdicts.watch import Watch
@@ -71,12 +93,26 @@ class FakeShell:
 
 
 @dataclass
+class FakeTransport:
+    """Carries orders nowhere."""
+
+    silence_is_proof: bool = True
+    name: str = "fake"
+    sent: list[bytes] = field(default_factory=list)
+
+    def send(self, order: bytes, *, deadline: Deadline) -> bool:
+        self.sent.append(order)
+        return True
+
+
+@dataclass
 class FakeAgent:
     """Notes what it is asked; `replies` maps a verb to its answer, `on` to what happens then."""
 
     replies: dict[str, str | Exception] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, object]]] = field(default_factory=list)
     on: dict[str, Callable[[dict[str, object]], None]] = field(default_factory=dict)
+    transport: FakeTransport = field(default_factory=FakeTransport)
 
     def ask(self, verb: str, *, deadline: Deadline, **arguments: object) -> str:
         self.asked.append((verb, arguments))
@@ -94,9 +130,10 @@ class FakeAgent:
 
 @dataclass
 class FakeHypervisor:
-    """A guest in the state that the test gives it; notes what is done to it, and may fail at it."""
+    """Everything that a guest offers: it is in the state that the test gives it; notes what is done, and may fail."""
 
-    power: str = "running"
+    source: str = "fake"
+    power: PowerState = PowerState.ON
     processors: tuple[tuple[int, int], ...] = ()
     acts: list[str] = field(default_factory=list)
     failing: dict[str, Exception] = field(default_factory=dict)
@@ -110,16 +147,29 @@ class FakeHypervisor:
         if name in self.on:
             self.on[name]()
 
-    def state(self) -> DomainState:
-        return DomainState(state=self.power, cpu_ns=5, processors=self.processors)
+    def state(self, *, deadline: Deadline) -> PowerState:
+        return self.power
+
+    def off(self, *, deadline: Deadline) -> None:
+        self._act("off")
+        self.power = PowerState.GONE
+
+    def cycle(self, *, deadline: Deadline) -> None:
+        self._act("cycle")
+        self.power = PowerState.ON
+
+    def vcpu_times(self) -> VcpuTimes:
+        if self.power is PowerState.GONE:
+            raise InfraError("it is gone")
+        return VcpuTimes(cpu_ns=5, processors=self.processors)
 
     def pause(self) -> None:
         self._act("pause")
-        self.power = "paused"
+        self.power = PowerState.PAUSED
 
     def resume(self) -> None:
         self._act("resume")
-        self.power = "running"
+        self.power = PowerState.ON
 
     def set_link(self, name: str, *, up: bool) -> None:
         self._act(f"link {name} {'up' if up else 'down'}")
@@ -133,7 +183,7 @@ class FakeHypervisor:
     def send_sysrq(self, key: str) -> None:
         self._act(f"keyboard {key}")
 
-    def send_console(self, data: bytes) -> None:
+    def send(self, data: bytes) -> None:
         self._act(f"console {data!r}")
 
     def send_break(self, key: str) -> None:
@@ -143,13 +193,9 @@ class FakeHypervisor:
         self._act("registers")
         return "RIP=ffffffff81000000"
 
-    def destroy(self) -> None:
-        self._act("destroy")
-        self.power = "gone"
-
     def kill(self) -> None:
         self._act("kill")
-        self.power = "gone"
+        self.power = PowerState.GONE
 
 
 @dataclass
@@ -212,11 +258,11 @@ def no_answer(what: str) -> DeadlineExceeded:
 def guest_spec(name: str = "harness-r1-c1", *, uuid: UUID = A_UUID, scratch: Path | None = None) -> GuestSpec:
     """A guest as libvirt gets it: two processors, a system disk, one that nobody writes to, perhaps a scratch disk."""
     disks = [
-        Disk(path=Path("/d/a.qcow2"), target="vda"),
-        Disk(path=Path("/d/b"), target="vdb", format="raw", readonly=True),
+        Disk(name="root", path=Path("/d/a.qcow2"), target="vda"),
+        Disk(name="modules", path=Path("/d/b"), target="vdb", format="raw", readonly=True),
     ]
     if scratch is not None:
-        disks.append(Disk(path=scratch, target="vdc", format="raw"))
+        disks.append(Disk(name="scratch", path=scratch, target="vdc", format="raw"))
     return GuestSpec(
         name=name,
         uuid=uuid,
@@ -243,23 +289,49 @@ def make_topology() -> Topology:
 
 
 def make_target(topology: Topology, name: str, **changes: object) -> Target:
-    """A live host made of fakes; `slowdown` and `memory` may be given."""
+    """A live host made of fakes; `slowdown`, `memory`, `peers` and what all hosts offer (`offers`) may be given."""
     host = topology.host(name)
     slowdown, memory = changes.get("slowdown", 1.0), changes.get("memory", host.memory)
     peers = changes.get("peers", ("10.77.0.9",))
     assert isinstance(slowdown, float) and isinstance(memory, int) and isinstance(peers, tuple)
+    hypervisor = FakeHypervisor()
+    offered = changes.get("offers", OFFERS)
+    assert isinstance(offered, frozenset)
+    offers: Offers = dict.fromkeys((host.name for host in topology.hosts), offered)
     return Target(
-        host=host,
+        name=name,
+        facts=make_facts(topology, host, memory, slowdown),
         shell=FakeShell(),
         probe_shell=FakeShell(),
         agent=FakeAgent(),
-        hypervisor=FakeHypervisor(),
+        power=hypervisor,
+        console=hypervisor if Console in offered else None,
+        drivers=dict.fromkeys(offered, hypervisor),
+        offers=offers,
         echo=("127.0.0.1", 9),
+        peers=peers,
+    )
+
+
+def make_facts(topology: Topology, host: Host, memory: int, slowdown: float = 1.0) -> HostFacts:
+    """A host with the disks and interfaces of a guest."""
+    disks = {"root": facts.Disk(path="/dev/vda", size=host.disk)}
+    if host.scratch:
+        disks["scratch"] = facts.Disk(path="/dev/vdc", size=host.scratch)
+    if topology.shared_disk is not None and host.name in topology.shared_disk.hosts:
+        disks["shared"] = facts.Disk(path="/dev/vdd" if host.scratch else "/dev/vdc", size=topology.shared_disk.size)
+    interfaces = {"mgmt": Interface(name="eth0", address="10.0.2.15/24", driver="virtio_net")}
+    for number, link in enumerate((link for link in topology.links if host.name in link.hosts), 1):
+        address = f"{address_of(topology, link.name, host.name)}/{link.subnet.partition('/')[2]}"
+        interfaces[link.name] = Interface(name=f"eth{number}", address=address, driver="virtio_net")
+    return HostFacts(
         memory=memory,
         cpus=host.cpus,
-        slowdown=slowdown,
         kernel="6.1.0-fake",
-        peers=peers,
+        slowdown=slowdown,
+        disks=disks,
+        interfaces=interfaces,
+        disposable=True,
     )
 
 
@@ -281,13 +353,23 @@ def agent_of(target: Target) -> FakeAgent:
 
 
 def hypervisor_of(target: Target) -> FakeHypervisor:
-    assert isinstance(target.hypervisor, FakeHypervisor)
-    return target.hypervisor
+    assert isinstance(target.power, FakeHypervisor)
+    return target.power
 
 
 # The type checker holds every fake to its protocol.
 _CLOCK: Clock = FakeClock()
 _SHELL: Shell = FakeShell()
 _AGENT: AgentLink = FakeAgent()
-_HYPERVISOR: Hypervisor = FakeHypervisor()
+_TRANSPORT: AgentTransport = FakeTransport()
+_POWER: Power = FakeHypervisor()
+_CONSOLE: Console = FakeHypervisor()
+_PAUSABLE: Pausable = FakeHypervisor()
+_LINK_CONTROL: LinkControl = FakeHypervisor()
+_DISK_THROTTLE: DiskThrottle = FakeHypervisor()
+_NMI_INJECTOR: NmiInjector = FakeHypervisor()
+_REGISTERS: Registers = FakeHypervisor()
+_KEYBOARD: Keyboard = FakeHypervisor()
+_VCPU_ACCOUNTING: VcpuAccounting = FakeHypervisor()
+_VMM_PROCESS: VmmProcess = FakeHypervisor()
 _SWITCH: Switch = FakeSwitch(Path("net"))

@@ -16,9 +16,22 @@ import psutil
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.drivers.libvirt.connection import libvirt_module
-from harness.drivers.protocols import DomainState
+from harness.drivers.protocols import (
+    Console,
+    DiskThrottle,
+    Keyboard,
+    LinkControl,
+    NmiInjector,
+    Pausable,
+    Power,
+    Registers,
+    VcpuAccounting,
+    VcpuTimes,
+    VmmProcess,
+)
 from harness.model.clock import Deadline
-from harness.model.errors import BootError, InfraError
+from harness.model.errors import BootError, InfraError, UsageError
+from harness.model.power import PowerState
 
 # Linux key codes of Alt, SysRq and the letters that sysrq takes (include/uapi/linux/input-event-codes.h).
 KEY_LEFTALT, KEY_SYSRQ = 56, 99
@@ -33,8 +46,12 @@ _TEMPLATES = Environment(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disk:
-    """One disk of a guest; one that other guests have at the same time has a `serial` by which they know it."""
+    """One disk of a guest: `name` is what its host calls it ("root", "scratch"), `target` what libvirt does.
 
+    One that other guests have at the same time has a `serial` by which they know it.
+    """
+
+    name: str
     path: Path
     target: str
     format: str = "qcow2"
@@ -117,20 +134,33 @@ def domain_xml(spec: GuestSpec) -> str:
     return _TEMPLATES.get_template("domain.xml.j2").render(guest=spec)
 
 
+# What every guest offers: known before it is up.
+OFFERS: frozenset[type] = frozenset(
+    {
+        *(Power, Console, Pausable, LinkControl, DiskThrottle),
+        *(NmiInjector, Registers, Keyboard, VcpuAccounting, VmmProcess),
+    }
+)
+
+
 class LibvirtGuest:
-    """A running guest; see `protocols.Hypervisor` for what each method promises.
+    """A running guest: its power, and every capability but the console (`console`); `protocols` has the promises.
 
     It boots, or goes on where the one stood that was saved in the image `saved`.
     """
+
+    source = "libvirt"
 
     def __init__(
         self, connection: Any, spec: GuestSpec, send_console: Callable[[bytes], None], *, saved: Path | None = None
     ) -> None:
         self._libvirt = libvirt_module()
         self._connection = connection
-        self._send_console = send_console
         self._lock = threading.Lock()
+        self._asking: threading.Thread | None = None
+        self._answer = PowerState.UNKNOWN
         self.spec = spec
+        self.console = GuestConsole(self, send_console)
         try:
             if saved is None:
                 self._domain = connection.createXML(domain_xml(spec), 0)
@@ -146,84 +176,104 @@ class LibvirtGuest:
         with killed_when_overdue(self.spec.uuid, deadline):
             self._act(lambda: self._domain.save(str(image)))
 
-    def state(self) -> DomainState:
-        """See `Hypervisor.state`."""
+    def state(self, *, deadline: Deadline) -> PowerState:
+        """See `Power.state`."""
+        # libvirt has no deadlines. A question that it does not answer is asked once, however often it is wanted.
+        asking = self._asking
+        if asking is None or not asking.is_alive():
+            asking = self._asking = threading.Thread(
+                target=self._ask_state, name=f"power {self.spec.name}", daemon=True
+            )
+            asking.start()
+        asking.join(max(0.0, deadline.remaining))
+        return PowerState.UNKNOWN if asking.is_alive() else self._answer
+
+    def _ask_state(self) -> None:
         libvirt = self._libvirt
-        names = {
-            libvirt.VIR_DOMAIN_RUNNING: "running",
-            libvirt.VIR_DOMAIN_BLOCKED: "running",
-            libvirt.VIR_DOMAIN_PAUSED: "paused",
-            libvirt.VIR_DOMAIN_CRASHED: "crashed",
-            libvirt.VIR_DOMAIN_SHUTDOWN: "shutoff",
-            libvirt.VIR_DOMAIN_SHUTOFF: "shutoff",
+        states = {
+            libvirt.VIR_DOMAIN_RUNNING: PowerState.ON,
+            libvirt.VIR_DOMAIN_BLOCKED: PowerState.ON,
+            libvirt.VIR_DOMAIN_PAUSED: PowerState.PAUSED,
+            libvirt.VIR_DOMAIN_CRASHED: PowerState.CRASHED,
+            libvirt.VIR_DOMAIN_SHUTDOWN: PowerState.OFF,
+            libvirt.VIR_DOMAIN_SHUTOFF: PowerState.OFF,
         }
         try:
-            code, _, _, _, cpu_ns = self._domain.info()
-            processors = self._processors()
-        except libvirt.libvirtError:
-            processors = None
-        if processors is None:
-            return DomainState(state="gone")
-        return DomainState(state=names.get(code, "running"), cpu_ns=cpu_ns, processors=processors)
+            self._answer = states.get(self._domain.info()[0], PowerState.UNKNOWN)
+        except libvirt.libvirtError as error:
+            gone = error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN
+            self._answer = PowerState.GONE if gone else PowerState.UNKNOWN
 
-    def _processors(self) -> tuple[tuple[int, int], ...] | None:
-        """Time run and time waited of each, None if the guest is gone; `delay` is there since libvirt 8.2."""
+    def off(self, *, deadline: Deadline) -> None:
+        """See `Power.off`: the guest is gone then; libvirt forgets a guest that was started for a trial."""
+        with killed_when_overdue(self.spec.uuid, deadline), contextlib.suppress(self._libvirt.libvirtError):
+            self._domain.destroy()
+
+    def cycle(self, *, deadline: Deadline) -> None:
+        """Raises InfraError, see `Power.cycle`: libvirt forgets the guest with its end, and so does its host.
+
+        A reset would be no way out: the guest ends with its first reboot (`on_reboot`), and one that booted anew would
+        have no identity.
+        """
+        raise InfraError(f"{self.spec.name}: a guest is not started a second time; take it down and bring up another")
+
+    def vcpu_times(self) -> VcpuTimes:
+        """See `VcpuAccounting.vcpu_times`; a processor's `delay` is there since libvirt 8.2."""
         libvirt = self._libvirt
         # Not waiting for a job: QEMU itself need not answer for what its threads' schedstat says.
         flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
-        reported = self._connection.domainListGetStats([self._domain], libvirt.VIR_DOMAIN_STATS_VCPU, flags)
+        groups = libvirt.VIR_DOMAIN_STATS_VCPU
+        try:
+            cpu_ns = self._domain.info()[4]
+            reported = self._connection.domainListGetStats([self._domain], groups, flags)
+        except libvirt.libvirtError as error:
+            raise InfraError(f"{self.spec.name}: {error}") from error
         if not reported:  # a guest that ended since it was looked up is left out, which is no error
-            return None
+            raise InfraError(f"{self.spec.name}: it is gone")
         ((_, stats),) = reported
         names = [(f"vcpu.{number}.time", f"vcpu.{number}.delay") for number in range(self.spec.cpus)]
-        return tuple((int(stats[ran]), int(stats[waited])) for ran, waited in names if ran in stats and waited in stats)
+        times = ((int(stats[ran]), int(stats[waited])) for ran, waited in names if ran in stats and waited in stats)
+        return VcpuTimes(cpu_ns=cpu_ns, processors=tuple(times))
 
     def pause(self) -> None:
-        """See `Hypervisor.pause`."""
+        """See `Pausable.pause`."""
         self._act(self._domain.suspend)
 
     def resume(self) -> None:
-        """See `Hypervisor.resume`."""
+        """See `Pausable.resume`."""
         self._act(self._domain.resume)
 
     def set_link(self, name: str, *, up: bool) -> None:
-        """See `Hypervisor.set_link`."""
+        """See `LinkControl.set_link`."""
         self._qmp("set_link", name=name, up=up)
 
     def throttle(self, disk: str, bytes_per_s: int | None) -> None:
-        """See `Hypervisor.throttle`."""
+        """See `DiskThrottle.throttle`."""
+        targets = {known.name: known.target for known in self.spec.disks if not known.readonly}
+        if disk not in targets:
+            raise UsageError(f"{self.spec.name} has no disk {disk!r}; its disks are: {', '.join(targets)}")
         limits = {self._libvirt.VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_BYTES_SEC: bytes_per_s or 0}
-        self._act(lambda: self._domain.setBlockIoTune(disk, limits, self._libvirt.VIR_DOMAIN_AFFECT_LIVE))
+        self._act(lambda: self._domain.setBlockIoTune(targets[disk], limits, self._libvirt.VIR_DOMAIN_AFFECT_LIVE))
 
     def inject_nmi(self) -> None:
-        """See `Hypervisor.inject_nmi`."""
+        """See `NmiInjector.inject_nmi`."""
         self._act(lambda: self._domain.injectNMI(0))
 
     def send_sysrq(self, key: str) -> None:
-        """See `Hypervisor.send_sysrq`."""
+        """See `Keyboard.send_sysrq`."""
         keys = [KEY_LEFTALT, KEY_SYSRQ, KEY_CODES[key]]
         self._act(lambda: self._domain.sendKey(self._libvirt.VIR_KEYCODE_SET_LINUX, 100, keys, len(keys), 0))
 
     def registers(self) -> str:
-        """See `Hypervisor.registers`."""
+        """See `Registers.registers`."""
         return self._hmp("info registers -a")
 
-    def send_console(self, data: bytes) -> None:
-        """See `Hypervisor.send_console`."""
-        self._send_console(data)
-
-    def send_break(self, key: str) -> None:
-        """See `Hypervisor.send_break`."""
+    def break_console(self) -> None:
+        """Send a break over the first serial port."""
         self._hmp("chardev-send-break charserial0")
-        self._send_console(key.encode())
-
-    def destroy(self) -> None:
-        """See `Hypervisor.destroy`."""
-        with contextlib.suppress(self._libvirt.libvirtError):
-            self._domain.destroy()
 
     def kill(self) -> None:
-        """See `Hypervisor.kill`; InfraError where the guest is no process of this machine."""
+        """See `VmmProcess.kill`."""
         if not kill_process(self.spec.uuid):
             raise InfraError(f"{self.spec.name}: no process of this machine runs it")
 
@@ -247,3 +297,16 @@ class LibvirtGuest:
                 return call()
         except self._libvirt.libvirtError as error:
             raise InfraError(f"{self.spec.name}: {error}") from error
+
+
+class GuestConsole:
+    """The first serial port of a guest, see `protocols.Console`: bytes go over its socket, a break through QEMU."""
+
+    def __init__(self, guest: LibvirtGuest, send: Callable[[bytes], None]) -> None:
+        self._guest = guest
+        self.send = send
+
+    def send_break(self, key: str) -> None:
+        """See `Console.send_break`."""
+        self._guest.break_console()
+        self.send(key.encode())

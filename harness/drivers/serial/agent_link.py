@@ -20,7 +20,11 @@ LINE_LIMIT = 64 * 1024
 
 def frame(record: dict[str, Any]) -> bytes:
     """One line of the agent's protocol, which harness/agent/agent.py describes."""
-    text = json.dumps(record, separators=(",", ":")).encode()
+    return checked(json.dumps(record, separators=(",", ":")).encode())
+
+
+def checked(text: bytes) -> bytes:
+    """The text of a record with its checksum."""
     return b"%s*%08x\n" % (text, binascii.crc32(text))
 
 
@@ -35,11 +39,31 @@ def unframe(line: bytes) -> dict[str, Any]:
     return record
 
 
-class SerialAgentLink:
-    """The wire to one agent. Every record that is not an answer goes to `on_record`.
+class SerialTransport:
+    """Records come in over a UART; orders go through the mailbox where the host has one, else over the UART as well.
 
-    Orders go through the mailbox where the host has one, else over the wire as well.
+    A UART loses nothing on its way: what is not said was not sent.
     """
+
+    silence_is_proof = True
+
+    def __init__(self, path: Path, sink: Callable[[bytes], None], mailbox: IvshmemMailbox | None) -> None:
+        self._mailbox = mailbox
+        self._posting = threading.Lock()
+        self.name = "UART" if mailbox is None else "UART and ivshmem"
+        self.wire = SerialSocket(path, sink)
+
+    def send(self, order: bytes, *, deadline: Deadline) -> bool:
+        """See `AgentTransport.send`."""
+        if self._mailbox is not None:
+            with self._posting:
+                return self._mailbox.post(order, deadline)
+        self.wire.send(checked(order))
+        return True
+
+
+class SerialAgentLink:
+    """The link to one agent. Every record that is not an answer goes to `on_record`."""
 
     def __init__(
         self,
@@ -49,8 +73,6 @@ class SerialAgentLink:
         mailbox: IvshmemMailbox | None = None,
     ) -> None:
         self.path = path
-        self._letterbox = mailbox
-        self._posting = threading.Lock()
         self._host = host
         self._on_record = on_record
         self._buffer = b""
@@ -59,7 +81,7 @@ class SerialAgentLink:
         self._done: dict[int, bool] = {}
         self._changed = threading.Condition()
         self.damaged = 0
-        self._wire = SerialSocket(path, self._feed)
+        self.transport = SerialTransport(path, self._feed, mailbox)
 
     def _feed(self, data: bytes) -> None:
         *lines, rest = (self._buffer + data).split(b"\n")
@@ -92,13 +114,13 @@ class SerialAgentLink:
         with self._changed:
             self._answers[number] = []
         try:
-            self._send({"id": number, "do": verb, **arguments}, deadline)
+            order = json.dumps({"id": number, "do": verb, **arguments}).encode()
+            if not self.transport.send(order, deadline=deadline):
+                raise self._overdue(verb, "the agent did not take the order before this one")
             with self._changed:
                 while number not in self._done:
                     if deadline.passed:
-                        raise DeadlineExceeded(
-                            host=self._host, command=f"agent: {verb}", problem="no answer from the agent"
-                        )
+                        raise self._overdue(verb, "no answer from the agent")
                     self._changed.wait(min(0.2, deadline.remaining + 0.001))
                 text = "".join(self._answers[number])
                 if not self._done[number]:
@@ -113,20 +135,14 @@ class SerialAgentLink:
                 self._answers.pop(number, None)
                 self._done.pop(number, None)
 
-    def _send(self, order: dict[str, Any], deadline: Deadline) -> None:
-        if self._letterbox is None:
-            self._wire.send(frame(order))
-            return
-        with self._posting:
-            if not self._letterbox.post(json.dumps(order).encode(), deadline):
-                problem = "the agent did not take the order before this one"
-                raise DeadlineExceeded(host=self._host, command=f"agent: {order['do']}", problem=problem)
+    def _overdue(self, verb: str, problem: str) -> DeadlineExceeded:
+        return DeadlineExceeded(host=self._host, command=f"agent: {verb}", problem=problem)
 
     @property
     def error(self) -> Exception | None:
         """The first exception of whoever was given a record, if there was one."""
-        return self._wire.error
+        return self.transport.wire.error
 
     def close(self) -> None:
         """Let go of the wire; never raises."""
-        self._wire.close()
+        self.transport.wire.close()

@@ -10,7 +10,6 @@ from pathlib import Path
 from harness.model.errors import UsageError
 from harness.model.measure import Measure
 from harness.model.topology import Topology
-from harness.site.addressing import interfaces
 from harness.site.needs import Needs
 from harness.site.target import Site
 
@@ -50,14 +49,13 @@ class Capture:
     def prepare(self, site: Site) -> None:
         """See `Instrument.prepare`; raises UsageError if the host is not on the link."""
         target = site.role(self.host)
-        if self.link not in {card.link for card in interfaces(site.topology, target.host)}:
-            raise UsageError(f"Capture: host {target.name!r} has no link {self.link!r}")
+        target.interface(self.link)
         target.shell.run("mkdir -p %s && rm -f %s/ring*", FOLDER, FOLDER, deadline=site.deadline(START_S))
 
     def launch(self, site: Site) -> None:
         """See `Instrument.launch`."""
         target = site.role(self.host)
-        card = next(card for card in interfaces(site.topology, target.host) if card.link == self.link)
+        card = target.interface(self.link)
         ring = f"-C {self.megabytes} -W {self.files} -w {FOLDER}/ring"
         # -U: what was captured is in the file at once; -Z root: or it would give up the right to write there.
         target.shell.run(

@@ -58,7 +58,7 @@ class Hog:
     def launch(self, site: Site) -> None:
         """See `Instrument.launch`."""
         target = site.role(self.host)
-        size = int(target.memory * self.share) // PAGE * PAGE
+        size = int(target.facts.memory * self.share) // PAGE * PAGE
         arguments = (f"{FOLDER}/hog.pyz", STATE, size, self.kind, self.after_s)
         target.shell.run(
             "setsid python3 -I -S" + " %s" * len(arguments) + " >%s 2>&1 </dev/null &",

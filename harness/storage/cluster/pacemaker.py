@@ -17,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.model.errors import InfraError
 from harness.site.addressing import address_of
+from harness.site.facts import SHARED
 from harness.storage.cluster.service import DISK_ROOT, EXPORT, FOLDER, FSID, NODE, STATE, Service
 from harness.storage.nfs import PIPES
 
@@ -87,6 +88,11 @@ class Pacemaker:
         return f"moved by Pacemaker, token {self.token_ms} ms"
 
     @property
+    def fences(self) -> bool:
+        """See `Driver.fences`."""
+        return True
+
+    @property
     def critical_tasks(self) -> tuple[str, ...]:
         """See `Driver.critical_tasks`."""
         return ("corosync", "pacemakerd", *(f"pacemaker-{daemon}"[:COMM] for daemon in DAEMONS))
@@ -138,7 +144,7 @@ class Pacemaker:
             address=str(address.ip),
             prefix=address.network.prefixlen,
             card=service.card(site, site.role(service.nodes[0])),
-            disk=service.disk(site, site.role(service.nodes[0])),
+            disk=site.role(service.nodes[0]).disk(SHARED).path,
         )
 
     def _has_service(self, site: Site, service: Service, node: Target) -> bool:

@@ -24,6 +24,11 @@ class Scripted:
         return f"{NODE} take"
 
     @property
+    def fences(self) -> bool:
+        """See `Driver.fences`."""
+        return False
+
+    @property
     def critical_tasks(self) -> tuple[str, ...]:
         """See `Driver.critical_tasks`."""
         return ()

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from harness.model.errors import InfraError, UsageError
-from harness.model.topology import SHARED_SERIAL
-from harness.site.addressing import interfaces
+from harness.model.errors import UsageError
+from harness.site.facts import SHARED
 from harness.site.target import Site, Target
 from harness.storage.base import MKFS
 from harness.storage.nfs import PIPES, THREADS
@@ -87,6 +86,10 @@ class Driver(Protocol):
         """Seconds within which it has moved the service, once a node has died."""
 
     @property
+    def fences(self) -> bool:
+        """Whether it has a node that it gave up powered off."""
+
+    @property
     def critical_tasks(self) -> tuple[str, ...]:
         """Names of the tasks that it depends on."""
 
@@ -122,8 +125,7 @@ class Service:
 
     def card(self, site: Site, node: Target) -> str:
         """The network card of a node that faces the clients."""
-        link = self.link(site)
-        return next(card.name for card in interfaces(site.topology, node.host) if card.link == link)
+        return node.interface(self.link(site)).name
 
     def link(self, site: Site) -> str:
         """The segment that both nodes are on."""
@@ -139,14 +141,6 @@ class Service:
         subnet = next(segment.subnet for segment in site.topology.links if segment.name == link)
         network = ipaddress.IPv4Network(subnet)
         return ipaddress.IPv4Interface((network[-2], network.prefixlen))
-
-    def disk(self, site: Site, node: Target) -> str:
-        """The shared disk, by the name that it has on a node; raises InfraError where it is not there."""
-        find = "cd /sys/block && grep -lx %s */serial | cut -d/ -f1"
-        name = node.shell.run(find, SHARED_SERIAL, deadline=site.deadline(10)).stdout.strip()
-        if not name:
-            raise InfraError(f"{node.name}: no disk with the serial number {SHARED_SERIAL}")
-        return f"/dev/{name}"
 
     def prepare(self, site: Site) -> None:
         """The script on both nodes, and a fresh file system; raises UsageError where the nodes share no disk."""
@@ -169,7 +163,7 @@ class Service:
         """What `node` has as NODE."""
         address = self.address(site)
         return SCRIPT.format(
-            disk=self.disk(site, node),
+            disk=node.disk(SHARED).path,
             marks=MARKS,
             mkfs=MKFS,
             pipes=PIPES,

@@ -60,7 +60,9 @@ def test_a_crashed_guest_stays_and_none_comes_back() -> None:
 )
 def test_hostile_names_are_text(name: str) -> None:
     spec = replace(SPEC, name=name, cmdline=name, kernel=Path("/" + name), wires=(Path(name),))
-    spec = replace(spec, nics=(Nic(name=name, mac="m", netdev=name),), disks=(Disk(path=Path(name), target=name),))
+    spec = replace(
+        spec, nics=(Nic(name=name, mac="m", netdev=name),), disks=(Disk(name=name, path=Path(name), target=name),)
+    )
     root = parsed(spec)
     assert len(list(root)) == len(list(parsed(SPEC)))
     assert root.findtext("name") == name and root.findtext("os/kernel") == str(Path("/" + name))

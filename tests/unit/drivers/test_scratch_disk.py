@@ -13,7 +13,7 @@ from fakes import guest_spec
 from harness.drivers.libvirt import guest
 from harness.drivers.libvirt.disk_image import make_blank
 from harness.drivers.libvirt.guest import LibvirtGuest, domain_xml
-from harness.model.errors import InfraError
+from harness.model.errors import InfraError, UsageError
 from harness.model.topology import GIB
 
 SPEC = guest_spec(scratch=Path("/d/a.scratch"))
@@ -30,7 +30,7 @@ class _Domain:
 
     def setBlockIoTune(self, disk: str, limits: dict[str, int], flags: int) -> None:  # noqa: N802
         if self.refuse:
-            raise _Refused("invalid argument: invalid path vdx not assigned to domain")
+            raise _Refused("invalid argument: refused")
         self.reported.append((disk, limits, flags))
 
 
@@ -52,15 +52,21 @@ def test_a_third_disk_is_one_to_write_to_and_as_quick_as_the_others() -> None:
 
 def test_a_limit_and_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     driver, domain = a_guest(monkeypatch)
-    driver.throttle("vdc", 2048)
-    driver.throttle("vdc", None)
+    driver.throttle("scratch", 2048)
+    driver.throttle("scratch", None)
     assert domain.reported == [("vdc", {"total_bytes_sec": 2048}, 1), ("vdc", {"total_bytes_sec": 0}, 1)]
 
 
 def test_a_disk_that_the_guest_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver, _ = a_guest(monkeypatch)
+    with pytest.raises(UsageError, match="harness-r1-c1 has no disk 'spare'; its disks are: root, scratch"):
+        driver.throttle("spare", 1)
+
+
+def test_a_limit_that_libvirt_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     driver, _ = a_guest(monkeypatch, refuse=True)
-    with pytest.raises(InfraError, match="harness-r1-c1: invalid argument: invalid path vdx"):
-        driver.throttle("vdx", 1)
+    with pytest.raises(InfraError, match="harness-r1-c1: invalid argument: refused"):
+        driver.throttle("scratch", 1)
 
 
 def test_a_blank_disk_is_all_holes(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ class Server:
 @pytest.fixture
 def address(tmp_path: Path) -> SshAddress:
     keys = keys_of(tmp_path)
-    return SshAddress(host="c1", port=1, key_file=keys.client_file, host_key=make_key()[1])
+    return SshAddress(host="c1", name="127.0.0.1", port=1, key_file=keys.client_file, host_key=make_key()[1])
 
 
 @pytest.fixture(params=[None, b"SSH-2.0-stopped\r\n"], ids=["silent", "stopped in the key exchange"])
@@ -84,7 +84,9 @@ def closing() -> Iterator[Server]:
 
 
 def at(address: SshAddress, port: int) -> FabricShell:
-    return FabricShell(SshAddress(host="c1", port=port, key_file=address.key_file, host_key=address.host_key))
+    return FabricShell(
+        SshAddress(host="c1", name="127.0.0.1", port=port, key_file=address.key_file, host_key=address.host_key)
+    )
 
 
 def test_a_host_that_never_answers_is_given_up_at_the_deadline(address: SshAddress, silent: Server) -> None:

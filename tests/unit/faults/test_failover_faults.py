@@ -12,6 +12,7 @@ from harness.faults.failover import AnswerFencing, TakeOver
 from harness.faults.later import Later
 from harness.model.errors import InfraError
 from harness.model.measure import Measure
+from harness.model.power import PowerState
 from harness.site.measuring import Measuring
 from harness.site.target import Site
 
@@ -21,14 +22,14 @@ ANSWER = AnswerFencing(folder="/run/cluster", role="client", victim="server", wa
 
 def test_a_node_takes_over_from_one_that_is_gone() -> None:
     site = make_site()
-    hypervisor_of(site.role("server")).power = "gone"
+    hypervisor_of(site.role("server")).power = PowerState.GONE
     TAKE.inject(site)
     assert shell_of(site.role("client")).commands == ["/run/node take"]
     assert "client takes over from server" in TAKE.describe()
 
 
-@pytest.mark.parametrize("power", ["running", "paused"])
-def test_a_node_never_takes_over_from_one_that_may_still_write(power: str) -> None:
+@pytest.mark.parametrize("power", [PowerState.ON, PowerState.PAUSED, PowerState.UNKNOWN])
+def test_a_node_never_takes_over_from_one_that_may_still_write(power: PowerState) -> None:
     site = make_site()
     hypervisor_of(site.role("server")).power = power
     with pytest.raises(InfraError, match=f"client must not take over: server is {power}; fence it before"):
@@ -40,7 +41,7 @@ def test_who_is_asked_to_fence_powers_the_victim_off_and_only_then_says_so() -> 
     site = make_site()
     shell = shell_of(site.role("client"))
     ANSWER.inject(site)
-    assert hypervisor_of(site.role("server")).acts == ["destroy"]
+    assert hypervisor_of(site.role("server")).acts == ["off"]
     assert shell.commands == ["grep -qxF s1 /run/cluster/asked", "echo s1 >>/run/cluster/dead"]
 
 
@@ -55,8 +56,8 @@ def test_nobody_is_powered_off_unless_the_cluster_asks() -> None:
 def test_a_victim_that_does_not_go_is_not_called_dead() -> None:
     site = make_site()
     victim = hypervisor_of(site.role("server"))
-    victim.destroy = lambda: None  # type: ignore[method-assign]
-    with pytest.raises(InfraError, match="server is running though it was fenced"):
+    victim.off = lambda *, deadline: None  # type: ignore[method-assign]
+    with pytest.raises(InfraError, match="server is on though it was fenced"):
         ANSWER.inject(site)
     assert not [command for command in shell_of(site.role("client")).commands if "dead" in command]
 

@@ -20,6 +20,7 @@ from harness.faults.base import Fault
 from harness.faults.process import AGENT, ClockJump, FreezeAgent, KillAgent, KillProcess, OomKill, OomKillAgent
 from harness.faults.servers import NbdServerRestart, NfsServerRestart
 from harness.model.errors import InfraError, ShellError
+from harness.model.power import PowerState
 from harness.site.target import Site
 
 OVER_THE_SHELL: list[Fault] = [
@@ -123,7 +124,7 @@ def test_a_command_that_the_host_refuses_is_no_fault_that_happened(fault: Fault)
 def test_an_answer_that_is_lost_with_its_host_is_no_error(lost: Exception) -> None:
     site = make_site()
     shell_of(site.role("client")).replies[""] = lost
-    hypervisor_of(site.role("client")).power = "crashed"
+    hypervisor_of(site.role("client")).power = PowerState.CRASHED
     OomKill(role="client", comm="thrash").inject(site)
 
 

@@ -6,7 +6,7 @@ import struct
 from dataclasses import replace
 
 import pytest
-from fakes import agent_of, hypervisor_of, make_site, make_topology, shell_of
+from fakes import FakeTransport, agent_of, hypervisor_of, make_site, make_topology, shell_of
 
 from harness.faults.base import Fault
 from harness.faults.storage import DmDelay, DmSuspend, Freeze, Throttle
@@ -64,11 +64,11 @@ def test_freeze_and_thaw(site: Site) -> None:
 
 
 def test_throttle_and_no_limit(site: Site) -> None:
-    fault = Throttle(role="client", disk="vdc", bytes_per_s=2048)
+    fault = Throttle(role="client", disk="scratch", bytes_per_s=2048)
     fault.inject(site)
     fault.heal(site)
     client = site.role("client")
-    assert hypervisor_of(client).acts == ["throttle vdc 2048", "throttle vdc None"]
+    assert hypervisor_of(client).acts == ["throttle scratch 2048", "throttle scratch None"]
     assert not shell_of(client).commands and not agent_of(client).asked, "it needs nothing of the guest"
 
 
@@ -77,7 +77,7 @@ def test_what_would_do_nothing_is_refused(value: int) -> None:
     with pytest.raises(UsageError, match="is no delay; give 1 or more"):
         DmDelay(role="client", milliseconds=value)
     with pytest.raises(UsageError, match="is no rate; give 1 or more"):
-        Throttle(role="client", disk="vdc", bytes_per_s=value)
+        Throttle(role="client", disk="scratch", bytes_per_s=value)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_what_would_do_nothing_is_refused(value: int) -> None:
         DmSuspend(role="client", at_s=3.0, heal_after_s=5.0),
         DmDelay(role="client", milliseconds=7, at_s=3.0, heal_after_s=5.0),
         Freeze(role="client", mount="/srv/harness", at_s=3.0, heal_after_s=5.0),
-        Throttle(role="client", disk="vdc", bytes_per_s=9, at_s=3.0, heal_after_s=5.0),
+        Throttle(role="client", disk="scratch", bytes_per_s=9, at_s=3.0, heal_after_s=5.0),
     ],
 )
 def test_each_says_when_and_what(fault: Fault) -> None:
@@ -100,6 +100,8 @@ def test_healing_a_delay_may_take_longer_than_the_delay(site: Site) -> None:
 
     class Timed:
         """Notes how long each answer may take."""
+
+        transport = FakeTransport()
 
         def ask(self, verb: str, *, deadline: Deadline, **arguments: object) -> str:
             remaining.append(deadline.remaining)

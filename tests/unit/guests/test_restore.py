@@ -77,9 +77,9 @@ class Bench:
             machine=machine,
             identity=identity_of(topology, HOST, "key"),
             disks=(
-                Disk(path=run.path / "a.qcow2", target="vda"),
-                Disk(path=tmp_path / "modules", target="vdb", format="raw", readonly=True),
-                Disk(path=run.path / "a.scratch", target="vdc", format="raw"),
+                Disk(name="root", path=run.path / "a.qcow2", target="vda"),
+                Disk(name="modules", path=tmp_path / "modules", target="vdb", format="raw", readonly=True),
+                Disk(name="scratch", path=run.path / "a.scratch", target="vdc", format="raw"),
             ),
             segments=("lan",),
             label="a",

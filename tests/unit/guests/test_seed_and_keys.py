@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import lzma
 import stat
 from pathlib import Path
@@ -9,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from harness.drivers.ssh import read_key
+from harness.guests.identity import cards_of
 from harness.guests.keys import keys_of, make_key
 from harness.guests.seed_archive import make_seed
 from harness.model.errors import HostEnvironmentError
 from harness.model.topology import MIB, Host, Link, Topology
-from harness.site.addressing import address_of, interfaces, own_module_path, peers
+from harness.site.addressing import address_of, own_module_path, peers
 
 TOPOLOGY = Topology(
     name="three",
@@ -46,9 +48,9 @@ def test_addresses_count_from_one_in_the_order_of_the_segment() -> None:
 
 
 def test_cards_management_first() -> None:
-    cards = [(card.name, card.link, card.address) for card in interfaces(TOPOLOGY, TOPOLOGY.host("c"))]
-    assert cards == [("eth0", "", "10.0.2.15/24"), ("eth1", "san", "10.78.4.2/22")]
-    assert [card.link for card in interfaces(TOPOLOGY, TOPOLOGY.host("a"))] == ["", "lan", "san"]
+    cards = [(card.name, card.link, card.address) for card in cards_of(TOPOLOGY, TOPOLOGY.host("c"))]
+    assert cards == [("eth0", "mgmt", "10.0.2.15/24"), ("eth1", "san", "10.78.4.2/22")]
+    assert [card.link for card in cards_of(TOPOLOGY, TOPOLOGY.host("a"))] == ["mgmt", "lan", "san"]
 
 
 def test_peers_are_all_others_on_the_same_segments() -> None:
@@ -67,7 +69,7 @@ def test_the_seed_of_a_guest_is_of_no_guest(tmp_path: Path) -> None:
     own.write_bytes(b"\x7fELF own")
     files = unpacked(make_seed(boot, paths, {"demo": own}))
     text = {name: content for name, (_, content) in files.items()}
-    assert text["seed/boot.sh"] == b"#!/bin/sh\n" and text["seed/agent.json"] == b"{}"
+    assert text["seed/boot.sh"] == b"#!/bin/sh\n" and json.loads(text["seed/agent.json"]) == {"uart": "/dev/ttyS1"}
     assert lzma.decompress(text["seed/modules/nbd.ko.xz"]) == b"\x7fELF module"
     assert text["seed/modules/demo.ko"] == b"\x7fELF own", "a module that replaces none lies there as it is"
     assert own_module_path("demo") == "/run/harness/modules/demo.ko"

@@ -15,6 +15,7 @@ from fakes import FakeClock, FakeShell, Log, hypervisor_of, make_target, make_to
 
 from harness.model.errors import ShellError
 from harness.model.history import Kind, Rung
+from harness.model.power import PowerState
 from harness.monitors.ladder import AgentRungs, BackgroundProbe, Echo, HostMonitor, shell_sample
 
 WAIT_S = 10.0
@@ -198,10 +199,10 @@ def test_a_tick_tells_the_rungs_that_are_sampled_from_here(log: Log, clock: Fake
     target = make_target(make_topology(), "c1")
     monitor = HostMonitor(target, AgentRungs("c1", log.recorder, clock), log.recorder, clock)
     monitor.tick()
-    hypervisor_of(target).power = "paused"
+    hypervisor_of(target).power = PowerState.PAUSED
     monitor.tick()
     running, paused = (event.data for event in log.rungs(Rung.VCPU))
-    assert running["ok"] and running["detail"] == "running" and running["cpu_ns"] == 5
+    assert running["ok"] and running["detail"] == "on" and running["cpu_ns"] == 5
     assert not paused["ok"] and paused["detail"] == "paused" and paused["latency_s"] is None
     assert len(log.rungs(Rung.SHELL)) == 2 and log.rungs(Rung.NET) == []
 

@@ -27,7 +27,9 @@ from harness.site.target import Site, Target
 class AddressedShell(FakeShell):
     def __init__(self, host: str) -> None:
         super().__init__()
-        self.address = SshAddress(host=host, port=2222, key_file=Path("/keys/id"), host_key="ssh-ed25519 AAAA")
+        self.address = SshAddress(
+            host=host, name="127.0.0.1", port=2222, key_file=Path("/keys/id"), host_key="ssh-ed25519 AAAA"
+        )
 
 
 class FakeLab:

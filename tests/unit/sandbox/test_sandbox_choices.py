@@ -191,7 +191,7 @@ def test_a_topology_that_has_no_room_for_storage() -> None:
 def test_ssh_finds_port_key_and_host_key_in_the_files(tmp_path: Path) -> None:
     config, known_hosts = tmp_path / "ssh_config", tmp_path / "known_hosts"
     addresses = [
-        SshAddress(host=name, port=port, key_file=tmp_path / "id", host_key=KEY)
+        SshAddress(host=name, name="127.0.0.1", port=port, key_file=tmp_path / "id", host_key=KEY)
         for name, port in (("front", 2001), ("back", 2002))
     ]
     write_config("pair", addresses, config, known_hosts)

@@ -12,6 +12,7 @@ from harness.model.clock import Deadline
 from harness.model.errors import InfraError, UsageError
 from harness.model.topology import GIB, MIB
 from harness.site import dm_device
+from harness.site.facts import Disk
 from harness.site.target import Target
 
 NOW = Deadline.after(10.0)
@@ -22,8 +23,12 @@ SECTORS = 64 * MIB // 512
 
 @pytest.fixture
 def target() -> Target:
-    target = make_target(make_topology(), "c1")
-    return replace(target, host=replace(target.host, scratch=64 * MIB))
+    return with_scratch(make_target(make_topology(), "c1"), 64 * MIB)
+
+
+def with_scratch(target: Target, size: int) -> Target:
+    disks = {"scratch": Disk(path="/dev/vdc", size=size)}
+    return replace(target, facts=replace(target.facts, disks=disks))
 
 
 def kernel_says(target: Target, *, flags: int = 0, device: int = 0) -> None:
@@ -88,7 +93,7 @@ def test_nothing_is_run_over_the_shell_once_it_is_there(target: Target) -> None:
 
 @pytest.mark.parametrize(("size", "milliseconds"), [(64 * MIB, 4000), (GIB, 1), (MIB, 20_000)])
 def test_a_table_is_loaded_and_then_takes_effect(target: Target, size: int, milliseconds: int) -> None:
-    target = replace(target, host=replace(target.host, scratch=size))
+    target = with_scratch(target, size)
     kernel_says(target)
     dm_device.slow_down(target, milliseconds, NOW)
     dm_device.speed_up(target, NOW)

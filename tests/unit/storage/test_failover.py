@@ -102,13 +102,6 @@ def test_nodes_without_a_link_are_no_cluster() -> None:
         FailoverNfs().set_up(make_cluster(linked=False))
 
 
-def test_a_disk_that_is_not_there_is_told() -> None:
-    site = make_cluster()
-    shell_of(site.role("second")).answer("/sys/block", "")
-    with pytest.raises(InfraError, match="n2: no disk with the serial number"):
-        FailoverNfs().set_up(site)
-
-
 def test_the_disk_is_read_where_the_service_is_after_everybody_let_go() -> None:
     site = make_cluster()
     fence(site)

@@ -93,7 +93,7 @@ def test_the_baseline_counts_pages(site: Site, use: str, figures: str, rate: flo
 def test_what_a_fault_left_is_undone_before_the_device_is_let_go(site: Site, use: str) -> None:
     client = site.role("client")
     MappedDisk(use=use).tear_down(site)
-    assert hypervisor_of(client).acts == ["throttle vdc None"]
+    assert hypervisor_of(client).acts == ["throttle scratch None"]
     assert agent_of(client).asked[-2:] == [("storage", {"path": None}), ("close", {})]
     assert agent_of(client).verbs[:3] == ["ioctl"] * 3
     release = commands(site)[:-1]

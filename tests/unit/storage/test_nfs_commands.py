@@ -126,13 +126,13 @@ def test_the_scratch_disk_gets_a_file_system_and_its_rate() -> None:
     assert "mkfs.ext4" in folder and folder.endswith(f"mount /dev/vdc {FOLDER}")
     assert serve.endswith("rpc.nfsd -N 3 2")
     disk.tear_down(site)
-    assert hypervisor_of(server).acts == ["throttle vdc 20000000", "throttle vdc None"]
+    assert hypervisor_of(server).acts == ["throttle scratch 20000000", "throttle scratch None"]
     assert "20000000 bytes/s" in disk.describe() and "2 threads" in disk.describe()
 
 
 def test_a_scratch_disk_that_is_not_there_is_refused_before_anything_is_done() -> None:
     site = make_site()
-    with pytest.raises(UsageError, match="no scratch disk; give it `scratch` in the inventory"):
+    with pytest.raises(UsageError, match=r"host 's1' has no scratch disk; give it one, such as scratch = \"1 GiB\""):
         NfsDisk(scratch=True).set_up(site)
     assert not commands(site, "server")
 

@@ -24,6 +24,7 @@ from harness.faults.guest import Fence, LinkDown, Pause, PowerOff
 from harness.model.errors import DeadlineExceeded, InfraError
 from harness.model.history import Kind
 from harness.model.measure import Measure
+from harness.model.power import PowerState
 from harness.model.verdict import VerdictKind
 from harness.site.target import Site
 from harness.storage.base import StorageProbe
@@ -149,7 +150,7 @@ class Trial:
             self._ticked = now
             hypervisor_of(self.target).processors = ((0, int(self.steal * now * 1e9)),)
             self.ticker.tick()
-        if now - self._beaten < 0.5 or now >= self.silent_at or hypervisor_of(self.target).power != "running":
+        if now - self._beaten < 0.5 or now >= self.silent_at or hypervisor_of(self.target).power is not PowerState.ON:
             return
         self._beaten = now
         stopped = self.stop_at <= now < self.back_at and self.alive > 0
@@ -353,7 +354,7 @@ def test_a_fault_that_takes_long_to_inject_is_seen_as_long_as_any_other(tmp_path
 
 def test_a_host_that_is_gone_is_not_healed(tmp_path: Path) -> None:
     trial = Trial(tmp_path, faults=(LinkDown(role="client", link="lan", at_s=15.0, heal_after_s=60.0),))
-    trial.at[20.0] = lambda: setattr(hypervisor_of(trial.target), "power", "gone")
+    trial.at[20.0] = lambda: setattr(hypervisor_of(trial.target), "power", PowerState.GONE)
     assert trial.run() is VerdictKind.LOST
     assert [event.data["action"] for event in trial.log.of(Kind.FAULT)] == ["inject"]
 
@@ -573,4 +574,4 @@ def test_a_host_that_was_fenced_is_not_lost(tmp_path: Path) -> None:
     trial.finish_at = 20.0
     assert trial.run() is VerdictKind.SURVIVED
     assert [event.host for event in trial.log.of(Kind.FENCE)] == ["s1"]
-    assert hypervisor_of(trial.site.targets["s1"]).power == "gone"
+    assert hypervisor_of(trial.site.targets["s1"]).power is PowerState.GONE

@@ -9,6 +9,7 @@ import pytest
 from fakes import FakeClock, Log, hypervisor_of, make_site, shell_of
 
 from harness.model.history import Kind
+from harness.model.power import PowerState
 from harness.site.target import Site
 from harness.trial.leftovers import LOOK, UNLOAD, Leftovers, changes
 
@@ -115,7 +116,7 @@ def test_a_module_that_is_in_use_for_a_moment_is_asked_again(tmp_path: Path) -> 
 
 
 def test_a_host_that_is_gone_is_not_asked(site: Site) -> None:
-    hypervisor_of(site.targets["s1"]).power = "gone"
+    hypervisor_of(site.targets["s1"]).power = PowerState.GONE
     asked = len(shell_of(site.targets["s1"]).commands)
     assert notes(site, BEFORE, host="c1") == []
     assert len(shell_of(site.targets["s1"]).commands) == asked + 1, "only before the trial"

@@ -1,0 +1,55 @@
+"""What is known of a live host: measured or declared, never assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+MANAGEMENT = "mgmt"  # the link over which the harness itself reaches a host
+ROOT, SCRATCH, SHARED = "root", "scratch", "shared"
+DISK_KEYS = {SCRATCH: 'scratch = "1 GiB"', SHARED: "shared_disk in its topology"}  # what gives a host one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """A disk of a host: `path` is its device there, `size` in bytes."""
+
+    path: str
+    size: int
+
+    @property
+    def kernel_name(self) -> str:
+        """What the kernel calls it, below /sys/block."""
+        return self.path.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interface:
+    """A network interface of a host: `address` with its prefix, such as 10.77.0.1/24."""
+
+    name: str
+    address: str
+    driver: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostFacts:
+    """One host.
+
+    `memory` is what its kernel has, in bytes; `kernel` the release; `slowdown` how many times slower than this machine
+    it is. `disks` are by what they are for ("root", "scratch", "shared"), `interfaces` by link, "mgmt" among them.
+    `disposable`: whatever happens to it, nobody misses it.
+    """
+
+    memory: int
+    cpus: int
+    kernel: str
+    slowdown: float
+    disks: Mapping[str, Disk]
+    interfaces: Mapping[str, Interface]
+    disposable: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """The facts as JSON has them."""
+        return asdict(self)
