@@ -193,7 +193,6 @@ class Guest:
             probe_shell=self.shells[1],
             agent=self.link,
             power=driver,
-            console=driver.console,
             drivers={kind: driver.console if kind is Console else driver for kind in offered[name]},
             offers=offered,
             echo=(LOOPBACK, self.echo_port),

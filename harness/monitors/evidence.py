@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from harness.drivers.protocols import Completed, Console, Keyboard, NmiInjector, Registers
+from harness.drivers.protocols import Completed, Keyboard, NmiInjector, Registers
 from harness.model.clock import Clock, Deadline
 from harness.model.errors import DeadlineExceeded, HarnessError
 from harness.model.history import Kind
@@ -27,6 +27,7 @@ QUIET_S = 1.0
 SYSRQ_S = 20.0
 READ_S = 4.0
 SHELL_S = 8.0
+NOT_OFFERED = "the host does not offer it"
 REFUSALS = 2  # files that may block before the agent's two readers are both gone
 LIMIT = 4 * 1024 * 1024
 # `task:thrash  state:D stack:…`; kernels before 5.10 leave out both words.
@@ -107,18 +108,26 @@ class Collector:
                 self._note(name, None, "no channel for sysrq printed anything")
 
     def _channels(self, key: str) -> list[tuple[str, Callable[[], object]]]:
+        """What can press a key: the agent, and whatever the host offers besides."""
         target = self._target
-        return [
-            ("agent", lambda: target.agent.ask("sysrq", key=key, deadline=self._deadline(SYSRQ_S))),
-            ("serial break", lambda: self._outside("serial break", lambda: target.need(Console).send_break(key))),
-            ("keyboard", lambda: self._outside("keyboard", lambda: target.need(Keyboard).send_sysrq(key))),
+        channels: list[tuple[str, Callable[[], object]]] = [
+            ("agent", lambda: target.agent.ask("sysrq", key=key, deadline=self._deadline(SYSRQ_S)))
         ]
+        if (console := target.console) is not None:
+            channels.append(("serial break", lambda: self._outside("serial break", lambda: console.send_break(key))))
+        if (keyboard := target.find(Keyboard)) is not None:
+            channels.append(("keyboard", lambda: self._outside("keyboard", lambda: keyboard.send_sysrq(key))))
+        return channels
 
     def nmi(self) -> None:
         """Interrupt the processors past every mask: one that prints something still executes."""
+        injector = self._target.find(NmiInjector)
+        if injector is None:
+            self._note("nmi", None, NOT_OFFERED)
+            return
         self._tap.begin()
         try:
-            self._outside("nmi", lambda: self._target.need(NmiInjector).inject_nmi())
+            self._outside("nmi", injector.inject_nmi)
         except HarnessError as error:
             self._note("nmi", None, str(error))
             return
@@ -126,8 +135,12 @@ class Collector:
 
     def registers(self) -> None:
         """Where the processors are, as it is seen from outside."""
+        registers = self._target.find(Registers)
+        if registers is None:
+            self._note("registers", None, NOT_OFFERED)
+            return
         try:
-            text = self._outside("registers", lambda: self._target.need(Registers).registers())
+            text = self._outside("registers", registers.registers)
             self._write("registers", text.encode(), self._target.power.source)
         except HarnessError as error:
             self._note("registers", None, str(error))

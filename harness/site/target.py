@@ -32,11 +32,15 @@ class Target:
     probe_shell: Shell
     agent: AgentLink
     power: Power
-    console: Console | None
     drivers: Mapping[type, object]
     offers: Offers
     echo: tuple[str, int]
     peers: tuple[str, ...]
+
+    @property
+    def console(self) -> Console | None:
+        """Its console, if it takes input."""
+        return self.find(Console)
 
     def find(self, kind: type[C]) -> C | None:
         """Who does what the protocol `kind` promises; None if this host does not offer it."""

@@ -28,7 +28,7 @@ from harness.drivers.protocols import (
 )
 from harness.drivers.ssh import quote
 from harness.model.clock import Clock, Deadline
-from harness.model.errors import DeadlineExceeded, InfraError, ShellError
+from harness.model.errors import DeadlineExceeded, InfraError, ShellError, UsageError
 from harness.model.history import Event, Kind
 from harness.model.power import PowerState
 from harness.model.topology import MIB, Host, Link, Topology
@@ -42,6 +42,7 @@ from harness.verdicts.policy import Policy
 from harness.verdicts.watch import Watch
 
 A_UUID = UUID(int=7)
+DISKS = (facts.ROOT, facts.SCRATCH, facts.SHARED)
 
 
 class FakeClock:
@@ -141,6 +142,8 @@ class FakeHypervisor:
 
     def _act(self, what: str) -> None:
         self.acts.append(what)
+        if self.power is PowerState.GONE and what != "off":
+            raise InfraError("it is gone")
         name = what.split()[0]
         if name in self.failing:
             raise self.failing[name]
@@ -175,6 +178,8 @@ class FakeHypervisor:
         self._act(f"link {name} {'up' if up else 'down'}")
 
     def throttle(self, disk: str, bytes_per_s: int | None) -> None:
+        if disk not in DISKS:
+            raise UsageError(f"fake has no disk {disk!r}; its disks are: {', '.join(DISKS)}")
         self._act(f"throttle {disk} {bytes_per_s}")
 
     def inject_nmi(self) -> None:
@@ -305,7 +310,6 @@ def make_target(topology: Topology, name: str, **changes: object) -> Target:
         probe_shell=FakeShell(),
         agent=FakeAgent(),
         power=hypervisor,
-        console=hypervisor if Console in offered else None,
         drivers=dict.fromkeys(offered, hypervisor),
         offers=offers,
         echo=("127.0.0.1", 9),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.model.history import Event, Kind, Rung
+from harness.model.power import PowerState
 from harness.verdicts.policy import Policy
 
 AGENT_RUNGS = (Rung.ALLOC, Rung.FORK, Rung.WORK, Rung.DISK, Rung.NET, Rung.STORAGE)
@@ -23,7 +24,8 @@ class Story:
         self.failed = 0
         self.alive = WORKERS
         self.blocks: dict[str, float] = {}
-        self.power = "running"
+        self.power = "running"  # as earlier histories have it; a new one has the values of PowerState
+        self.unanswered_s: float | None = None  # since when nobody says whether it has power
         self.beats = True
         self.working = False
         self.stuck: dict[int, float] = {}
@@ -37,6 +39,15 @@ class Story:
     def add(self, kind: Kind, host: str | None = None, /, **data: object) -> Story:
         self.events.append(Event(round(self.now, 4), kind, self.host if host is None else host, data))
         return self
+
+    @property
+    def is_on(self) -> bool:
+        return PowerState.of(self.power) is PowerState.ON
+
+    def known(self, *, silence_is_proof: bool = True, power_source: str = "libvirt") -> Story:
+        """From now on it is a history of today: it says what is known of its host."""
+        self.power = PowerState.of(self.power).value
+        return self.add(Kind.HOST, silence_is_proof=silence_is_proof, power_source=power_source)
 
     def phase(self, name: str, state: str = "begin") -> Story:
         return self.add(Kind.PHASE, "", name=name, state=state)
@@ -61,7 +72,7 @@ class Story:
         """Let the time pass in steps of half a second; every second each rung is told."""
         for step in range(round(seconds * 2)):
             self.now += 0.5
-            if self.beats and self.power == "running":
+            if self.beats and self.is_on:
                 self._beat()
             if step % 2:
                 self._rungs()
@@ -76,14 +87,15 @@ class Story:
             self.add(Kind.PROGRESS, ops=self.ops, **counts)
 
     def _rungs(self) -> None:
-        running = self.power == "running"
-        reported = {}
+        running = self.is_on
+        reported: dict[str, object] = {}
+        since = self.unanswered_s
         if self.steal is not None:
             self.waited_s += self.steal
             reported = {"processors": [[0, int(self.waited_s * 1e9)]]}
-        self.add(
-            Kind.RUNG, rung=Rung.VCPU.value, ok=running, latency_s=0.0, blocked_s=None, detail=self.power, **reported
-        )
+        reported["blocked_s"] = None if since is None else self.now - since
+        reported["detail"] = self.power if since is None else ""
+        self.add(Kind.RUNG, rung=Rung.VCPU.value, ok=running, latency_s=0.0, **reported)
         heard = AGENT_RUNGS if self.beats and running else ()
         for rung in (*heard, Rung.SHELL):
             self._sample(rung)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from fakes import FakeClock, Log, agent_of, hypervisor_of, make_target, make_topology, no_answer, shell_of
 
+from harness.drivers.protocols import Power
 from harness.model.clock import Deadline
 from harness.model.errors import DeadlineExceeded, InfraError, ShellError
 from harness.model.history import Kind
+from harness.monitors import evidence
 from harness.monitors.evidence import LIMIT, Collector, ConsoleTap
 
 PRINTED = b"sysrq: Show Blocked State\ntask:nbd0 state:D\n"
@@ -117,6 +120,37 @@ def test_registers_and_a_command(scene: Scene) -> None:
     scene.collector.command("workload-log", "tail -c 20000 /log")
     assert [ok for _, ok, _ in scene.reported] == [True] * 2
     assert scene.text("workload-log") == "last line\n" and "RIP" in scene.text("registers")
+
+
+def test_what_does_not_answer_from_outside_is_left(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence, "SYSRQ_S", 0.01)
+    go = threading.Event()
+
+    def hang() -> None:
+        assert go.wait(10.0)
+
+    scene.hypervisor.on = dict.fromkeys(("registers", "nmi"), hang)
+    scene.collector.registers()
+    scene.collector.nmi()
+    go.set()
+    assert scene.reported == [
+        ("registers", False, "c1: `registers`: fake does not answer"),
+        ("nmi", False, "c1: `nmi`: fake does not answer"),
+    ]
+
+
+def test_what_a_host_does_not_offer_is_noted_and_the_agent_is_still_asked(scene: Scene) -> None:
+    scene.target = make_target(make_topology(), "c1", offers=frozenset({Power}))
+    collector = Collector(scene.target, scene.tap, scene.folder, scene.log.recorder, scene.clock)
+    collector.registers()
+    collector.nmi()
+    collector.sysrq(keys=("m",))
+    assert agent_of(scene.target).verbs == ["sysrq"] and hypervisor_of(scene.target).acts == []
+    assert [detail for _, _, detail in scene.reported] == [
+        "the host does not offer it",
+        "the host does not offer it",
+        "no channel for sysrq printed anything",
+    ]
 
 
 def test_nothing_that_fails_is_raised(scene: Scene) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from fakes import FakeClock, FakeShell, Log, hypervisor_of, make_target, make_topology
 
+from harness.drivers.protocols import Power
+from harness.model.clock import Deadline
 from harness.model.errors import ShellError
 from harness.model.history import Kind, Rung
 from harness.model.power import PowerState
@@ -205,6 +207,53 @@ def test_a_tick_tells_the_rungs_that_are_sampled_from_here(log: Log, clock: Fake
     assert running["ok"] and running["detail"] == "on" and running["cpu_ns"] == 5
     assert not paused["ok"] and paused["detail"] == "paused" and paused["latency_s"] is None
     assert len(log.rungs(Rung.SHELL)) == 2 and log.rungs(Rung.NET) == []
+
+
+def test_a_power_that_takes_its_time_holds_up_no_tick_and_is_told_once_it_has_answered(
+    log: Log, clock: FakeClock
+) -> None:
+    target, go = make_target(make_topology(), "c1"), threading.Event()
+    monitor = HostMonitor(target, AgentRungs("c1", log.recorder, clock), log.recorder, clock)
+    asked: list[float] = []
+
+    def state(*, deadline: Deadline) -> PowerState:
+        asked.append(clock.monotonic())
+        assert go.wait(WAIT_S)
+        return PowerState.PAUSED
+
+    hypervisor_of(target).state = state  # type: ignore[method-assign]
+    began = time.monotonic()
+    for _ in range(4):
+        monitor.tick()
+        clock.sleep(1.0)
+    assert time.monotonic() - began < WAIT_S, "nothing waited for it"
+    go.set()
+    until(lambda: not [thread for thread in threading.enumerate() if thread.name == "power c1"])
+    monitor.tick()
+    *blocked, answer = (event.data for event in log.rungs(Rung.VCPU))
+    assert [sample["blocked_s"] for sample in blocked] == [0.0, 1.0, 2.0, 3.0] and len(asked) == 1
+    assert all(PowerState.of(sample["detail"]) is PowerState.UNKNOWN for sample in blocked), "no evidence"
+    assert answer["blocked_s"] is None and answer["detail"] == "paused" and "cpu_ns" not in answer
+
+
+def test_a_power_that_fails_is_no_answer(log: Log, clock: FakeClock) -> None:
+    target = make_target(make_topology(), "c1")
+
+    def state(*, deadline: Deadline) -> PowerState:
+        raise RuntimeError("not expected\nat all")
+
+    hypervisor_of(target).state = state  # type: ignore[method-assign]
+    HostMonitor(target, AgentRungs("c1", log.recorder, clock), log.recorder, clock).tick()
+    (sample,) = (event.data for event in log.rungs(Rung.VCPU))
+    assert not sample["ok"] and sample["detail"] == "not expected"
+    assert PowerState.of(sample["detail"]) is PowerState.UNKNOWN
+
+
+def test_a_host_whose_processors_nobody_accounts_for_has_a_rung_all_the_same(log: Log, clock: FakeClock) -> None:
+    target = make_target(make_topology(), "c1", offers=frozenset({Power}))
+    HostMonitor(target, AgentRungs("c1", log.recorder, clock), log.recorder, clock).tick()
+    (sample,) = (event.data for event in log.rungs(Rung.VCPU))
+    assert sample["ok"] and sample["detail"] == "on" and "processors" not in sample
 
 
 def test_a_host_without_peers_is_asked_over_the_management_network(log: Log, clock: FakeClock) -> None:

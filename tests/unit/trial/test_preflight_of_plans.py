@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from harness.drivers.protocols import Power
+from harness.faults.guest import Pause
 from harness.faults.kernel import KernelFault
 from harness.kernels.preflight import SYMBOLS
+from harness.model.errors import UsageError
 from harness.model.topology import MIB, Host, Topology
 from harness.monitors.instruments.capture import Capture
 from harness.monitors.instruments.sockets import SocketWatch
@@ -23,8 +26,9 @@ from harness.storage.nfs import NfsDisk
 from harness.storage.smb import SmbDisk
 from harness.storage.swap import Swap
 from harness.storage.tmpfs import Tmpfs
+from harness.trial import preflight
 from harness.trial.plan import Plan
-from harness.trial.preflight import kernel_needs
+from harness.trial.preflight import check_capabilities, kernel_needs
 from harness.workloads.thrash import SwapThrash
 
 HOSTS = tuple(Host(name=name, memory=256 * MIB) for name in ("front", "back", "third"))
@@ -98,3 +102,20 @@ def test_faults_and_instruments_are_asked_as_well() -> None:
 
 def test_a_role_that_the_topology_does_not_have_is_left_to_whoever_uses_it() -> None:
     assert kernel_needs(plan(NbdDisk(client="nobody"), PAIR)) == {}
+
+
+def test_a_plan_whose_hosts_lack_what_it_needs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Plan(
+        name="x",
+        topology=PAIR,
+        storage=NfsDisk(scratch=True, bytes_per_s=1000),
+        workload=SwapThrash(host="client"),
+        faults=(Pause(role="client"),),
+    )
+    check_capabilities(made)
+    monkeypatch.setattr(preflight, "offers", lambda host: frozenset({Power}))
+    with pytest.raises(UsageError) as raised:
+        check_capabilities(made)
+    storage, pause = str(raised.value).splitlines()
+    assert storage.startswith("NfsDisk needs DiskThrottle, which host 'back'")
+    assert pause.startswith("Pause needs Pausable, which host 'front' does not offer")

@@ -94,7 +94,7 @@ def test_the_error_of_the_experiment_goes_before_the_watchs() -> None:
 def test_a_look_that_does_not_end(released: threading.Event) -> None:
     clock = FakeClock(0.0)
     ticker, monitor, _ = _ticker(released.wait, clock)
-    with pytest.raises(InfraError, match=r"not watched for 6\d s"), ticker:
+    with pytest.raises(InfraError, match=r"not watched for 6\d s: a look at them does not end"), ticker:
         _until(lambda: monitor.looks == 1)
         while clock.now < BLIND_S + 5.0:
             clock.sleep(0.25)
@@ -102,7 +102,7 @@ def test_a_look_that_does_not_end(released: threading.Event) -> None:
     assert BLIND_S < clock.now <= BLIND_S + 0.5
 
 
-def test_a_machine_that_stood_still_is_not_blamed_on_the_hypervisor(released: threading.Event) -> None:
+def test_a_machine_that_stood_still_is_not_blamed_on_the_look(released: threading.Event) -> None:
     clock = FakeClock(0.0)
     ticker, monitor, _ = _ticker(released.wait, clock)
     with ticker:
