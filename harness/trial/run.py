@@ -140,7 +140,7 @@ def _run(plan: Plan, settings: Settings, store: RunStore, trial: TrialStore, rec
         site = lab.start(plan.topology)
         recorder.emit(Kind.PHASE, name="boot", state="end")
         for target in site.targets.values():
-            recorder.emit(Kind.HOST, target.name, **_host_facts(target))
+            recorder.emit(Kind.HOST, target.name, **host_facts(target))
         slowest = max(target.facts.slowdown for target in site.targets.values())
         plan = replace(plan, policy=plan.policy.scaled(slowest))
         watch.policy = plan.policy
@@ -167,7 +167,8 @@ def _facts(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _host_facts(target: Target) -> dict[str, Any]:
+def host_facts(target: Target) -> dict[str, Any]:
+    """What a history says of a host: see `model.history`."""
     return {
         "facts": target.facts.to_dict(),
         "capabilities": sorted(kind.__name__ for kind in target.drivers),

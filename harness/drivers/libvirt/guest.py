@@ -157,8 +157,7 @@ class LibvirtGuest:
         self._libvirt = libvirt_module()
         self._connection = connection
         self._lock = threading.Lock()
-        self._asking: threading.Thread | None = None
-        self._answer = PowerState.UNKNOWN
+        self._stuck: threading.Thread | None = None
         self.spec = spec
         self.console = GuestConsole(self, send_console)
         try:
@@ -178,17 +177,19 @@ class LibvirtGuest:
 
     def state(self, *, deadline: Deadline) -> PowerState:
         """See `Power.state`."""
-        # libvirt has no deadlines. A question that it does not answer is asked once, however often it is wanted.
-        asking = self._asking
-        if asking is None or not asking.is_alive():
-            asking = self._asking = threading.Thread(
-                target=self._ask_state, name=f"power {self.spec.name}", daemon=True
-            )
-            asking.start()
+        # libvirt has no deadlines. While it owes an answer to an earlier question, it is not asked another one.
+        if (stuck := self._stuck) is not None:
+            stuck.join(max(0.0, deadline.remaining))
+            if stuck.is_alive():
+                return PowerState.UNKNOWN
+        answers: list[PowerState] = []
+        asking = threading.Thread(target=lambda: answers.append(self._ask_state()), daemon=True)
+        asking.start()
         asking.join(max(0.0, deadline.remaining))
-        return PowerState.UNKNOWN if asking.is_alive() else self._answer
+        self._stuck = asking if asking.is_alive() else None
+        return answers[0] if answers else PowerState.UNKNOWN
 
-    def _ask_state(self) -> None:
+    def _ask_state(self) -> PowerState:
         libvirt = self._libvirt
         states = {
             libvirt.VIR_DOMAIN_RUNNING: PowerState.ON,
@@ -199,10 +200,9 @@ class LibvirtGuest:
             libvirt.VIR_DOMAIN_SHUTOFF: PowerState.OFF,
         }
         try:
-            self._answer = states.get(self._domain.info()[0], PowerState.UNKNOWN)
+            return states.get(self._domain.info()[0], PowerState.UNKNOWN)
         except libvirt.libvirtError as error:
-            gone = error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN
-            self._answer = PowerState.GONE if gone else PowerState.UNKNOWN
+            return PowerState.GONE if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN else PowerState.UNKNOWN
 
     def off(self, *, deadline: Deadline) -> None:
         """See `Power.off`: the guest is gone then; libvirt forgets a guest that was started for a trial."""

@@ -38,7 +38,16 @@ name = "lonely"
 roles = { client = "front" }
 """
 HOSTS = [
-    {"name": name, "roles": [role], "kernel": "6.1.0", "memory": 256 * MIB, "cpus": 2, "addresses": found, "port": 2001}
+    {
+        "name": name,
+        "roles": [role],
+        "kernel": "6.1.0",
+        "memory": 256 * MIB,
+        "cpus": 2,
+        "addresses": found,
+        "login": "127.0.0.1",
+        "port": 2001,
+    }
     for name, role, found in (("front", "client", ["10.77.0.1"]), ("back", "server", []))
 ]
 
