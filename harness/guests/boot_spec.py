@@ -50,7 +50,7 @@ def machines_for(
     lacks.
     """
     hosts = list(hosts)
-    kernels = _kernels(settings, hosts, progress, needs or {})
+    kernels = kernels_for(settings, hosts, progress, needs or {})
     image = build_image(settings, vm_images() / IMAGE_RECIPE, progress)
     machines = {}
     for host in hosts:
@@ -65,10 +65,13 @@ def machines_for(
     return machines
 
 
-def _kernels(
-    settings: Settings, hosts: Sequence[Host], progress: Progress, needs: Mapping[str, Sequence[str]]
+def kernels_for(
+    settings: Settings, hosts: Iterable[Host], progress: Progress, needs: Mapping[str, Sequence[str]]
 ) -> dict[str, Kernel]:
-    """The kernel of each host, by its name; each is found once, and has all that its hosts need."""
+    """The kernel of each host, by its name; each is found once, and has all that its hosts need.
+
+    Raises as `machines_for` does.
+    """
     users: dict[tuple[str, str], list[Host]] = {}
     for host in hosts:
         users.setdefault((host.kernel, host.modules_from), []).append(host)
