@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from harness.drivers.libvirt.connection import libvirt_module
+from harness.guests import lease
 from harness.guests.accelerator import known_accelerator
 from harness.guests.boot_spec import Machine, kernels_for, machines_for
 from harness.guests.guest import own_speed
@@ -23,7 +24,6 @@ from harness.model.settings import Settings
 from harness.model.topology import Topology
 from harness.site.provider import HostNeeds, Listener, Prepared, PreparedHost
 from harness.site.target import Site
-from harness.state import lease
 from harness.state.state import StateDir
 
 # Under emulation a guest's processor is a thread that computes all the time; benchmarks/throughput.py has the figures.

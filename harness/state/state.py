@@ -8,7 +8,7 @@
 | `r/.new-<6 hex>/` | a run that is being made; renamed once its owner holds the lock |
 | `r/.guard` | locked while runs are made, and while what was half made is removed |
 | `sandboxes/`, `ports/` | see `sandboxes` and `ports` |
-| `leases/` | see `lease`; elsewhere where a machine's users share one queue |
+| `leases/` | see `guests.lease`; elsewhere where a machine's users share one queue |
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import pytest
 
 from harness.guests import owed, provider
 from harness.guests.boot_spec import Machine
+from harness.guests.lease import leases
 from harness.guests.owed import guest_owed, meet_guest, meet_owed, qemu_owed, switch_owed
 from harness.guests.provider import GuestProvider, PreparedGuests
 from harness.model.errors import HostEnvironmentError, InfraError, UsageError
@@ -25,7 +26,6 @@ from harness.providers import clean, provider_of
 from harness.site.provider import Deaf, HostNeeds, Provider
 from harness.site.target import Site
 from harness.state import obligations
-from harness.state.lease import leases
 from harness.state.obligations import owe
 from harness.state.state import StateDir
 
@@ -134,7 +134,7 @@ def test_memory_that_is_not_there_is_told_before_anything_begins(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    monkeypatch.setattr("harness.state.lease.SHARE_FOR_GUESTS", 0.0)
+    monkeypatch.setattr("harness.guests.lease.SHARE_FOR_GUESTS", 0.0)
     with pytest.raises(HostEnvironmentError, match="a test needs"):
         hold(settings, said)
     assert not said

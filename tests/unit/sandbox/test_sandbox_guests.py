@@ -16,6 +16,7 @@ from fakes import make_topology
 from sandbox.sandbox_supervisor import FakeLab
 
 import harness.sandbox.guests as module
+from harness.guests.lease import leases
 from harness.guests.provider import PreparedGuests
 from harness.model.errors import InfraError
 from harness.model.settings import Settings
@@ -24,7 +25,6 @@ from harness.sandbox.guests import SandboxRequest, guests
 from harness.sandbox.once import run_once
 from harness.site.provider import Deaf
 from harness.site.target import Site
-from harness.state.lease import leases
 from harness.state.state import StateDir
 from harness.storage.base import StorageProbe
 

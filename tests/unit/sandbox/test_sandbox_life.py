@@ -16,6 +16,7 @@ import psutil
 import pytest
 from fakes import make_topology
 
+from harness.guests.lease import leases
 from harness.guests.provider import PreparedGuests
 from harness.model.clock import SYSTEM_CLOCK
 from harness.model.errors import InfraError, UsageError
@@ -26,7 +27,6 @@ from harness.sandbox import start as starting
 from harness.sandbox.end import end, supervisor_of
 from harness.sandbox.guests import SandboxRequest
 from harness.sandbox.start import start
-from harness.state.lease import leases
 from harness.state.sandboxes import Sandbox, sandboxes
 from harness.state.state import StateDir
 
