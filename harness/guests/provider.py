@@ -17,6 +17,7 @@ from harness.guests.guest import own_speed
 from harness.guests.lab import Lab
 from harness.guests.owed import PROVIDER, meet_owed
 from harness.kernels.kernel_checks import source_version
+from harness.kernels.kernels import Kernel
 from harness.kernels.module_set import module_name
 from harness.model.obligation import Obligation
 from harness.model.observe import Progress
@@ -70,11 +71,16 @@ class GuestProvider:
 
     def check(self, topology: Topology, needs: HostNeeds, progress: Progress) -> None:
         """See `Provider.check`; a kernel is looked into, which may have to be fetched for that."""
-        kernels_for(self._settings, topology.hosts, progress, needs.kernel)
+        self._checked(topology, needs, progress)
 
     def prepare(self, topology: Topology, needs: HostNeeds, progress: Progress) -> PreparedGuests:
         """See `Provider.prepare`."""
-        return PreparedGuests(machines_for(self._settings, topology.hosts, progress, needs.kernel))
+        kernels = self._checked(topology, needs, progress)
+        return PreparedGuests(machines_for(self._settings, topology.hosts, kernels, progress))
+
+    def _checked(self, topology: Topology, needs: HostNeeds, progress: Progress) -> dict[str, Kernel]:
+        """The kernel of each host, once it is known that guests can do what is needed."""
+        return kernels_for(self._settings, topology.hosts, progress, needs.kernel)
 
     @contextmanager
     def provide(

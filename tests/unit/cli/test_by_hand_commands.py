@@ -85,6 +85,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[tuple[SandboxRequest, str 
         made.append((request, command))
         return 7
 
+    monkeypatch.setattr("harness.guests.provider.kernels_for", lambda *_: {})
     monkeypatch.setattr("harness.guests.provider.machines_for", lambda *_: {})
     monkeypatch.setattr("harness.sandbox.start.start", start)
     monkeypatch.setattr("harness.sandbox.once.run_once", run_once)

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from owned_runs import kill, python
 
 from harness.guests import owed, provider
 from harness.guests.boot_spec import Machine
@@ -216,3 +217,17 @@ def test_what_nobody_can_end_stays_noted(settings: Settings, name: str, kind: st
     path = dead_run(settings, Obligation(run=settings.state, provider=name, kind=kind, fields={}))
     assert clean(settings) == [f"run {path.name}: kept {path}: {problem}"]
     assert path.exists()
+
+
+def test_places_of_the_dead_in_the_queue_for_memory_go_with_the_rest(settings: Settings) -> None:
+    state = StateDir.of(settings)
+    script = (
+        "from harness.guests.lease import acquire; from harness.model.clock import Deadline\n"
+        "with acquire(state, memory=1, budget=1, deadline=Deadline.after(9), on_wait=print):\n"
+        "    print(flush=True); sys.stdin.read()"
+    )
+    with python(state, script) as (process, _):
+        assert clean(settings) == []
+        kill(process)
+        (line,) = clean(settings)
+    assert line.startswith(f"lease: pid {process.pid} ") and not leases(state)
