@@ -80,13 +80,13 @@ def _request(options: Options, name: str | None, storage: str | None, *, alone: 
     """What is to be up, with everything that its guests are made of; builds what is missing."""
     import psutil
 
-    from harness.guests.boot_spec import machines_for
     from harness.inventory.inventory import load_inventory
+    from harness.providers import clean, provider_of
     from harness.sandbox.choose import check_free, choose_topology, inventory_file
     from harness.sandbox.guests import SandboxRequest
     from harness.sandbox.storages import kernel_needs, storage_of
+    from harness.site.provider import HostNeeds
     from harness.state.state import StateDir
-    from harness.trial.run import clean
 
     settings = options.settings
     state = StateDir.of(settings)
@@ -95,11 +95,12 @@ def _request(options: Options, name: str | None, storage: str | None, *, alone: 
     wanted = None if storage is None else storage_of(storage, topology)
     if not alone:
         check_free(state, topology.name)
-    for line in clean(state):
+    for line in clean(settings):
         _note(f"left by a dead run: {line}")
     with Bars(Console(stderr=True)) as progress:
-        machines = machines_for(settings, topology.hosts, progress, kernel_needs(wanted, topology))
-    return SandboxRequest(topology=topology, machines=machines, settings=settings, storage=wanted)
+        needs = HostNeeds(kernel=kernel_needs(wanted, topology))
+        prepared = provider_of(settings, topology).prepare(topology, needs, progress)
+    return SandboxRequest(topology=topology, prepared=prepared, settings=settings, storage=wanted)
 
 
 def _note(line: str) -> None:

@@ -17,11 +17,15 @@ from harness.drivers.serial.bounded_file import BoundedFile
 from harness.drivers.serial.ivshmem_mailbox import IvshmemMailbox
 from harness.drivers.serial.serial_socket import SerialSocket
 from harness.drivers.ssh import FabricShell, SshAddress
-from harness.guests.guest_spec import MANAGEMENT, Ground, Listener, Parts, cmdline_of
+from harness.guests.guest_spec import MANAGEMENT, Ground, Parts, cmdline_of
+from harness.guests.owed import guest_owed, meet_guest
 from harness.guests.seed_archive import make_seed
 from harness.model.clock import Deadline
 from harness.model.errors import BootError, DeadlineExceeded, InfraError
+from harness.model.obligation import Obligation
+from harness.site.provider import Listener
 from harness.site.target import Target
+from harness.state.obligations import owe
 from harness.state.ports import port_lease, take_port
 
 AGENT_PORT = 7077  # harness/agent/agent.py, ECHO_PORT
@@ -41,6 +45,7 @@ class Guest:
         self._listener, self._console = listener, console
         self._heard = threading.Event()
         self._driver: LibvirtGuest | None = None
+        self._owed: tuple[Obligation, ...] = ()
         self._facts: dict[str, Any] = {}
         self._stack = ExitStack()
         try:
@@ -133,8 +138,9 @@ class Guest:
         self._introduce(deadline)
 
     def _create(self, image: Path | None) -> None:
-        # Noted before it exists: a harness that is killed in between leaves a note too many, never one too few.
-        self.ground.run.record_domain(uri=self.ground.settings.uri, uuid=str(self.spec.uuid))
+        self._owed = guest_owed(self.ground.run.path, self.ground.settings.uri, self.spec.uuid, self.wire.path.name)
+        for obligation in self._owed:
+            owe(obligation)
         self._driver = LibvirtGuest(self.ground.connection, self.spec, self.wire.send, saved=image)
 
     @property
@@ -206,8 +212,8 @@ class Guest:
         """End it and everything that reaches it; never raises."""
         if self._driver is not None:
             self._driver.destroy()
-            if self._driver.state().state == "gone":
-                self.ground.run.forget_domain(str(self.spec.uuid))
+        is_gone = self._driver is not None and self._driver.state().state == "gone"
+        meet_guest(self._owed, is_gone=is_gone)
         self._stack.close()
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.inventory.schema import is_kernel_file
-from harness.kernels.custom_kernels import find_kernel
-from harness.kernels.preflight import check_kernel
 from harness.model.observe import Progress
 from harness.model.overrides import MachineOverrides
 from harness.model.settings import Settings
+from harness.model.topology import Host, Topology
+from harness.providers import provider_of
 from harness.site.needs import needs_of, together
+from harness.site.provider import HostNeeds
 from harness.trial.plan import Plan
 
 
@@ -30,5 +31,6 @@ def check_side(side: MachineOverrides, settings: Settings, progress: Progress) -
     missing.
     """
     if side.kernel is not None and is_kernel_file(side.kernel):
-        kernel = find_kernel(settings, side.kernel, progress, modules_from=side.modules or "")
-        check_kernel(kernel, {}, progress)
+        host = Host(name="any", memory=0, kernel=side.kernel, modules_from=side.modules or "")
+        topology = Topology(name="any", hosts=(host,))
+        provider_of(settings, topology).check(topology, HostNeeds(), progress)
