@@ -39,7 +39,11 @@ class _WithCommand(click.Command):
         return super().parse_args(ctx, args)
 
 
-@click.command(cls=_WithCommand, options_metavar="[OPTIONS]", epilog="After -- : COMMAND…, as with --exec; its words are joined by blanks, as ssh does.")
+@click.command(
+    cls=_WithCommand,
+    options_metavar="[OPTIONS]",
+    epilog="After -- : COMMAND…, as with --exec; its words are joined by blanks, as ssh does.",
+)
 @click.argument("topology", required=False)
 @click.option("--storage", metavar="NAME", help=f"network storage between client and server: {STORAGES}")
 @click.option("--exec", "command", metavar="COMMAND", help="run it on the first host and go down again")

@@ -21,8 +21,8 @@ _LINE_END = re.compile(r"\r+\n|\r")
 # Cc control, Cf format (bidirectional overrides, zero width), Cs lone surrogates, Co private, Cn unassigned,
 # Zl and Zp line and paragraph separators.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-# Which request, which block, how long, which way: what changes where storage says the same of one request after another.
-# Not the number in the name of a device.
+# Which request, which block, how long, which way: what changes where storage says the same of request after request.
+# The number in the name of a device stays.
 _OF_ONE_REQUEST = re.compile(r"\b(?:0x)?[0-9a-f]*\d[0-9a-f]*B?\b|\b(?:read|write)(?=@)")
 _PLAIN_ASCII = re.compile(r"[\n\t -~]*\Z")
 
