@@ -134,6 +134,7 @@ def _begin_run(config: pytest.Config, options: Options) -> None:
     from harness.plugin.scheduler import DEFAULT_POLICY, OneAtATime
     from harness.plugin.session import RunSession, open_store
 
+    _inventory(options)  # what is wrong with it is told before anything is made
     if options.side.kernel is not None:
         from harness.trial.preflight import check_side
 
