@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -30,17 +29,21 @@ HEADINGS = ("host", "roles", "kernel", "memory", "cpus", "address", "get in")
 
 
 class _WithCommand(click.Command):
-    """What stands after -- is no argument of ours: a command."""
+    """Arguments after -- are a command."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if "--" in args:
             place = args.index("--")
-            ctx.meta[COMMAND] = shlex.join(args[place + 1 :])
+            ctx.meta[COMMAND] = " ".join(args[place + 1 :])  # as ssh does; the shell on the host splits it
             args = args[:place]
         return super().parse_args(ctx, args)
 
 
-@click.command(cls=_WithCommand, options_metavar="[OPTIONS]", epilog="After -- : COMMAND…, as with --exec.")
+@click.command(
+    cls=_WithCommand,
+    options_metavar="[OPTIONS]",
+    epilog="After -- : COMMAND…, as with --exec; its words are joined by blanks, as ssh does.",
+)
 @click.argument("topology", required=False)
 @click.option("--storage", metavar="NAME", help=f"network storage between client and server: {STORAGES}")
 @click.option("--exec", "command", metavar="COMMAND", help="run it on the first host and go down again")

@@ -117,7 +117,8 @@ def test_the_help_names_every_storage() -> None:
     ("arguments", "topology", "command"),
     [
         (["pair", "--exec", "uname -r | cat"], "pair", "uname -r | cat"),
-        (["lonely", "--", "grep", "-c", "a b", "--exec"], "lonely", "grep -c 'a b' --exec"),
+        (["lonely", "--", "uname -r; free -m"], "lonely", "uname -r; free -m"),
+        (["lonely", "--", "grep", "-c", "'a b'", "--exec"], "lonely", "grep -c 'a b' --exec"),
         (["--exec", "true", "pair"], "pair", "true"),
     ],
 )
