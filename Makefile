@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo check lint types contracts unit plugin live smoke nightly soak selftest bench clean distclean
+.PHONY: help setup demo check lint types contracts docs unit plugin live smoke nightly soak selftest bench clean distclean
 
 PYTEST := .venv/bin/python -m pytest
 
@@ -30,6 +30,9 @@ types: setup ## mypy
 
 contracts: setup ## import-linter: which part may import which
 	@.venv/bin/lint-imports
+
+docs: setup ## the documentation as a site: build/docs/index.html; a broken link is an error
+	@sh scripts/docs.sh
 
 unit: setup ## tests without guests: our own logic, and console logs of real kernels
 	@$(PYTEST) tests/unit tests/corpus </dev/null
