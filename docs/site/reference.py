@@ -49,12 +49,12 @@ KINDS = {
 
 
 def page(kind: Kind) -> str:
-    """All parts of a kind in Markdown, and below them the values that their parameters take."""
+    """All parts of a kind in Markdown, and below them the classes that they refer to."""
     parts = parts_of(kind)
-    values = values_of(kind, parts)
+    others = referred_to(kind, parts)
     text = [*map(section, parts)]
-    if values:
-        text += ["## Values of parameters\n", *(section(value, level=3) for value in values)]
+    if others:
+        text += ["## Referred to above\n", *(_section(other, find_example(other), "###") for other in others)]
     return "\n".join(text)
 
 
@@ -97,13 +97,23 @@ def _offers(part: type, protocol: type) -> bool:
     return not inspect.isabstract(part) and wanted <= set(dir(part)) | {field.name for field in fields(part)}
 
 
-def values_of(kind: Kind, parts: Iterable[type]) -> list[type]:
-    """The classes of the kind's package that parameters of `parts` are annotated with, or implement the annotation."""
+def referred_to(kind: Kind, parts: Iterable[type]) -> list[type]:
+    """Classes of the kind's package that are no parts, but values of their parameters, or named in their docstrings."""
     asked = {annotation for part in parts for hint in get_type_hints(part).values() for annotation in _flat(hint)}
-    asked -= {kind.protocol}
-    others = [found for found in classes_in(kind.package) if found not in parts]
-    protocols = [annotation for annotation in asked if getattr(annotation, "_is_protocol", False)]
-    return [found for found in others if found in asked or any(_offers(found, protocol) for protocol in protocols)]
+    protocols = [asking for asking in asked - {kind.protocol} if getattr(asking, "_is_protocol", False)]
+    named = {name for part in parts for name in re.findall(r"`(\w+)", _text(part))}
+    others = [found for found in classes_in(kind.package) if found not in parts and not inspect.isabstract(found)]
+    return [
+        found
+        for found in others
+        if found in asked or found.__name__ in named or any(_offers(found, protocol) for protocol in protocols)
+    ]
+
+
+def _text(part: type) -> str:
+    """The docstring of a class, and below it those of the classes that it inherits its parameters from."""
+    bases = [base for base in inspect.getmro(part) if is_dataclass(base)]
+    return "\n\n".join(inspect.cleandoc(base.__doc__ or "") for base in bases)
 
 
 def _flat(hint: object) -> Iterator[type]:
@@ -113,14 +123,21 @@ def _flat(hint: object) -> Iterator[type]:
         yield from _flat(inner)
 
 
-def section(part: type, level: int = 2) -> str:
-    """One class: what it is, its parameters, what it needs, its bound, an example."""
-    lines = [f"{'#' * level} {part.__name__}", "", prose(inspect.getdoc(part) or ""), ""]
-    lines += [*_parameters(part), ""]
-    code, example = example_of(part)
-    facts = [(title, ask(part, example)) for title, ask in FACTS.items()]
-    lines += [*(f"- {title}: {text}" for title, text in facts if text), "", "```python"]
-    return "\n".join([*lines, f"from {part.__module__} import {part.__name__}", "", code, "```", ""])
+def section(part: type) -> str:
+    """One part: what it is, its parameters, what it needs, its bound, an example; raises LookupError without one."""
+    example = find_example(part)
+    if example is None:
+        raise LookupError(f"{part.__name__}: no example; use it in testcases/ or tests/unit, with literals only")
+    return _section(part, example, "##")
+
+
+def _section(part: type, example: Example | None, heading: str) -> str:
+    lines = [f"{heading} {part.__name__}", "", prose(_text(part)), "", *_parameters(part), ""]
+    if example is not None:
+        facts = [(title, ask(part, example.made)) for title, ask in FACTS.items()]
+        lines += [*(f"- {title}: {text}" for title, text in facts if text), "", "```python"]
+        lines += [f"from {part.__module__} import {part.__name__}", "", example.code, "```", ""]
+    return "\n".join(lines)
 
 
 def prose(text: str) -> str:
@@ -209,16 +226,24 @@ def _beyond(part: type, name: str) -> str:
     return f": {prose(rest)}" if rest else ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """Code that makes a part, and the part."""
+
+    code: str
+    made: object
+
+
 @cache
-def example_of(part: type) -> tuple[str, object]:
-    """The best example that stands by itself, and what it makes; raises LookupError if there is none."""
+def find_example(part: type) -> Example | None:
+    """The best example that uses literals and other parts only, if there is one."""
     found = sorted(_calls().get(part.__name__, []), key=_rank)
     for code in [call.code for call in found] + [f"{part.__name__}()"]:
         try:
-            return code, eval(code, dict(_namespace()))
+            return Example(code=code, made=eval(code, dict(_namespace())))
         except (NameError, TypeError, UsageError):  # it has names of the test's own, or is there to be refused
             continue
-    raise LookupError(f"{part.__name__}: no example stands by itself; use it in testcases/ or tests/unit with literals")
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import reference
 
+from harness.storage.nfs import NfsDisk
+
 ROOT = Path(__file__).parents[3]
 # Where the parts of a kind are defined, and two methods that none of another kind there has together.
 KINDS = {
@@ -66,9 +68,13 @@ def test_a_section_has_parameters_needs_bound_tasks_and_an_example() -> None:
     assert "| `on` | `Writable` | required |" in sections["Swap"]
 
 
-def test_values_of_parameters_are_listed_below_the_parts() -> None:
-    _, values = reference.page(reference.KINDS["storages"]).split("## Values of parameters")
-    assert {"HandedOver", "Kept", "Tgt", "Lio"} <= set(re.findall(r"^### (\w+)$", values, re.MULTILINE))
+def test_values_of_parameters_and_classes_named_in_docstrings_are_listed_below_the_parts() -> None:
+    _, others = reference.page(reference.KINDS["storages"]).split("## Referred to above")
+    assert {"HandedOver", "Kept", "Tgt", "Lio", "Folder"} <= set(re.findall(r"^### (\w+)$", others, re.MULTILINE))
+
+
+def test_a_section_has_what_the_base_classes_say() -> None:
+    assert "Files on a hard mount of the role `client`" in reference.section(NfsDisk)
 
 
 def test_prose_of_a_docstring_is_no_markup() -> None:
@@ -80,8 +86,8 @@ def test_a_part_without_an_example_is_refused_with_the_way_out() -> None:
         def __init__(self, role: str) -> None:
             self.role = role
 
-    with pytest.raises(LookupError, match="Unheard: no example stands by itself; use it in testcases/"):
-        reference.example_of(Unheard)
+    with pytest.raises(LookupError, match="Unheard: no example; use it in testcases/"):
+        reference.section(Unheard)
 
 
 def test_the_measures_of_every_trial_are_all_on_their_page() -> None:
