@@ -18,7 +18,7 @@ setup: ## install what is missing: packages of the system, the virtual environme
 demo: ## set up, build the guests, run the three rows of swap over NBD
 	@sh scripts/demo.sh
 
-check: ## set up, then lint, types, import contracts and tests, the quick live ones included
+check: ## set up, then lint, types, import contracts, docs and tests, the quick live ones included
 	@sh scripts/check.sh
 
 lint: setup ## ruff: rules and format
