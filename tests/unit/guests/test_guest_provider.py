@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,16 +14,23 @@ from uuid import UUID
 import pytest
 from owned_runs import kill, python
 
+from harness.drivers.serial.bounded_file import BoundedFile
 from harness.guests import owed, provider
 from harness.guests.boot_spec import Machine
+from harness.guests.guest import Guest
+from harness.guests.guest_spec import Ground, Parts
+from harness.guests.identity import identity_of
+from harness.guests.keys import Keys
+from harness.guests.lab import Lab
 from harness.guests.lease import leases
 from harness.guests.owed import guest_owed, meet_guest, meet_owed, qemu_owed, switch_owed
 from harness.guests.provider import GuestProvider, PreparedGuests
-from harness.model.errors import HostEnvironmentError, InfraError, UsageError
+from harness.model.clock import Deadline
+from harness.model.errors import BootError, HostEnvironmentError, InfraError, UsageError
 from harness.model.obligation import Obligation
 from harness.model.observe import Silent
 from harness.model.settings import EMBEDDED, Settings
-from harness.model.topology import MIB, Host, Topology
+from harness.model.topology import MIB, Host, Link, Topology
 from harness.providers import clean, provider_of
 from harness.site.provider import Deaf, HostNeeds, Provider
 from harness.site.target import Site
@@ -156,6 +164,46 @@ def test_a_domain_is_owed_until_its_daemon_knows_it_no_more(tmp_path: Path, is_g
         owe(obligation)
     meet_guest(owed_for_it, is_gone=is_gone)
     assert obligations.owed(tmp_path) == (() if is_gone else owed_for_it[:1])
+
+
+def test_a_guest_is_owed_before_libvirt_is_asked_for_it(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = StateDir(settings.state).open_run()
+    keys = Keys(client_file=settings.state / "key", client_public="ssh-ed25519 AAAA")
+    ground = Ground(settings=settings, run=run, connection=None, sockets={}, keys=keys)
+    host = ALONE.hosts[0]
+    machine: Any = SimpleNamespace(kernel=SimpleNamespace(vmlinuz=Path("k"), initrd=Path("i")), accelerator="tcg")
+    identity = identity_of(ALONE, host, keys.client_public)
+    parts = Parts(host=host, machine=machine, identity=identity, disks=(), segments=(), label="a", is_restored=True)
+    seen: list[str] = []
+
+    def refuse(*_: object, **__: object) -> None:
+        seen.extend(f"{obligation.kind} {obligation.fields['below']}" for obligation in obligations.owed(run.path))
+        raise BootError(host="a", problem="libvirt cannot restore it")
+
+    monkeypatch.setattr("harness.guests.guest.LibvirtGuest", refuse)
+    with closing(BoundedFile(settings.state / "console", 1000)) as console:
+        guest = Guest(ground, parts, listener=Deaf(), console=console)
+        with pytest.raises(BootError):
+            guest.restore(Path("image"), Deadline.after(5.0))
+        assert seen == ["process a.con"]
+        guest.close()
+    assert run.close() is True, "nothing is owed once it is known that nothing runs"
+
+
+def test_a_switch_is_owed_before_it_is_started(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def refuse(folder: Path) -> None:
+        seen.extend(obligation.fields["below"] for obligation in obligations.owed(folder.parent))
+        raise InfraError("vde_switch did not start")
+
+    monkeypatch.setattr("harness.guests.lab.VdeSwitch", refuse)
+    monkeypatch.setattr("harness.guests.lab.connected_to", lambda uri, state: nullcontext())
+    pair = Topology(name="pair", hosts=ALONE.hosts, links=(Link(name="lan", hosts=("a", "b")),))
+    lab = Lab(settings, {}, listener=Deaf(), console_path=Path)
+    with pytest.raises(InfraError):
+        lab.start(pair)
+    assert seen == ["net-lan"] and StateDir(settings.state).runs() == []
 
 
 class Daemon:
