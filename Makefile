@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo check lint types contracts unit plugin live smoke nightly soak selftest bench clean distclean
+.PHONY: help setup demo check lint types contracts docs unit plugin live smoke nightly soak selftest bench clean distclean
 
 PYTEST := .venv/bin/python -m pytest
 
@@ -18,7 +18,7 @@ setup: ## install what is missing: packages of the system, the virtual environme
 demo: ## set up, build the guests, run the three rows of swap over NBD
 	@sh scripts/demo.sh
 
-check: ## set up, then lint, types, import contracts and tests, the quick live ones included
+check: ## set up, then lint, types, import contracts, docs and tests, the quick live ones included
 	@sh scripts/check.sh
 
 lint: setup ## ruff: rules and format
@@ -30,6 +30,9 @@ types: setup ## mypy
 
 contracts: setup ## import-linter: which part may import which
 	@.venv/bin/lint-imports
+
+docs: setup ## the documentation as a site: build/docs/index.html; a broken link is an error
+	@sh scripts/docs.sh
 
 unit: setup ## tests without guests: our own logic, and console logs of real kernels
 	@$(PYTEST) tests/unit tests/corpus </dev/null

@@ -40,10 +40,9 @@ from harness.model.observe import Progress
 from harness.model.opinion import State
 from harness.model.settings import Settings
 from harness.model.verdict import VerdictKind
+from harness.providers import clean
 from harness.results.store import SURVIVES, RunStore, TrialStore
 from harness.results.text import plain_line
-from harness.state.state import StateDir
-from harness.trial.run import clean
 from harness.verdicts.judge import judge
 from harness.verdicts.policy import Policy
 from harness.verdicts.watch import Watch
@@ -176,7 +175,7 @@ def run_fresh(settings: Settings, results: Path, pairs: int, progress: Progress)
                 progress.step(f"pair {number} of {pairs}: {row.rpartition('::')[2]}")
                 harness_run(settings, results, row, limit_s=TRIAL_S)
     finally:
-        clean(StateDir.of(settings))
+        clean(settings)
 
 
 @contextmanager

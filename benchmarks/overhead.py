@@ -38,10 +38,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common.command import MEASURED, guarded, make_parser, positive, settings_of
 from benchmarks.common.figures import Figure, figure_of, ratios, show
-from benchmarks.common.guests import booted, leased, read_topology
+from benchmarks.common.guests import booted, read_topology
 from harness.cli.progress import Bars
 from harness.guest.progress import FIRST, SLOT_SIZE
-from harness.guests.boot_spec import machines_for
 from harness.model.clock import SYSTEM_CLOCK
 from harness.model.errors import InfraError
 from harness.model.observe import Progress
@@ -219,12 +218,11 @@ class Overhead:
 def measure_guest(settings: Settings, folder: Path, runs: int, seconds: float, progress: Progress) -> Overhead:
     """Boot the guest, set the load going, alternate, and at the end kill the agent."""
     topology = read_topology()
-    machines = machines_for(settings, topology.hosts, progress)
     trial = RunStore.create(folder / "results", manifest={}).trial("overhead")
     recorder = Recorder(trial.append, Watch(Policy()).feed, (), SYSTEM_CLOCK)
     router = EventRouter(topology, recorder, SYSTEM_CLOCK)
     progress.step("booting the guest")
-    with leased(settings, topology, progress), booted(settings, machines, topology, router, folder) as (site, _):
+    with booted(settings, topology, router, folder, progress) as (site, _):
         target = site.role(LOAD.host)
         guest = Guest(site, target)
         start_load(site, target, guest)

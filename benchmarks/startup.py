@@ -50,11 +50,13 @@ from benchmarks.common.figures import Figure, figure_of, ratios, show
 from benchmarks.common.guests import read_topology
 from benchmarks.common.trials import harness_run, only_trial
 from harness.cli.progress import Bars
-from harness.guests.boot_spec import Machine, machines_for
+from harness.guests.boot_spec import Machine
+from harness.guests.provider import GuestProvider
 from harness.model.errors import InfraError
 from harness.model.history import Event, Kind
 from harness.model.observe import Progress
 from harness.model.settings import Settings
+from harness.site.provider import HostNeeds
 
 CASE = "benchmarks/cases/test_first_byte.py"
 CASE_S = 600.0
@@ -102,7 +104,7 @@ class Startup:
     def __init__(self, settings: Settings, folder: Path, progress: Progress) -> None:
         self._settings, self._folder, self._progress = settings, folder, progress
         self._topology = read_topology()
-        self._machines = machines_for(settings, self._topology.hosts, progress)
+        self._guests = GuestProvider(settings).prepare(self._topology, HostNeeds(), progress)
         self._virtme: virtme.VirtmeNg | None = None
         self.boots: tuple[list[float], list[float]] = ([], [])
         self.firsts: tuple[list[float], list[float]] = ([], [])
@@ -128,7 +130,7 @@ class Startup:
     @property
     def machine(self) -> Machine:
         """What the guest boots from."""
-        return self._machines[self._topology.hosts[0].name]
+        return self._guests.machines[self._topology.hosts[0].name]
 
     def _boot(self, *, cold: bool) -> float:
         command = [sys.executable, str(BOOT_ONCE), *arguments_of(replace(self._settings, cold=cold))]

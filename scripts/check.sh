@@ -1,6 +1,6 @@
 #!/bin/sh
-# Everything that has to hold before a change goes in: lint, types, import contracts, all tests but the
-# slow ones among those that boot guests (make live). Arguments go to pytest.
+# Everything that has to hold before a change goes in: lint, types, import contracts, the documentation's links, all
+# tests but the slow ones among those that boot guests (make live). Arguments go to pytest.
 #
 # Goes on after a failure, so that one run tells all. Exit codes, which `make check` cannot pass on: 0 all passed, 1 a
 # check failed, 2 the set-up failed.
@@ -22,6 +22,7 @@ check lint .venv/bin/ruff check .
 check format .venv/bin/ruff format --check .
 check types .venv/bin/mypy
 check "import contracts" .venv/bin/lint-imports
+check docs sh scripts/docs.sh
 # What the live tests boot: built here, where its progress shows.
 check prepare .venv/bin/harness prepare
 # Last, so that what takes longest hides nothing.

@@ -13,9 +13,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.common.command import MEASURED, guarded, make_parser, settings_of
-from benchmarks.common.guests import Deaf, booted, leased, read_topology
-from harness.guests.boot_spec import machines_for
+from benchmarks.common.guests import booted, read_topology
 from harness.model.observe import Silent
+from harness.site.provider import Deaf
 
 
 def boot(given: argparse.Namespace) -> int:
@@ -23,9 +23,8 @@ def boot(given: argparse.Namespace) -> int:
     topology = read_topology()
     with tempfile.TemporaryDirectory(prefix="harness-boot-") as name:
         settings = settings_of(given, results=Path(name))
-        machines = machines_for(settings, topology.hosts, Silent())
-        with leased(settings, topology, Silent()), booted(settings, machines, topology, Deaf(), Path(name)) as up:
-            print(f"{up[1]:.3f}")
+        with booted(settings, topology, Deaf(), Path(name), Silent()) as (_, seconds):
+            print(f"{seconds:.3f}")
     return MEASURED
 
 

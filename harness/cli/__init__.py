@@ -23,26 +23,38 @@ FAILED = 2
 INTERRUPTED = 130
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
-# Commands import what they need when they are called: `harness --version` needs neither pytest nor libvirt.
-_COMMANDS = {
-    "bisect": "harness.cli.bisect",
-    "bisect-step": "harness.cli.bisect",
-    "clean": "harness.cli.upkeep",
-    "compare": "harness.cli.compare",
-    "console": "harness.cli.console",
-    "doctor": "harness.cli.upkeep",
-    "down": "harness.cli.down",
-    "explain": "harness.cli.explain",
-    "logs": "harness.cli.logs",
-    "prepare": "harness.cli.upkeep",
-    "report": "harness.cli.runs",
-    "run": "harness.cli.run",
-    "selftest": "harness.cli.selftest",
-    "scan": "harness.cli.scan",
-    "ssh": "harness.cli.ssh",
-    "up": "harness.cli.up",
-    "verdict": "harness.cli.runs",
+# Module and one line of each command, by what it is for. Commands import what they need when they are called:
+# `harness --version` and `harness --help` need neither pytest nor libvirt.
+_GROUPS = {
+    "Run": {
+        "run": ("harness.cli.run", "Run test cases"),
+        "selftest": ("harness.cli.selftest", "Measure how right the verdicts are: faults of known truth"),
+    },
+    "Look at results": {
+        "explain": ("harness.cli.explain", "Say what happened in the trials of a run, and why"),
+        "report": ("harness.cli.runs", "Write the report of a run again"),
+        "verdict": ("harness.cli.runs", "Judge a run again, from its files alone"),
+        "scan": ("harness.cli.scan", "Say what happened on any kernel console, and why it hung"),
+    },
+    "Guests by hand": {
+        "up": ("harness.cli.up", "Boot guests and leave them to you, or run one command on them"),
+        "ssh": ("harness.cli.ssh", "Log in to a guest, or run a command there"),
+        "console": ("harness.cli.console", "Attach this terminal to a guest's serial console"),
+        "logs": ("harness.cli.logs", "Print what guests printed on their consoles"),
+        "down": ("harness.cli.down", "End guests"),
+    },
+    "Kernels": {
+        "compare": ("harness.cli.compare", "Does a case hang more often on one kernel than on another?"),
+        "bisect": ("harness.cli.bisect", "Find the first bad commit, kernel or patch"),
+        "bisect-step": ("harness.cli.bisect", "One step for `git bisect run`"),
+    },
+    "Upkeep": {
+        "doctor": ("harness.cli.upkeep", "Say what this machine lacks, and the command that mends it"),
+        "prepare": ("harness.cli.upkeep", "Build images, kernels and modules now"),
+        "clean": ("harness.cli.upkeep", "Remove what killed runs left"),
+    },
 }
+_COMMANDS = {name: module for commands in _GROUPS.values() for name, (module, _) in commands.items()}
 
 
 class _Failure(click.ClickException):
@@ -61,11 +73,17 @@ class _Group(click.Group):
         command: click.Command = getattr(module, name)
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """A section for each group, without importing any command."""
+        for heading, commands in _GROUPS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(f"{name:11}", line) for name, (_, line) in commands.items()])
+
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            known = ", ".join(_COMMANDS)
+            known = ", ".join(sorted(_COMMANDS))
             raise click.UsageError(f"{error.format_message()} The commands are: {known}.", ctx) from error
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
@@ -97,7 +115,11 @@ def _closed(error: BrokenPipeError) -> int:
     return 0
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["--help", "-h"]})
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["--help", "-h"]},
+    epilog="`harness COMMAND --help` has the options; environment and ini file: docs/options.md",
+)
 @click.version_option(harness.__version__, prog_name="harness")
 @click.option("--debug", is_flag=True, help="show a traceback with an error")
 def _group(debug: bool) -> None:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.cli.find import find_run
-from harness.cli.options import Workers, harness_options, resolve_options
+from harness.cli.options import harness_options, resolve_options, workers_option
 from harness.cli.terminal import wide
 from harness.compare.question import HANG, SIDES, Question, parse_counts
 from harness.model.errors import UsageError
@@ -42,7 +42,7 @@ WORDS = ", ".join([HANG, *REPRODUCIBLE])
 @click.argument("case", required=False)
 @click.option("--a", metavar="SIDE", help="one side: stock, or such as 'kernel=./linux cmdline=quiet'")
 @click.option("--b", metavar="SIDE", help=f"the other; a side's words are {', '.join(SIDE)}")
-@click.option("-n", "runs", type=click.IntRange(min=1), metavar="N", help=f"runs of each side (default: {RUNS})")
+@click.option("--runs", type=click.IntRange(min=1), metavar="N", help=f"runs of each side (default: {RUNS})")
 @click.option("--until-sure", is_flag=True, help="as few runs as decide whether the rates differ")
 @click.option(
     "--difference",
@@ -53,7 +53,7 @@ WORDS = ", ".join([HANG, *REPRODUCIBLE])
 @click.option("--most", type=click.IntRange(min=1), help=f"runs of each side, with --until-sure (default: {MOST})")
 @click.option("--counts", metavar="WORDS", help=f"what is counted: words of {WORDS}, with commas (default: {HANG})")
 @click.option("--seed", type=int, help="of the order in which the sides take turns (default: a new one)")
-@click.option("--workers", type=Workers(), metavar="N|auto", help="run N trials at the same time")
+@workers_option()
 @click.option("--resume", metavar="RUN", help="go on with a comparison that was interrupted")
 @harness_options(*GIVEN)
 def compare(case: str | None, resume: str | None, workers: str | None, **options: Any) -> int:
@@ -61,7 +61,7 @@ def compare(case: str | None, resume: str | None, workers: str | None, **options
 
     CASE is one test: harness compare --a stock --b patch=fix.patch testcases/test_nbd_swap.py::test_patch_undone
 
-    Exit codes: 0 a difference was shown, or with -n every trial had a verdict; 1 --until-sure ended without one;
+    Exit codes: 0 a difference was shown, or with --runs every trial had a verdict; 1 --until-sure ended without one;
     2 trials had no verdict, or usage or environment; 130 interrupted.
     """
     from harness.compare.run import begin
@@ -99,7 +99,7 @@ def _question(case: str | None, given: Mapping[str, str | None], asked: Mapping[
     if case is None or asked["a"] is None or asked["b"] is None:
         raise UsageError("name both sides and the case: harness compare --a stock --b patch=fix.patch CASE")
     until_sure = asked["until_sure"]
-    wrong = {"-n": until_sure and asked["runs"], "--difference": not until_sure and asked["difference"]}
+    wrong = {"--runs": until_sure and asked["runs"], "--difference": not until_sure and asked["difference"]}
     wrong["--most"] = not until_sure and asked["most"]
     for name, applies in wrong.items():
         if applies:

@@ -11,7 +11,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from harness.model.diagnosis import Diagnosis, HangClass, Node, NodeKind, Remedy
-from harness.report.read.chain_words import End, Wait, cited_words, cycle_pairs, node_words, waits
+from harness.report.read.chain_words import End, Wait, cited_lines, cycle_pairs, node_words, waits
 from harness.report.read.words import CONFIDENCE, HANG_CLASSES
 from harness.results.text import plain
 
@@ -49,7 +49,7 @@ class _View:
             yield from self._trees()
         if found.leaves:
             yield self._text(f"where the chain ends: {found.leaves}")
-        yield from self._list("evidence", map(cited_words, found.evidence))
+        yield from self._list("evidence", cited_lines(found.evidence))
         yield from self._list("what would confirm it", found.confirm)
         yield from self._list("what is known to help", map(_remedy, found.remedies))
 

@@ -17,20 +17,21 @@ def down(topology: str | None, **given: str | None) -> None:
     What a supervisor that was killed left behind goes as well.
     """
     from harness.model.clock import SYSTEM_CLOCK
+    from harness.providers import clean
     from harness.sandbox.choose import choose_sandbox
     from harness.sandbox.end import end
     from harness.state.sandboxes import sandboxes
     from harness.state.state import StateDir
-    from harness.trial.run import clean
 
-    state = StateDir.of(resolve_options(given).settings)
+    settings = resolve_options(given).settings
+    state = StateDir.of(settings)
     was_left = topology in [sandbox.name for sandbox in sandboxes(state, alive=False)]
-    removed = clean(state)
+    removed = clean(settings)
     for line in removed:
         click.echo(plain_line(line))
     if was_left or (topology is None and not sandboxes(state)):
         if not removed:
             click.echo("nothing is up")
         return
-    for line in end(state, choose_sandbox(state, topology), SYSTEM_CLOCK):
+    for line in end(settings, choose_sandbox(state, topology), SYSTEM_CLOCK):
         click.echo(plain_line(line))

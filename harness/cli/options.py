@@ -36,6 +36,12 @@ class Workers(click.ParamType[str]):
         return str(value)
 
 
+def workers_option(default: str | None = None) -> Callable[[F], F]:
+    """A decorator that gives a command `-n`, which means the same in each."""
+    text = "run N trials at the same time" + ("" if default is None else f" (default: {default})")
+    return click.option("-n", "--workers", type=Workers(), default=default, metavar="N|auto", help=text)
+
+
 def harness_options(*names: str) -> Callable[[F], F]:
     """A decorator that gives a command the named options of the table, in its order."""
 
@@ -52,6 +58,8 @@ def resolve_options(given: Mapping[str, str | None]) -> Options:
     """The options in force in this folder; raises UsageError."""
     question = _Question()
     status = pytest.main([*PLUGIN, *_ASKED, "--noconftest", *pytest_arguments(given)], plugins=[question])
+    if question.problem is not None:
+        raise question.problem
     if question.answer is None:
         raise UsageError(f"pytest cannot read its configuration in {Path.cwd()} (status {int(status)}, see above)")
     return question.answer
@@ -59,13 +67,14 @@ def resolve_options(given: Mapping[str, str | None]) -> Options:
 
 class _Question:
     answer: Options | None = None
+    problem: UsageError | None = None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> int:
         try:
             self.answer = config.hook.pytest_harness_options(config=config)
         except UsageError as error:
-            raise pytest.UsageError(str(error)) from error
+            self.problem = error
         return 0
 
 
@@ -76,9 +85,8 @@ def _click_option(option: Option) -> Callable[[F], F]:
             option.parse(text, Origin(name=f"--{option.name}", base=Path.cwd()))
         return text
 
-    help_text = f"{option.help} [${option.environment}, ini {option.ini}]"
     if option.flag:
-        return click.option(f"--{option.name}", help=help_text, is_flag=True, flag_value=YES, type=str, default=None)
+        return click.option(f"--{option.name}", help=option.help, is_flag=True, flag_value=YES, type=str, default=None)
     return click.option(
-        f"--{option.name}", metavar=option.metavar, help=help_text, callback=check, multiple=option.several
+        f"--{option.name}", metavar=option.metavar, help=option.help, callback=check, multiple=option.several
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from harness.cli.find import find_run
-from harness.cli.options import Workers, harness_options
+from harness.cli.options import harness_options, workers_option
 from harness.model.errors import UsageError
 from harness.model.options import Origin
 from harness.model.overrides import NAMES as SIDE
@@ -18,11 +18,11 @@ from harness.plugin.resume import Begun, begun, check, go_on
 CASES = Path("testcases")
 
 
-@click.command()
+@click.command(epilog="In the environment or an ini file: docs/options.md")
 @click.argument("paths", nargs=-1, type=click.UNPROCESSED)
-@click.option("-n", "--workers", type=Workers(), metavar="N|auto", help="run N trials at the same time")
+@workers_option()
 @click.option("-k", "matching", metavar="EXPR", help="only cases whose names match, as pytest's -k")
-@click.option("--resume", metavar="RUN", help="go on with RUN where it stopped, as it was begun")
+@click.option("--resume", metavar="RUN", help="go on with RUN as it was begun")
 @harness_options(
     *("inventory", "state", "cache", "results", "run", "uri", "accel", "cold", "budget", "profile", "live", "mirror"),
     *SIDE,
@@ -30,12 +30,11 @@ CASES = Path("testcases")
 def run(
     paths: tuple[str, ...], workers: str | None, matching: str | None, resume: str | None, **given: str | None
 ) -> int:
-    """Run test cases: files, folders or pytest node ids (default: the folder testcases).
+    """Run test cases: files, folders or pytest node ids (default: testcases).
 
-    What stands after -- goes to pytest as it is: harness run testcases/test_nbd_swap.py -k loopback -- -x
+    Arguments after -- go to pytest: harness run testcases -k loopback -- -x
 
-    A run that was interrupted, of whatever, goes on with --resume RUN alone: a folder, or its name in the results
-    folder. What had finished is not run again.
+    --resume RUN alone goes on with a run (folder or name) and runs nothing twice.
 
     Exit codes: 0 all as expected, 1 an expectation failed, 2 a trial ended without a verdict, or usage or
     environment, 130 interrupted.

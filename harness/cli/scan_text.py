@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
@@ -14,7 +13,7 @@ from harness.cli.diagnosis_view import render
 from harness.cli.terminal import Terminal
 from harness.model.diagnosis import Diagnosis
 from harness.model.finding import FindingKind as Kind
-from harness.results.text import plain_line
+from harness.results.text import plain_line, repeated_part
 
 __all__ = ["show"]
 
@@ -26,7 +25,6 @@ _STYLES = {
 _STYLE = {kind: style for style, kinds in _STYLES.items() for kind in kinds}
 # Storage says the same thing again and again; what follows the first time is counted.
 _COUNTED = frozenset({Kind.STORAGE_TIMEOUT, Kind.IO_ERROR})
-_NUMBER = re.compile(r"[0-9a-f]*\d[0-9a-f]*")
 _WIDTH = max(len(kind) for kind in Kind)
 
 Record = dict[str, Any]
@@ -64,7 +62,7 @@ def _key(record: Record) -> tuple[str, object]:
         return what, None
     finding = record["finding"]
     counted = finding["kind"] in _COUNTED
-    return what, _NUMBER.sub("0", finding["title"]) if counted else finding["line"]
+    return what, repeated_part(finding["title"]) if counted else finding["line"]
 
 
 def _ends(group: Iterator[Record]) -> Iterator[Record]:

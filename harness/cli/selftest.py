@@ -14,11 +14,12 @@ import click
 
 import harness
 from harness.cli.find import find_run
-from harness.cli.options import harness_options, resolve_options
+from harness.cli.options import harness_options, resolve_options, workers_option
 from harness.cli.terminal import wide
 from harness.model.errors import UsageError
 
 if TYPE_CHECKING:
+    from harness.model.options import Options
     from harness.model.settings import Settings
     from harness.results.store import RunStore
     from harness.selftest.truth import Truth
@@ -37,7 +38,7 @@ REPEATS, LIVE = 5, 20
     type=click.IntRange(min=1),
     help=f"trials of the live kinds together (default: {LIVE}; with --kinds, as many of each as --repeats says)",
 )
-@click.option("-n", "--workers", type=click.IntRange(min=1), default=2, show_default=True, help="trials at a time")
+@workers_option(default="2")
 @click.option("--seed", type=int, help="of the order and the instants (default: a new one, which is printed)")
 @click.option("--resume", metavar="RUN", help="go on with what is missing in RUN")
 @click.option("--score", multiple=True, metavar="RUN", help="run nothing, show what RUN comes to today; may repeat")
@@ -48,7 +49,7 @@ def selftest(
     kinds: tuple[str, ...],
     repeats: int,
     live: int | None,
-    workers: int,
+    workers: str,
     seed: int | None,
     resume: str | None,
     score: tuple[str, ...],
@@ -71,14 +72,22 @@ def selftest(
         return REACHED
     stores = [find_run(run, given["results"]) for run in score]
     if not stores:
-        settings = resolve_options(given).settings
+        options = resolve_options(given)
+        settings, lanes = options.settings, _lanes(workers, options)
         if resume is not None:
             stores = [find_run(resume, given["results"])]
         else:
             count = live or (repeats * sum(truth.group == "live" for truth in truths) if kinds else LIVE)
-            stores = [_begin(settings, truths, repeats, count, workers, seed)]
-        _run(stores[0], settings, workers)
+            stores = [_begin(settings, truths, repeats, count, lanes, seed)]
+        _run(stores[0], settings, lanes)
     return _show(stores, truths, page, unfinished=[trial for store in stores for trial in missing(store)])
+
+
+def _lanes(workers: str, options: Options) -> int:
+    """How many trials run at the same time."""
+    from harness.plugin.workers import auto_workers
+
+    return auto_workers(options) if workers == "auto" else max(1, int(workers))
 
 
 def _check(
@@ -113,16 +122,16 @@ def _list(truths: Sequence[Truth]) -> None:
 
 
 def _begin(
-    settings: Settings, truths: Sequence[Truth], repeats: int, live: int, workers: int, seed: int | None
+    settings: Settings, truths: Sequence[Truth], repeats: int, live: int, lanes: int, seed: int | None
 ) -> RunStore:
     from harness.selftest.campaign import begin, schedule
 
     seed = secrets.randbelow(10**6) if seed is None else seed
     trials = schedule(truths, repeats=repeats, live=live, seed=seed)
-    return begin(settings.results, trials, seed, _facts(settings, workers))
+    return begin(settings.results, trials, seed, _facts(settings, lanes))
 
 
-def _facts(settings: Settings, workers: int) -> dict[str, Any]:
+def _facts(settings: Settings, lanes: int) -> dict[str, Any]:
     host = os.uname()
     return {
         "harness": harness.__version__,
@@ -137,11 +146,11 @@ def _facts(settings: Settings, workers: int) -> dict[str, Any]:
             "python": platform.python_version(),
             "processors": os.cpu_count(),
         },
-        "lanes": workers,
+        "lanes": lanes,
     }
 
 
-def _run(store: RunStore, settings: Settings, workers: int) -> None:
+def _run(store: RunStore, settings: Settings, lanes: int) -> None:
     from harness.selftest.campaign import Campaign, missing, seed_of
     from harness.selftest.lanes import Lane
     from harness.selftest.screen import Screen
@@ -150,7 +159,7 @@ def _run(store: RunStore, settings: Settings, workers: int) -> None:
     console.print(f"{len(left)} trials in {store.path}, seed {seed_of(store)}", highlight=False, soft_wrap=True)
     with Screen(console, total=len(left)) as screen:
         try:
-            Campaign(store, settings, [Lane() for _ in range(workers)], screen).run()
+            Campaign(store, settings, [Lane() for _ in range(lanes)], screen).run()
         except KeyboardInterrupt:
             screen.write(f"interrupted; go on with: harness selftest --resume {store.path}")
             raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -30,17 +29,21 @@ HEADINGS = ("host", "roles", "kernel", "memory", "cpus", "address", "get in")
 
 
 class _WithCommand(click.Command):
-    """What stands after -- is no argument of ours: a command."""
+    """Arguments after -- are a command."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if "--" in args:
             place = args.index("--")
-            ctx.meta[COMMAND] = shlex.join(args[place + 1 :])
+            ctx.meta[COMMAND] = " ".join(args[place + 1 :])  # as ssh does; the shell on the host splits it
             args = args[:place]
         return super().parse_args(ctx, args)
 
 
-@click.command(cls=_WithCommand, options_metavar="[OPTIONS]", epilog="After -- : COMMAND…, as with --exec.")
+@click.command(
+    cls=_WithCommand,
+    options_metavar="[OPTIONS]",
+    epilog="After -- : COMMAND…, as with --exec; its words are joined by blanks, as ssh does.",
+)
 @click.argument("topology", required=False)
 @click.option("--storage", metavar="NAME", help=f"network storage between client and server: {STORAGES}")
 @click.option("--exec", "command", metavar="COMMAND", help="run it on the first host and go down again")
@@ -80,13 +83,14 @@ def _request(options: Options, name: str | None, storage: str | None, *, alone: 
     """What is to be up, with everything that its guests are made of; builds what is missing."""
     import psutil
 
-    from harness.guests.boot_spec import machines_for
     from harness.inventory.inventory import load_inventory
+    from harness.providers import clean, provider_of
     from harness.sandbox.choose import check_free, choose_topology, inventory_file
     from harness.sandbox.guests import SandboxRequest
     from harness.sandbox.storages import kernel_needs, storage_of
+    from harness.site.capabilities import requirements
+    from harness.site.provider import HostNeeds
     from harness.state.state import StateDir
-    from harness.trial.run import clean
 
     settings = options.settings
     state = StateDir.of(settings)
@@ -95,11 +99,12 @@ def _request(options: Options, name: str | None, storage: str | None, *, alone: 
     wanted = None if storage is None else storage_of(storage, topology)
     if not alone:
         check_free(state, topology.name)
-    for line in clean(state):
+    for line in clean(settings):
         _note(f"left by a dead run: {line}")
     with Bars(Console(stderr=True)) as progress:
-        machines = machines_for(settings, topology.hosts, progress, kernel_needs(wanted, topology))
-    return SandboxRequest(topology=topology, machines=machines, settings=settings, storage=wanted)
+        needs = HostNeeds(kernel=kernel_needs(wanted, topology), capabilities=requirements([wanted], topology))
+        prepared = provider_of(settings, topology).prepare(topology, needs, progress)
+    return SandboxRequest(topology=topology, prepared=prepared, settings=settings, storage=wanted)
 
 
 def _note(line: str) -> None:

@@ -56,10 +56,9 @@ def prepare(refresh: bool, **given: str | None) -> None:
 @harness_options("state", "uri")
 def clean(**given: str | None) -> None:
     """Remove what dead runs left: guests, switches, overlays, sockets. Live runs are not touched."""
-    from harness.state.state import StateDir
-    from harness.trial.run import clean as remove
+    from harness.providers import clean as remove
 
-    lines = remove(StateDir.of(resolve_options(given).settings))
+    lines = remove(resolve_options(given).settings)
     for line in lines or ["nothing to remove"]:
         click.echo(plain_line(line))
 

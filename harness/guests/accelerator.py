@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.guests.owed import QEMU, qemu_owed
 from harness.kernels.kernels import Kernel
 from harness.model.errors import HostEnvironmentError
 from harness.model.observe import Progress
 from harness.model.settings import Settings
+from harness.state.obligations import owe
+from harness.state.processes import meet_if_ended
 from harness.state.state import StateDir
 
-QEMU = "qemu-system-x86_64"
 KVM_DEVICE = Path("/dev/kvm")
 # A kernel prints its first line within a second under KVM; one that has printed nothing by now never will.
 PROBE_S = 15.0
@@ -67,15 +69,19 @@ def probe(accelerator: str, kernel: Kernel, state: Path) -> ProbeResult:
     Raises HostEnvironmentError if QEMU is not installed.
     """
     started = time.monotonic()
-    # In a run's folder, so that the next start finds and ends this guest too if this process is killed.
     with StateDir(state).open_run() as run:
         log = run.path / "console"
-        process = _start(accelerator, kernel, log)
+        owed = qemu_owed(run.path, log.name)
+        owe(owed)
         try:
-            works = _wait(process, log, PROBE_S if accelerator == "kvm" else 4 * PROBE_S)
+            process = _start(accelerator, kernel, log)
+            try:
+                works = _wait(process, log, PROBE_S if accelerator == "kvm" else 4 * PROBE_S)
+            finally:
+                process.kill()
+                errors = process.communicate()[1].decode(errors="replace").strip()
         finally:
-            process.kill()
-            errors = process.communicate()[1].decode(errors="replace").strip()
+            meet_if_ended(owed)
     seconds = time.monotonic() - started
     if works:
         return ProbeResult(accelerator, True, seconds, f"a kernel printed its first line after {seconds:.1f} s")

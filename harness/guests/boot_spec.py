@@ -40,17 +40,32 @@ class Machine:
     own_modules: Mapping[str, Path] = field(default_factory=dict)
 
 
-def machines_for(
-    settings: Settings, hosts: Iterable[Host], progress: Progress, needs: Mapping[str, Sequence[str]] | None = None
-) -> dict[str, Machine]:
-    """What each host boots from, by its name; builds what is missing.
+def kernels_for(
+    settings: Settings, hosts: Iterable[Host], progress: Progress, needs: Mapping[str, Sequence[str]]
+) -> dict[str, Kernel]:
+    """The kernel of each host, by its name; each is found once, and has all that its hosts need.
 
     `needs` are modules and options that a host's kernel must have besides what every guest needs. Raises UsageError for
-    a kernel that lacks one, or a kernel, module or patch that does not fit, HostEnvironmentError for what this machine
-    lacks.
+    a kernel that lacks one.
     """
-    hosts = list(hosts)
-    kernels = _kernels(settings, hosts, progress, needs or {})
+    users: dict[tuple[str, str], list[Host]] = {}
+    for host in hosts:
+        users.setdefault((host.kernel, host.modules_from), []).append(host)
+    kernels = {}
+    for (name, modules_from), of_it in users.items():
+        kernel = find_kernel(settings, name, progress, modules_from=modules_from)
+        check_kernel(kernel, {host.name: needs.get(host.name, ()) for host in of_it}, progress)
+        kernels.update({host.name: kernel for host in of_it})
+    return kernels
+
+
+def machines_for(
+    settings: Settings, hosts: Iterable[Host], kernels: Mapping[str, Kernel], progress: Progress
+) -> dict[str, Machine]:
+    """What each host boots from, by its name, with the kernels of `kernels_for`; builds what is missing.
+
+    Raises UsageError for a module or patch that does not fit, HostEnvironmentError for what this machine lacks.
+    """
     image = build_image(settings, vm_images() / IMAGE_RECIPE, progress)
     machines = {}
     for host in hosts:
@@ -63,21 +78,6 @@ def machines_for(
             own_modules=_own_modules(settings, host, kernel, progress),
         )
     return machines
-
-
-def _kernels(
-    settings: Settings, hosts: Sequence[Host], progress: Progress, needs: Mapping[str, Sequence[str]]
-) -> dict[str, Kernel]:
-    """The kernel of each host, by its name; each is found once, and has all that its hosts need."""
-    users: dict[tuple[str, str], list[Host]] = {}
-    for host in hosts:
-        users.setdefault((host.kernel, host.modules_from), []).append(host)
-    kernels = {}
-    for (name, modules_from), of_it in users.items():
-        kernel = find_kernel(settings, name, progress, modules_from=modules_from)
-        check_kernel(kernel, {host.name: needs.get(host.name, ()) for host in of_it}, progress)
-        kernels.update({host.name: kernel for host in of_it})
-    return kernels
 
 
 def prepare(settings: Settings, progress: Progress, *, refresh: bool = False) -> None:

@@ -19,16 +19,20 @@ from harness.drivers.serial.bounded_file import BoundedFile
 from harness.drivers.serial.ivshmem_mailbox import IvshmemMailbox
 from harness.drivers.serial.serial_socket import SerialSocket
 from harness.drivers.ssh import FabricShell, SshAddress
-from harness.guests.guest_spec import Ground, Listener, Parts, cmdline_of
+from harness.guests.guest_spec import Ground, Parts, cmdline_of
 from harness.guests.identity import MANAGEMENT_ADDRESS
+from harness.guests.owed import guest_owed, meet_guest
 from harness.guests.seed_archive import make_seed
 from harness.model.clock import Deadline
 from harness.model.errors import BootError, DeadlineExceeded, InfraError
+from harness.model.obligation import Obligation
 from harness.model.power import DEAD, PowerState
 from harness.model.topology import Host
 from harness.site.capabilities import Offers
 from harness.site.facts import MANAGEMENT, Disk, HostFacts, Interface
+from harness.site.provider import Listener
 from harness.site.target import Target
+from harness.state.obligations import owe
 from harness.state.ports import port_lease, take_port
 
 AGENT_PORT = 7077  # harness/agent/agent.py, ECHO_PORT
@@ -51,6 +55,7 @@ class Guest:
         self._listener, self._console = listener, console
         self._heard = threading.Event()
         self._driver: LibvirtGuest | None = None
+        self._owed: tuple[Obligation, ...] = ()
         self._facts: dict[str, Any] = {}
         self._stack = ExitStack()
         try:
@@ -145,8 +150,9 @@ class Guest:
         self._introduce(deadline)
 
     def _create(self, image: Path | None) -> None:
-        # Noted before it exists: a harness that is killed in between leaves a note too many, never one too few.
-        self.ground.run.record_domain(uri=self.ground.settings.uri, uuid=str(self.spec.uuid))
+        self._owed = guest_owed(self.ground.run.path, self.ground.settings.uri, self.spec.uuid, self.wire.path.name)
+        for obligation in self._owed:
+            owe(obligation)
         self._driver = LibvirtGuest(self.ground.connection, self.spec, self.wire.send, saved=image)
 
     @property
@@ -248,8 +254,8 @@ class Guest:
         """End it and everything that reaches it; never raises."""
         if self._driver is not None:
             self._driver.off(deadline=Deadline.after(OFF_S))
-            if self._driver.state(deadline=Deadline.after(STATE_S)) is PowerState.GONE:
-                self.ground.run.forget_domain(str(self.spec.uuid))
+        state = self._driver.state(deadline=Deadline.after(STATE_S)) if self._driver is not None else None
+        meet_guest(self._owed, is_gone=state is PowerState.GONE)
         self._stack.close()
 
 

@@ -1,11 +1,11 @@
-"""What a guest is made of, what it stands on, and who listens to it."""
+"""What a guest is made of, and what it stands on."""
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from harness.drivers.libvirt.guest import Disk
 from harness.guests.boot_spec import Machine
@@ -21,26 +21,6 @@ CMDLINE = (
     "console=ttyS0,115200 ignore_loglevel sysrq_always_enabled panic=0 nokaslr norandmaps audit=0 "
     "random.trust_cpu=on net.ifnames=0"
 )
-
-
-class Listener(Protocol):
-    """Hears everything that guests say, from their first byte; called on threads of the drivers."""
-
-    def on_console(self, host: str, data: bytes) -> None:
-        """Bytes from the first serial port of a host."""
-
-    def on_record(self, host: str, record: dict[str, Any]) -> None:
-        """A record of the agent of a host."""
-
-
-class Deaf:
-    """A listener that lets everything pass."""
-
-    def on_console(self, host: str, data: bytes) -> None:
-        """See `Listener`."""
-
-    def on_record(self, host: str, record: dict[str, Any]) -> None:
-        """See `Listener`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

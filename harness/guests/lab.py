@@ -8,29 +8,31 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from pathlib import Path
 
-from harness.drivers.libvirt.connection import connect
 from harness.drivers.libvirt.disk_image import make_blank, make_overlay
 from harness.drivers.libvirt.guest import Disk
 from harness.drivers.libvirt.vde import VdeSwitch
 from harness.drivers.serial.bounded_file import BoundedFile
 from harness.guests.boot_spec import Machine
 from harness.guests.embedded_libvirt import connected_to
-from harness.guests.guest import Guest, offers, own_speed
-from harness.guests.guest_spec import Ground, Listener, Parts
+from harness.guests.guest import Guest, offers
+from harness.guests.guest_spec import Ground, Parts
 from harness.guests.identity import cards_of, identity_of
 from harness.guests.keys import keys_of
+from harness.guests.owed import switch_owed
 from harness.guests.restore import NotRestored, Templates
 from harness.guests.snapshots import is_wanted
 from harness.model.clock import Deadline
-from harness.model.errors import HarnessError, InfraError
 from harness.model.observe import Progress, Silent
-from harness.model.settings import EMBEDDED, Settings
+from harness.model.settings import Settings
 from harness.model.topology import SHARED_SERIAL, Host, Topology
 from harness.site.facts import ROOT, SCRATCH, SHARED
+from harness.site.provider import Listener
 from harness.site.target import Site
+from harness.state.obligations import owe
+from harness.state.processes import meet_if_ended
 from harness.state.state import RunDir, StateDir
 
-__all__ = ["Lab", "Listener", "destroy_domains", "own_speed"]
+__all__ = ["Lab"]
 
 CONSOLE_LIMIT = 8 * 1024 * 1024
 # Nothing is known of a guest's speed before it has booted. Under emulation on two busy processors it takes 15 s.
@@ -76,15 +78,12 @@ class Lab:
             raise
 
     def _start(self, topology: Topology) -> Site:
-        own_speed()  # while no guest runs yet
         state = StateDir(self._settings.state)
         run = self._stack.enter_context(state.open_run())
         sockets: dict[str, Path] = {}
         connection = self._stack.enter_context(connected_to(self._settings.uri, state))
         for link in topology.links:
-            switch = VdeSwitch(run.path / f"net-{link.name}")
-            self._stack.callback(switch.close)
-            sockets[link.name] = switch.socket
+            sockets[link.name] = self._switch(run, f"net-{link.name}")
         if topology.shared_disk is not None:
             make_blank(run.path / SHARED_FILE, size=topology.shared_disk.size)
         keys = keys_of(self._settings.state)
@@ -93,7 +92,15 @@ class Lab:
         guests = self._in_parallel(ground, topology, templates)
         offered = {host.name: offers(host) for host in topology.hosts}
         targets = [guest.target(offered, Deadline.after(SPEED_S)) for guest in guests]
-        return Site(topology=topology, targets={target.name: target for target in targets})
+        return Site(topology=topology, targets={target.name: target for target in targets}, failure=self._failure)
+
+    def _switch(self, run: RunDir, folder: str) -> Path:
+        owed = switch_owed(run.path, folder)
+        owe(owed)
+        self._stack.callback(meet_if_ended, owed)
+        switch = VdeSwitch(run.path / folder)
+        self._stack.callback(switch.close)
+        return switch.socket
 
     def _in_parallel(self, ground: Ground, topology: Topology, templates: Templates | None) -> list[Guest]:
         with ThreadPoolExecutor(len(topology.hosts)) as pool:
@@ -134,8 +141,7 @@ class Lab:
             self._guests.append(guest)
         return guest
 
-    def failure(self) -> Exception | None:
-        """The first exception of a listener, if there was one."""
+    def _failure(self) -> Exception | None:
         return next((guest.wires_error for guest in self._guests if guest.wires_error is not None), None)
 
     def close(self) -> None:
@@ -156,17 +162,3 @@ def _disks(topology: Topology, host: Host, run: RunDir, machine: Machine) -> tup
     if topology.shared_disk is not None and host.name in topology.shared_disk.hosts:
         disks.append(Disk(name=SHARED, path=run.path / SHARED_FILE, target="vdd", format="raw", serial=SHARED_SERIAL))
     return tuple(disks)
-
-
-def destroy_domains(run_path: Path, uri: str, uuids: list[str]) -> None:
-    """End guests of a dead run that a libvirt daemon still runs; those of an embedded driver are plain processes."""
-    if uri == EMBEDDED:
-        return
-    try:
-        connection = connect(uri, run_path / "e")
-    except HarnessError as error:
-        raise InfraError(f"cannot look for guests of {run_path.name}: {error}") from error
-    for domain in connection.listAllDomains():
-        if domain.UUIDString() in uuids:
-            domain.destroy()
-    connection.close()

@@ -15,7 +15,7 @@ from harness.drivers.libvirt.save_image import DamagedImage, Feeder, adapt
 from harness.drivers.protocols import AgentLink
 from harness.drivers.serial.bounded_file import BoundedFile
 from harness.guests.guest import Guest
-from harness.guests.guest_spec import Deaf, Ground, Parts
+from harness.guests.guest_spec import Ground, Parts
 from harness.guests.identity import nobody, template_of
 from harness.guests.snapshots import (
     BUDGET,
@@ -32,6 +32,7 @@ from harness.model.clock import Deadline
 from harness.model.errors import BootError, HarnessError, InfraError
 from harness.model.observe import Progress
 from harness.site.facts import ROOT
+from harness.site.provider import Deaf
 
 # From the call of libvirt to an answer over SSH; 2 s under emulation on two busy processors.
 RESTORE_S = 60.0

@@ -22,9 +22,9 @@ from harness.build.cache import Build, Cache
 from harness.build.cache_eviction import hold, remove
 from harness.build.recipes import vm_images
 from harness.drivers.libvirt.save_image import DamagedImage, checksum
-from harness.guests.accelerator import QEMU
 from harness.guests.boot_spec import Machine
 from harness.guests.guest_spec import cmdline_of
+from harness.guests.owed import QEMU
 from harness.guests.seed_archive import AGENT
 from harness.model.settings import EMBEDDED, Settings
 from harness.model.topology import GIB, MIB, Host

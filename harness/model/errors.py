@@ -10,37 +10,21 @@ HarnessError
     │   └── DeadlineExceeded       it did not answer in time
     └── LostHost               a host is gone on every channel
 
-VerdictError               a verdict other than SURVIVED, as an exception for pytest
-├── HangDetected               STALLED, LIVELOCKED, DEADLOCKED, LOCKED_UP
-├── CrashDetected              CRASHED
-├── KilledByOOM                OOM_KILLED
-├── IoFailed                   IO_FAILED
-└── NoVerdict                  INCONCLUSIVE, LOST: an error of the trial, not a failure of the kernel
+`model.verdict_errors` has verdicts as exceptions.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from harness.model.verdict import Verdict
-
 __all__ = [
     "BootError",
-    "CrashDetected",
     "DeadlineExceeded",
-    "HangDetected",
     "HarnessError",
     "HostEnvironmentError",
     "InfraError",
     "InventoryError",
-    "IoFailed",
-    "KilledByOOM",
     "LostHost",
-    "NoVerdict",
     "ShellError",
     "UsageError",
-    "VerdictError",
 ]
 
 
@@ -115,31 +99,3 @@ class LostHost(InfraError):
         self.host = host
         self.problem = problem
         super().__init__(f"{host}: {problem}")
-
-
-class VerdictError(AssertionError):
-    """A trial ended with a verdict other than SURVIVED; `verdict` says which and why."""
-
-    def __init__(self, verdict: Verdict) -> None:
-        self.verdict = verdict
-        super().__init__(f"{verdict.kind.value}: {verdict.summary}")
-
-
-class HangDetected(VerdictError):
-    """The kernel under test hung: STALLED, LIVELOCKED, DEADLOCKED or LOCKED_UP."""
-
-
-class CrashDetected(VerdictError):
-    """The kernel under test crashed."""
-
-
-class KilledByOOM(VerdictError):
-    """The OOM killer ended the workload or a daemon that the storage depends on."""
-
-
-class IoFailed(VerdictError):
-    """The kernel told whoever waited for the storage that it failed, and the workload ended by that."""
-
-
-class NoVerdict(VerdictError):
-    """INCONCLUSIVE or LOST: the trial says nothing about the kernel."""

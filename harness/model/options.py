@@ -127,10 +127,10 @@ def _factor(text: str, origin: Origin) -> float:
 
 OPTIONS = (
     Option(name="inventory", metavar="FILE", help="topologies and hosts, a TOML file", parse=_path),
-    Option(name="state", metavar="DIR", help="what lives as long as a run: sockets, overlays", parse=_path),
+    Option(name="state", metavar="DIR", help="sockets and overlays, while a run lives", parse=_path),
     Option(name="cache", metavar="DIR", help="what is built once: images, kernels, modules", parse=_path),
     Option(name="results", metavar="DIR", help="where runs leave their results", parse=_path),
-    Option(name="run", metavar="DIR", help="use this run directory, not a new one in results", parse=_path),
+    Option(name="run", metavar="DIR", help="use this folder, not a new one in results", parse=_path),
     Option(name="resume", metavar="RUN", help="go on with this run where it stopped, as it was begun", parse=_path),
     Option(name="repeat", metavar="FILE", help="each case many times, on several sides: JSON", parse=_path),
     Option(
@@ -143,52 +143,52 @@ OPTIONS = (
     Option(
         name="accel",
         metavar="|".join(ACCELERATORS),
-        help="how guests are run (default: auto, kvm if a guest boots with it)",
+        help="default: auto, KVM if a guest boots with it",
         parse=_choice(*ACCELERATORS),
     ),
     Option(
         name="cold",
         metavar=f"{YES}|{NO}",
-        help="boot every guest, restore none from a snapshot",
+        help="boot every guest; use no snapshots",
         parse=_flag,
         flag=True,
     ),
-    Option(name="budget", metavar="FLOAT", help="scales time and passes of every case (default: 1)", parse=_factor),
+    Option(name="budget", metavar="FLOAT", help="scales time and passes of cases (default: 1)", parse=_factor),
     Option(
         name="profile",
         metavar="|".join(PROFILES),
-        help="which cases: the quick ones, all but the long ones (default), or all",
+        help="quick cases, all but long (default), or all",
         parse=_choice(*PROFILES),
     ),
     Option(
         name="live",
         metavar="|".join(LIVE),
-        help="what a running trial shows (default: auto, the ladder on a terminal, else lines)",
+        help="what a running trial shows (default: auto)",
         parse=_choice(*LIVE),
     ),
     Option(
         name="kernel",
         metavar="KERNEL",
-        help="of every guest: debian:13, or a built tree, a boot image, a .deb",
+        help="debian:13, built tree, boot image, or .deb",
         parse=_of_side("kernel"),
     ),
     Option(
         name="modules",
         metavar="DIR|TAR",
-        help="the modules of a boot image that has none beside it",
+        help="of a boot image that has none beside it",
         parse=_of_side("modules"),
     ),
     Option(
         name="module",
         metavar="FILE.ko",
-        help="replaces one module of the kernel; may be repeated",
+        help="replaces a module of the kernel; may repeat",
         parse=_of_side("module"),
         several=True,
     ),
     Option(
         name="patch",
         metavar="FILE",
-        help="builds the modules that a patch touches, from the kernel's own source; may be repeated",
+        help="rebuilds the modules it touches; may repeat",
         parse=_of_side("patch"),
         several=True,
     ),
@@ -196,7 +196,7 @@ OPTIONS = (
     Option(name="memory", metavar="SIZE", help="of every guest, such as 512M", parse=_of_side("memory")),
     Option(name="cpus", metavar="N", help="processors of every guest", parse=_of_side("cpus")),
     Option(name="role", metavar="ROLE", help="change only the guest of this role", parse=_of_side("role")),
-    Option(name="mirror", metavar="URL", help="package mirror in place of this machine's sources", parse=_text),
+    Option(name="mirror", metavar="URL", help="package mirror, not this machine's sources", parse=_text),
 )
 
 

@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from harness.model.errors import CrashDetected, HangDetected, IoFailed, KilledByOOM, NoVerdict, VerdictError
-
 
 class VerdictKind(StrEnum):
     """Kinds of verdict; DESIGN's table, in docs/verdicts/README.md, says when each is given."""
@@ -98,17 +96,3 @@ class Verdict:
             stalls=tuple(Stall(**stall) for stall in record.get("stalls", ())),
             reasons=tuple(record.get("reasons", ())),
         )
-
-    def to_error(self) -> VerdictError | None:
-        """The exception that this verdict is in a test, or None if the kernel survived."""
-        if self.kind is VerdictKind.SURVIVED:
-            return None
-        if self.is_hang:
-            return HangDetected(self)
-        if self.kind is VerdictKind.CRASHED:
-            return CrashDetected(self)
-        if self.kind is VerdictKind.OOM_KILLED:
-            return KilledByOOM(self)
-        if self.kind is VerdictKind.IO_FAILED:
-            return IoFailed(self)
-        return NoVerdict(self)

@@ -131,8 +131,10 @@ def _only_looking(config: pytest.Config) -> bool:
 
 def _begin_run(config: pytest.Config, options: Options) -> None:
     from harness.plugin.early_stop import Asking, EarlyStop
+    from harness.plugin.scheduler import DEFAULT_POLICY, OneAtATime
     from harness.plugin.session import RunSession, open_store
 
+    _inventory(options)  # what is wrong with it is told before anything is made
     if options.side.kernel is not None:
         from harness.trial.preflight import check_side
 
@@ -140,8 +142,8 @@ def _begin_run(config: pytest.Config, options: Options) -> None:
     store, notes = open_store(config, options)
     config.stash[STORE] = store
     config.option.xmlpath = config.option.xmlpath or str(store.junit_path)
-    if getattr(config.option, "maxschedchunk", 0) is None:  # xdist would hand out the cases in packs
-        config.option.maxschedchunk = 1
+    if config.getoption("dist", "no") == DEFAULT_POLICY:
+        config.pluginmanager.register(OneAtATime(), "harness-scheduler")
     config.pluginmanager.register(RunSession(store, options, RUN_KEY, notes), "harness-run")
     config.pluginmanager.register(EarlyStop(store), "harness-ending")
     config.pluginmanager.register(Asking(store, config), "harness-asking")
@@ -149,10 +151,14 @@ def _begin_run(config: pytest.Config, options: Options) -> None:
 
 def _join_run(config: pytest.Config) -> None:
     from harness.plugin.early_stop import EarlyStop
+    from harness.plugin.scheduler import GAP_KEY, Gaps
     from harness.results.run_lock import join
     from harness.results.store import RunStore
 
-    run = getattr(config, "workerinput", {}).get(RUN_KEY)
+    workerinput = getattr(config, "workerinput", {})
+    if workerinput.get(GAP_KEY):
+        config.pluginmanager.register(Gaps(), "harness-gaps")
+    run = workerinput.get(RUN_KEY)
     if run is not None:
         store = config.stash[STORE] = RunStore.open(Path(run))
         config.add_cleanup(join(store.path).close)

@@ -1,7 +1,7 @@
 """EarlyStop a session early, with exit code 0: whoever implements `pytest_harness_enough` says when.
 
-pytest's own `shouldstop` makes an interrupted session of it (exit code 2), and under xdist what was handed out still
-runs. So the controlling process leaves a word in the run's folder, and no process begins a trial once it is there.
+pytest's own `shouldstop` makes an interrupted session of it (exit code 2). So the controlling process leaves a word in
+the run's folder, and no process begins a trial once it is there.
 """
 
 from __future__ import annotations

@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from types import FrameType
+from typing import Any, TextIO, cast
 
 import pytest
 
@@ -33,15 +34,67 @@ def pytest_arguments(given: Mapping[str, str | None]) -> list[str]:
 
 
 def run_pytest(arguments: Sequence[str], *, plugins: Sequence[object] = ()) -> int:
-    """Run a session and return 0 all as expected, 1 an expectation failed, 2 trouble, or 130 interrupted."""
-    watcher = _Watcher()
-    with watcher.noting_ctrl_c():
-        status = pytest.main(list(arguments), plugins=[watcher, *plugins])
+    """Run a session and return 0 all as expected, 1 an expectation failed, 2 trouble, or 130 interrupted.
+
+    A user's mistake is one line on stderr, and nothing else is shown then: pytest finds some of them only when it has
+    collected, and has printed a header by then.
+    """
+    watcher, output = _Watcher(), _HeldOutput(sys.stdout)
+    with watcher.noting_ctrl_c(), redirect_stdout(cast(TextIO, output)):
+        status = pytest.main(list(arguments), plugins=[watcher, _Mistakes(output), *plugins])
+    if status != pytest.ExitCode.USAGE_ERROR:
+        output.release()
     if watcher.interrupted:
         return INTERRUPTED
     if status == pytest.ExitCode.NO_TESTS_COLLECTED:
         print("harness: no test case was selected; name files, folders or node ids", file=sys.stderr)
     return {pytest.ExitCode.OK: PASSED, pytest.ExitCode.TESTS_FAILED: FAILED}.get(pytest.ExitCode(status), TROUBLE)
+
+
+class _HeldOutput:
+    """A stream that keeps what is written until it is released."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._held: list[str] | None = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Keep `text`, or write it."""
+        if self._held is None:
+            return self._stream.write(text)
+        self._held.append(text)
+        return len(text)
+
+    def release(self) -> None:
+        """Write what was kept, and from now on everything at once."""
+        held, self._held = self._held or [], None
+        self._stream.write("".join(held))
+        self._stream.flush()
+
+
+class _Mistakes:
+    """Shows a user's mistakes, or what pytest prints once no more of them can be found."""
+
+    def __init__(self, output: _HeldOutput) -> None:
+        self._output = output
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_cmdline_main(self) -> Generator[None, int, int]:
+        """Tell each mistake in a line; pytest would leave a blank one after each."""
+        try:
+            return (yield)
+        except pytest.UsageError as error:
+            for problem in error.args:
+                print(f"harness: {str(problem).partition(chr(10))[0]}", file=sys.stderr)
+            return pytest.ExitCode.USAGE_ERROR
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logstart(self) -> None:
+        """The first test begins: everything was collected and checked."""
+        self._output.release()
 
 
 class _Watcher:
@@ -76,4 +129,6 @@ class _Watcher:
                 warnings.simplefilter("ignore", category)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        self.interrupted = excinfo.errisinstance(KeyboardInterrupt)
+        # pytest's own is a session that it ends itself, as where a file cannot be imported.
+        is_own = excinfo.errisinstance(pytest.Session.Interrupted)
+        self.interrupted = self.interrupted or (excinfo.errisinstance(KeyboardInterrupt) and not is_own)

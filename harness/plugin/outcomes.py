@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness.model.errors import HarnessError, NoVerdict, VerdictError
+from harness.model.errors import HarnessError
 from harness.model.verdict import OR, VerdictKind, kinds_of
+from harness.model.verdict_errors import NoVerdict, VerdictError
 from harness.plugin.trials import VERDICT, WALL_S, record
 from harness.results.store import ABOUT_THE_KERNEL, ANYTHING, SURVIVES
 from harness.results.text import plain

@@ -179,10 +179,9 @@ class RunSession:
             terminalreporter.write_line(f"to go on: harness run --resume {self._store.path}")
 
     def _reap(self) -> list[str]:
-        from harness.state.state import StateDir
-        from harness.trial.run import clean
+        from harness.providers import clean
 
-        return clean(StateDir.of(self._settings))
+        return clean(self._settings)
 
     def _write_report(self) -> bool:
         from harness.report import write_report

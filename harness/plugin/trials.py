@@ -16,6 +16,7 @@ from harness.model.observe import Observer
 from harness.model.settings import Settings
 from harness.model.topology import Topology
 from harness.model.verdict import Verdict, VerdictKind
+from harness.model.verdict_errors import error_of
 from harness.results.text import plain, plain_line
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Trial:
             view.write(plain_line(f"verdict: {verdict.kind.value}: {verdict.summary}"))
         if finished is None:
             self.item.ihook.pytest_harness_verdict(plan=plan, verdict=verdict)
-        error = replace(verdict, summary=plain(verdict.summary)).to_error()
+        error = error_of(replace(verdict, summary=plain(verdict.summary)))
         if error is not None:
             raise error
         return verdict

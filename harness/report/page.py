@@ -17,7 +17,7 @@ from harness.report.draw.palette import BANDS, BLOCKED_HATCH, COLOURS, CURVES, L
 from harness.report.draw.survival import draw_survival
 from harness.report.draw.timeline import draw_timeline
 from harness.report.read import words
-from harness.report.read.chain_words import cited_words, node_words, waits
+from harness.report.read.chain_words import cited_lines, node_words, waits
 from harness.report.read.comparison import Comparison, read_comparison
 from harness.report.read.lanes import SLOW_S, VERY_SLOW_S, State
 from harness.report.read.sides import spelled, tables
@@ -82,7 +82,7 @@ def _environment() -> Environment:
         line=plain_line,
         hang_classes=words.HANG_CLASSES,
         confidence=words.CONFIDENCE,
-        cited=cited_words,
+        cited=cited_lines,
         node_words=node_words,
         waits=waits,
         spelled=spelled,

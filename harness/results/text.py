@@ -21,6 +21,9 @@ _LINE_END = re.compile(r"\r+\n|\r")
 # Cc control, Cf format (bidirectional overrides, zero width), Cs lone surrogates, Co private, Cn unassigned,
 # Zl and Zp line and paragraph separators.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# Which request, which block, how long, which way: what changes where storage says the same of request after request.
+# The number in the name of a device stays.
+_OF_ONE_REQUEST = re.compile(r"\b(?:0x)?[0-9a-f]*\d[0-9a-f]*B?\b|\b(?:read|write)(?=@)")
 _PLAIN_ASCII = re.compile(r"[\n\t -~]*\Z")
 
 
@@ -52,3 +55,8 @@ def _escape(character: str) -> str:
     if code <= 0xFF:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def repeated_part(message: str) -> str:
+    """What is the same in messages that differ only in the request that they are about."""
+    return _OF_ONE_REQUEST.sub("0", message)

@@ -9,12 +9,12 @@ from contextlib import suppress
 import psutil
 
 from harness.model.clock import Clock, Deadline
+from harness.model.settings import Settings
+from harness.providers import clean
 from harness.sandbox.guests import TEAR_DOWN_S
 from harness.state.processes import end as end_processes
 from harness.state.processes import runs
 from harness.state.sandboxes import Sandbox
-from harness.state.state import StateDir
-from harness.trial.run import clean
 
 # For storage to be taken down, and then the guests.
 END_S = TEAR_DOWN_S + 30.0
@@ -22,7 +22,7 @@ POLL_S = 0.1
 SAME_S = 2.0  # a start time is counted from that of the machine, which a clock that is set moves
 
 
-def end(state: StateDir, sandbox: Sandbox, clock: Clock) -> Iterator[str]:
+def end(settings: Settings, sandbox: Sandbox, clock: Clock) -> Iterator[str]:
     """End a sandbox; a line for everything that was ended. What its supervisor leaves is killed by pid."""
     supervisor = supervisor_of(sandbox)
     if supervisor is not None:
@@ -33,7 +33,7 @@ def end(state: StateDir, sandbox: Sandbox, clock: Clock) -> Iterator[str]:
             ending = _wait(sandbox, supervisor, Deadline.after(END_S, clock))
             yield from (line.rstrip("\n") for line in log)
             yield ending
-    yield from clean(state)
+    yield from clean(settings)
 
 
 def supervisor_of(sandbox: Sandbox) -> psutil.Process | None:

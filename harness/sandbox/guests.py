@@ -1,21 +1,20 @@
-"""From the lease of memory to storage that is up: what a sandbox and a single command by hand have in common."""
+"""Hosts that are up with storage between them: what a sandbox and a single command by hand have in common."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.guests.boot_spec import Machine
-from harness.guests.lab import Lab, Listener
 from harness.model.errors import HarnessError
 from harness.model.observe import Steps
 from harness.model.settings import Settings
 from harness.model.topology import Topology
+from harness.providers import provider_of
+from harness.site.provider import Listener, Prepared
 from harness.site.target import Site
-from harness.state.lease import lease_for
 from harness.storage.base import Storage
 
 # The guests go anyway: storage that a hang keeps busy is not waited for as long as in a trial.
@@ -26,10 +25,10 @@ Note = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxRequest:
-    """What is to be up: the hosts of `topology`, made of `machines`, and `storage` between them."""
+    """What is to be up: the hosts of `topology`, of what was prepared for them, and `storage` between them."""
 
     topology: Topology
-    machines: Mapping[str, Machine]
+    prepared: Prepared
     settings: Settings
     storage: Storage | None = None
 
@@ -45,18 +44,27 @@ def guests(
 ) -> Iterator[Site]:
     """Hold the guests for the body, with their storage up and measured once; `note` gets a line for each step.
 
-    Waits for memory as a trial does. Raises BootError, InfraError or UsageError if they do not come up, and leaves
+    Waits for its turn as a trial does. Raises BootError, InfraError or UsageError if they do not come up, and leaves
     nothing then.
     """
     topology = request.topology
     with ExitStack() as stack:
-        purpose = f"harness up {topology.name}"
-        stack.enter_context(lease_for(topology, request.settings, purpose=purpose, on_wait=note))
-        steps = Steps(note)
-        lab = Lab(request.settings, request.machines, listener=listener, console_path=console_path, notes=steps)
-        stack.callback(_end, lab, request, note)
-        note(f"booting {request.hosts}")
-        site = lab.start(topology)
+
+        def begin() -> None:
+            stack.callback(note, f"ended {request.hosts}")
+            note(f"booting {request.hosts}")
+
+        provided = provider_of(request.settings, topology).provide(
+            topology,
+            request.prepared,
+            purpose=f"harness up {topology.name}",
+            listener=listener,
+            console_path=console_path,
+            notes=Steps(note),
+            on_wait=note,
+            on_begin=begin,
+        )
+        site = stack.enter_context(provided)
         if request.storage is not None:
             note(f"setting up: {request.storage.describe()}")
             stack.callback(_take_down, request.storage, site, note)
@@ -64,11 +72,6 @@ def guests(
             pages = request.storage.baseline(site)  # of swap, this is also what makes it swap
             note(f"storage is up, {pages:.0f} pages of 4 KiB a second")
         yield site
-
-
-def _end(lab: Lab, request: SandboxRequest, note: Note) -> None:
-    lab.close()
-    note(f"ended {request.hosts}")
 
 
 def _take_down(storage: Storage, site: Site, note: Note) -> None:

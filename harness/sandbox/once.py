@@ -6,22 +6,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from harness.sandbox.guests import Note, SandboxRequest, guests
 from harness.sandbox.secure_shell import address_of, command_line, write_config
+from harness.site.provider import Deaf
 
 SIGNALLED = 128  # what a shell adds to the number of the signal that ended a command
-
-
-class Silence:
-    """Listens to guests and keeps nothing."""
-
-    def on_console(self, host: str, data: bytes) -> None:
-        """See `targets.lab.Listener`."""
-
-    def on_record(self, host: str, record: dict[str, Any]) -> None:
-        """See `targets.lab.Listener`."""
 
 
 def run_once(request: SandboxRequest, command: str, note: Note) -> int:
@@ -32,9 +22,7 @@ def run_once(request: SandboxRequest, command: str, note: Note) -> int:
     """
     with tempfile.TemporaryDirectory(prefix="harness-") as name:
         folder = Path(name)
-        with guests(
-            request, listener=Silence(), console_path=lambda host: folder / f"{host}.console", note=note
-        ) as site:
+        with guests(request, listener=Deaf(), console_path=lambda host: folder / f"{host}.console", note=note) as site:
             config, first = folder / "ssh_config", request.topology.hosts[0].name
             addresses = [address_of(target) for target in site.targets.values()]
             write_config(request.topology.name, addresses, config, folder / "known_hosts")

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import harness
 from harness.model.errors import InfraError
+from harness.providers import clean
 from harness.sandbox.guests import SandboxRequest
 from harness.sandbox.supervisor import KEEP, Failed, Step, Up
 from harness.state.sandboxes import Sandbox, create
 from harness.state.state import StateDir
-from harness.trial.run import clean
 
 SUPERVISOR = "harness.sandbox"
 END_S = 60.0  # for guests that are half up to be taken down, and storage with them
@@ -43,7 +43,7 @@ def start(request: SandboxRequest, note: Callable[[str], None]) -> Sandbox:
         except BaseException:
             ours.close()  # that is how the supervisor hears of it
             _see_it_end(process)
-            clean(state)
+            clean(request.settings)
             raise
     return sandbox
 

@@ -103,11 +103,11 @@ class Supervisor:
         threading.Event().wait()
 
     def on_console(self, host: str, data: bytes) -> None:
-        """See `targets.lab.Listener`."""
+        """See `Listener.on_console`."""
         self._ports[host].hear(data)
 
     def on_record(self, host: str, record: dict[str, Any]) -> None:
-        """See `targets.lab.Listener`."""
+        """See `Listener.on_record`."""
 
     def _note(self, text: str) -> None:
         print(text, flush=True)

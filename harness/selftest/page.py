@@ -17,20 +17,20 @@ FIGURE = re.compile(r"[-–·0-9.,/% ]*(of [0-9]+)?")
 HEAD = """\
 # Self-test
 
-`harness selftest` (or `make selftest`) boots real guests, does something to them whose right verdict is known, at a
-random instant and in random order, and compares. This page is written by `harness selftest --score RUN… --page FILE`
-from the runs named at its end; every verdict is computed anew from the recorded histories.
+`harness selftest` (or `make selftest`) boots real guests, injects faults whose right verdict is known, at random
+instants and in random order, and compares. `harness selftest --score RUN… --page FILE` writes this page from the runs
+named at its end; every verdict is computed again from the recorded histories.
 
 - **Latency** is from the beginning of the injection to the moment at which the watch is certain. Where nothing is
-  injected (swap over loopback NBD), it is from the last progress; where a protocol may rightly wait, from the end of
-  that time. The kernel's own hung-task detector (T = 120 s) reports a full stop 120 to 240 s after its onset, and
-  never a crawl, since every context switch starts its count again.
+  injected (swap over loopback NBD), it begins with the last progress; where a protocol may rightly wait, with the end
+  of that time. The kernel's own hung-task detector (T = 120 s) reports a full stop 120 to 240 s after its onset, and
+  never a crawl, since every context switch restarts its count.
 - **Onset error** is how far the verdict's onset lies outside the time that the injection took; negative is too early.
 - **Duration error** of a stall is against the time from the fault to the first request that the block device of the
   storage completes after the healing, as its own counters say (`/sys/block/*/stat`, once or twice a second).
-- A trial that raised an error in place of a verdict is `ERROR`, and so is one whose fault was never injected: wrong,
-  whatever was true. A verdict that was certain before the fault is wrong as well, and so is one about something else,
-  its onset more than 15 s × the factor away (of kinds that have an aim for their latency).
+- A trial that raised an error in place of a verdict is `ERROR`, and so is one whose fault was never injected: both are
+  wrong, whatever was true. A verdict that was certain before the fault is wrong as well, and so is one whose onset is
+  more than 15 s × the factor away from it (of kinds that have an aim for their latency).
 - Latency and errors are of the right verdicts only. The **slowdown** is how many times slower than the machine the
   guests were, measured at boot; it stretches the policy's times by a factor between 1 and 2.
 """

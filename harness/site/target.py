@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -72,11 +72,16 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """The live hosts of one topology, by role; `patience` scales every deadline."""
+    """The live hosts of one topology, by role; `patience` scales every deadline.
+
+    `failure` returns the first exception of what reads their consoles and agents, if there was one: from then on a
+    host's silence says nothing.
+    """
 
     topology: Topology
     targets: Mapping[str, Target]
     patience: float = 1.0
+    failure: Callable[[], Exception | None] = lambda: None
 
     def role(self, role: str) -> Target:
         """The host that plays a role; raises UsageError that lists the roles."""

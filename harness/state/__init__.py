@@ -1,1 +1,1 @@
-"""What lives as long as a run: its folder, locks, leases, ports; and what removes the rest of a dead one."""
+"""What lives as long as a run: its folder, locks, ports, what it owes; and what removes the rest of a dead one."""

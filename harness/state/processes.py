@@ -1,24 +1,81 @@
-"""Processes that belong to a run: found by the run's folder in their command line, ended by pid."""
+"""Processes that a run started: found by their program and the run's folder in their command line, ended by pid.
+
+A pid alone says nothing, since pids are reused. So a process is ended only if its executable is the one that was noted
+before it was started, an argument names what was noted below the run's folder, and it is of the user of that folder.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from fnmatch import fnmatch
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import psutil
 
-from harness.model.clock import Clock, Deadline
+from harness.model.clock import SYSTEM_CLOCK, Clock, Deadline
+from harness.model.errors import InfraError
+from harness.model.obligation import Obligation
+from harness.state.locks import read_record
+from harness.state.obligations import meet
+from harness.state.state import OWNER
 
+PROCESS = "process"
 TERMINATE_SECONDS = 3.0
 KILL_SECONDS = 10.0
-# Whatever else has the path in its command line (an editor, a pager, a shell) is the user's own.
-_PROGRAMS = ("qemu-system-*", "qemu-kvm", "vde_switch", "vde_plug")
-_PYTHON = "python*"
-_PYTHON_MODULES = ("harness.drivers.", "harness.guests.", "harness.monitors.")
+_ROUNDS = 3
+
+
+def process_owed(run: Path, provider: str, program: str, below: str) -> Obligation:
+    """That a process of the run at `run` is to be ended.
+
+    `program` is its executable, looked for in PATH; `below` a path in the run's folder, relative to that, which its
+    command line will name.
+    """
+    executable = Path(shutil.which(program) or program).resolve()
+    return Obligation(run=run, provider=provider, kind=PROCESS, fields={"program": str(executable), "below": below})
+
+
+def meet_if_ended(obligation: Obligation) -> None:
+    """Note that the obligation of `process_owed` is met, unless such a process still runs."""
+    if not owed_processes(obligation):
+        meet(obligation)
+
+
+def end_owed(obligation: Obligation, clock: Clock = SYSTEM_CLOCK) -> list[str]:
+    """End the processes that are meant by an obligation of `process_owed`; one line for each.
+
+    There may be none: it was noted and never started, or ended by itself. Raises InfraError if one does not end.
+    """
+    ended: list[str] = []
+    for _ in range(_ROUNDS):  # a process may have started another one while it was being ended
+        found = owed_processes(obligation)
+        rest = end(found, clock)
+        ended += [f"ended {_title(process)}" for process in found if process not in rest]
+        if rest:
+            raise InfraError(f"{_title(rest[0])} does not end")
+        if not found:
+            break
+    return ended
+
+
+def owed_processes(obligation: Obligation) -> list[psutil.Process]:
+    """The processes that are meant by an obligation of `process_owed`."""
+    program, below = obligation.fields["program"], PurePosixPath(obligation.fields["below"])
+    if below.is_absolute() or ".." in below.parts:
+        raise InfraError(f"{below} is no path below {obligation.run}")
+    user = obligation.run.stat().st_uid
+    named = {str(spelling / below) for spelling in _spellings(obligation.run)}
+    found = []
+    for process in psutil.process_iter(["exe", "cmdline", "uids"]):
+        argv, executable, owner = (process.info[key] for key in ("cmdline", "exe", "uids"))
+        if not argv or executable != program or owner is None or owner.real != user or process.pid == os.getpid():
+            continue
+        if any(mentions(argv, path) for path in named):
+            found.append(process)
+    return found
 
 
 def mentions(argv: Sequence[str], path: str) -> bool:
@@ -27,29 +84,15 @@ def mentions(argv: Sequence[str], path: str) -> bool:
     return any(pattern.search(argument) for argument in argv)
 
 
-def is_helper(executable: str, argv: Sequence[str]) -> bool:
-    """Whether the program at `executable` is one that the harness starts."""
-    name = Path(executable).name
-    if any(fnmatch(name, program) for program in _PROGRAMS):
-        return True
-    return fnmatch(name, _PYTHON) and _module(argv).startswith(_PYTHON_MODULES)
-
-
-def _module(argv: Sequence[str]) -> str:
-    index = argv.index("-m") + 1 if "-m" in argv else len(argv)
-    return argv[index] if index < len(argv) else ""
-
-
-def helpers_of(paths: Collection[str], uids: Collection[int]) -> list[psutil.Process]:
-    """Processes of users `uids` that the harness started for a run; `paths` are the spellings of its folder."""
-    found = []
-    for process in psutil.process_iter(["exe", "cmdline", "uids"]):
-        argv, executable, owner = (process.info[key] for key in ("cmdline", "exe", "uids"))
-        if not argv or not executable or owner is None or owner.real not in uids or process.pid == os.getpid():
-            continue
-        if is_helper(executable, argv) and any(mentions(argv, path) for path in paths):
-            found.append(process)
-    return found
+def _spellings(run: Path) -> Collection[Path]:
+    """Ways to write a run's folder: ours, the run's own, and without symbolic links."""
+    spellings = {run, run.resolve()}
+    recorded = read_record(run / OWNER).get("path")
+    # In a copy of a state folder the record leads to the original, which may be alive.
+    with suppress(OSError):
+        if isinstance(recorded, str) and Path(recorded).samefile(run):
+            spellings.add(Path(recorded))
+    return spellings
 
 
 def end(processes: Sequence[psutil.Process], clock: Clock) -> list[psutil.Process]:
@@ -81,3 +124,8 @@ def runs(process: psutil.Process) -> bool:
         return process.is_running() and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
     except psutil.Error:
         return False
+
+
+def _title(process: psutil.Process) -> str:
+    executable = process.info.get("exe") or "?"
+    return f"{Path(executable).name}, pid {process.pid}"

@@ -1,4 +1,4 @@
-"""Find and remove what dead runs left: guests, switches, overlays, sockets, reservations.
+"""Find and remove what dead runs left: what they owed, overlays, sockets, reservations.
 
 A run is dead when nobody holds the lock of its owner file. Whoever takes that lock does the removal, so two
 reapers never work on the same run, and a live one is never touched.
@@ -9,24 +9,21 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from harness.model.clock import SYSTEM_CLOCK, Clock
-from harness.state import lease, ports, processes, sandboxes
-from harness.state.domains import Domain, noted
+from harness.model.obligation import Obligation
+from harness.state import ports, sandboxes
 from harness.state.locks import describe, read_record, try_lock
+from harness.state.obligations import owed
 from harness.state.state import OWNER, RunDir, StateDir, remove_run
 
-# Given a dead run's folder and the domains it noted, destroys and undefines them. Domains that are gone already
-# are no error; what it raises keeps the run's folder for the next try.
-HypervisorCleanup = Callable[[Path, tuple[Domain, ...]], None]
+# Meets what a dead run owes; a line for each thing that it ended. What is gone already is no error; what it raises
+# keeps the run's folder for the next try.
+Meet = Callable[[Obligation], list[str]]
 
 _CLAIMS = 3
-_ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,27 +46,23 @@ def _status(path: Path) -> RunStatus:
     return RunStatus(path=path, alive=RunDir.alive(path), owner=describe(record), started=record.get("started"))
 
 
-def reap(
-    state: StateDir, *, hypervisor_cleanup: HypervisorCleanup | None = None, clock: Clock = SYSTEM_CLOCK
-) -> list[str]:
+def reap(state: StateDir, meet: Meet, *, clock: Clock = SYSTEM_CLOCK) -> list[str]:
     """Remove what dead runs left; one line for each thing.
 
-    A line with `kept` names what could not be removed, and why; the next call tries again. Without
-    `hypervisor_cleanup`, a run that noted domains of a libvirt daemon is kept.
+    A line with `kept` names what could not be removed, and why; the next call tries again.
     """
     lines: list[str] = []
     for path in state.runs():
-        lines += _reap_run(path, hypervisor_cleanup, clock)
-    lines += _remove_half_made(state) + sandboxes.remove_dead(state)
-    return lines + lease.remove_dead(state) + ports.remove_dead(state)
+        lines += _reap_run(path, meet, clock)
+    return lines + _remove_half_made(state) + sandboxes.remove_dead(state) + ports.remove_dead(state)
 
 
-def _reap_run(path: Path, cleanup: HypervisorCleanup | None, clock: Clock) -> list[str]:
+def _reap_run(path: Path, meet: Meet, clock: Clock) -> list[str]:
     descriptor = _claim(path, clock)
     if descriptor is None:
         return []
     try:
-        return [f"run {path.name}: {line}" for line in _clear(path, cleanup, clock)]
+        return [f"run {path.name}: {line}" for line in _clear(path, meet)]
     finally:
         os.close(descriptor)
 
@@ -88,65 +81,28 @@ def _claim(path: Path, clock: Clock) -> int | None:
     return None
 
 
-def _clear(path: Path, cleanup: HypervisorCleanup | None, clock: Clock) -> list[str]:
-    removed, kept = _destroy_domains(path, cleanup)
-    ended, survivors = _end_processes(path, clock)
-    kept += survivors
+def _clear(path: Path, meet: Meet) -> list[str]:
+    removed, kept = _meet_all(path, meet)
     if kept:
-        return [*removed, *ended, *(f"kept {path}: {reason}" for reason in kept)]
+        return [*removed, *(f"kept {path}: {reason}" for reason in kept)]
     owner = describe(read_record(path / OWNER))
     try:
         remove_run(path)
     except OSError as error:
-        return [*removed, *ended, f"kept {path}: {error}"]
-    return [*removed, *ended, f"removed {path}, left by {owner}"]
+        return [*removed, f"kept {path}: {error}"]
+    return [*removed, f"removed {path}, left by {owner}"]
 
 
-def _destroy_domains(path: Path, cleanup: HypervisorCleanup | None) -> tuple[list[str], list[str]]:
-    """What was removed, and why something was not."""
-    domains = noted(path)
-    if cleanup is None:
-        asked = [domain for domain in domains if not domain.is_embedded]
-        return [], [f"nobody here to ask {domain.uri} for domain {domain.uuid}" for domain in asked]
-    if not domains:
-        return [], []
-    try:
-        cleanup(path, domains)
-    except Exception as error:  # whatever a hypervisor's library raises, the other runs are still to be cleared
-        return [], [f"the hypervisor did not remove its domains: {error}"]
-    return [f"removed domain {domain.uuid} of {domain.uri}" for domain in domains], []
-
-
-def _end_processes(path: Path, clock: Clock) -> tuple[list[str], list[str]]:
-    """What was ended, and what did not end."""
+def _meet_all(path: Path, meet: Meet) -> tuple[list[str], list[str]]:
+    """What was ended, and why something was not."""
     ended: list[str] = []
-    for _ in range(_ROUNDS):  # a process may have started another one while it was being ended
-        found = _processes(path)
-        rest = processes.end(found, clock)
-        ended += [f"ended {_title(process)}" for process in found if process not in rest]
-        if rest or not found:
-            break
-    return ended, [f"{_title(process)} does not end" for process in rest]
-
-
-def _processes(path: Path) -> list[psutil.Process]:
-    return processes.helpers_of(_spellings(path), {os.geteuid(), path.stat().st_uid})
-
-
-def _spellings(path: Path) -> set[str]:
-    """Ways to write a run's folder: ours, the run's own, and without symbolic links."""
-    spellings = {str(path), str(path.resolve())}
-    recorded = read_record(path / OWNER).get("path")
-    # In a copy of a state folder the record leads to the original, which may be alive.
-    with suppress(OSError):
-        if isinstance(recorded, str) and Path(recorded).samefile(path):
-            spellings.add(recorded)
-    return spellings
-
-
-def _title(process: psutil.Process) -> str:
-    executable = process.info.get("exe") or "?"
-    return f"{Path(executable).name}, pid {process.pid}"
+    kept: list[str] = []
+    for obligation in owed(path):
+        try:
+            ended += meet(obligation)
+        except Exception as error:  # whatever a provider's library raises, the others are still to be cleared
+            kept.append(str(error))
+    return ended, kept
 
 
 def _remove_half_made(state: StateDir) -> list[str]:

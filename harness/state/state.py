@@ -4,11 +4,11 @@
 | --- | --- |
 | `r/<6 hex>/` | one run; short, because the paths of sockets below it are limited |
 | `r/<6 hex>/owner` | locked for as long as the run's process lives; says who that is |
-| `r/<6 hex>/domains.jsonl` | see `domains` |
+| `r/<6 hex>/obligations.jsonl` | see `obligations` |
 | `r/.new-<6 hex>/` | a run that is being made; renamed once its owner holds the lock |
 | `r/.guard` | locked while runs are made, and while what was half made is removed |
 | `sandboxes/`, `ports/` | see `sandboxes` and `ports` |
-| `leases/` | see `lease`; elsewhere where a machine's users share one queue |
+| `leases/` | see `guests.lease`; elsewhere where a machine's users share one queue |
 """
 
 from __future__ import annotations
@@ -27,9 +27,8 @@ from types import TracebackType
 
 from harness.model.errors import HostEnvironmentError
 from harness.model.settings import Settings
-from harness.state import domains, processes
-from harness.state.domains import Domain
 from harness.state.locks import explained, guard, is_locked, this_process, try_lock, write_record
+from harness.state.obligations import owed
 
 # A run's folder is not longer than this below its own path, sockets of libvirt's embedded driver included.
 SOCKET_HEADROOM = 60
@@ -174,34 +173,21 @@ class RunDir:
         """The run's name, six hexadecimal digits."""
         return self.path.name
 
-    def record_domain(self, *, uri: str, uuid: str) -> None:
-        """Note a domain before the hypervisor is asked for it, so that the reaper finds it."""
-        domains.note(self.path, Domain(uri=uri, uuid=uuid))
-
-    def forget_domain(self, uuid: str) -> None:
-        """Note that a domain is gone; until then, `close` leaves one of a libvirt daemon to the reaper."""
-        domains.cross_out(self.path, uuid)
-
     def close(self) -> bool:
-        """Give up the run and remove its folder, unless something of it is still there; whether it was removed.
+        """Give up the run and remove its folder, unless something is still owed; whether it was removed.
 
-        Guests, switches and domains are found by this folder only, so it stays, for the reaper, while any of
-        them does.
+        What is owed is found by this folder only, so that stays then, for the reaper.
         """
         if self.descriptor < 0:
             return not self.path.exists()
         try:
             with suppress(OSError):
-                if not self._in_use():
+                if not owed(self.path):
                     remove_run(self.path)
             return not self.path.exists()
         finally:
             os.close(self.descriptor)
             self.descriptor = -1
-
-    def _in_use(self) -> bool:
-        remote = [domain for domain in domains.noted(self.path) if not domain.is_embedded]
-        return bool(remote or processes.helpers_of({str(self.path)}, {os.geteuid()}))
 
     def __enter__(self) -> RunDir:
         return self

@@ -14,7 +14,7 @@ from harness.verdicts.console import Scanner
 
 
 class EventRouter:
-    """The listener of a trial's lab: consoles are read, tapped and captured, the agent's records become events."""
+    """The listener of a trial: consoles are read, tapped and captured, the agent's records become events."""
 
     def __init__(self, topology: Topology, recorder: Recorder, clock: Clock) -> None:
         names = [host.name for host in topology.hosts]
@@ -23,12 +23,12 @@ class EventRouter:
         self.agents = {name: AgentRungs(name, recorder, clock) for name in names}
 
     def on_console(self, host: str, data: bytes) -> None:
-        """See `targets.lab.Listener`."""
+        """See `Listener.on_console`."""
         self.taps[host].listen(data)
         self.readers[host].listen(data)
 
     def on_record(self, host: str, record: dict[str, Any]) -> None:
-        """See `targets.lab.Listener`."""
+        """See `Listener.on_record`."""
         self.agents[host].on_record(record)
 
     @property

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from harness.faults.base import Prepared
-from harness.guests.boot_spec import Machine
 from harness.model.clock import Clock, Deadline
 from harness.model.errors import HarnessError, InfraError
 from harness.model.history import Kind
@@ -15,6 +14,7 @@ from harness.model.opinion import State
 from harness.model.power import PowerState
 from harness.monitors.evidence import Collector
 from harness.monitors.recorder import Recorder
+from harness.site.provider import PreparedHost
 from harness.site.target import Site
 from harness.storage.base import StorageProbe
 from harness.trial.event_router import EventRouter
@@ -47,18 +47,17 @@ class Experiment:
         self,
         plan: Plan,
         site: Site,
-        machines: Mapping[str, Machine],
+        prepared: Mapping[str, PreparedHost],
         recorder: Recorder,
         watch: Watch,
         router: EventRouter,
         evidence: Path,
         clock: Clock,
         ticker: Ticker,
-        lab_failure: Callable[[], Exception | None],
     ) -> None:
-        self._plan, self._site, self._machines = plan, site, machines
+        self._plan, self._site, self._prepared = plan, site, prepared
         self._recorder, self._watch, self._router, self._clock = recorder, watch, router, clock
-        self._ticker, self._lab_failure = ticker, lab_failure
+        self._ticker = ticker
         self._evidence = evidence
         self._schedule = Schedule(site, recorder)
         self._leftovers = Leftovers(recorder)
@@ -87,7 +86,7 @@ class Experiment:
             self._schedule.undo_later(self._plan.storage.tear_down)
             probe = self._plan.storage.set_up(self._site)
             self._schedule.undo_later(self._let_go)
-            check_modules(self._site, self._machines)
+            check_modules(self._site, self._prepared)
         with self._phase("baseline"):
             self._recorder.emit(Kind.BASELINE, probe.host, ops_per_s=round(self._baseline(), 1))
             progress = self._prepare(probe)
@@ -173,7 +172,7 @@ class Experiment:
         while True:
             self._clock.sleep(TICK_S)
             now = self._recorder.now
-            if (failure := self._lab_failure()) is not None:
+            if (failure := self._site.failure()) is not None:
                 raise InfraError(f"a reader of a serial port failed: {failure!r}") from failure
             self._ticker.check()
             self._check_begun(progress, now - begun)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.guests.boot_spec import Machine
-from harness.kernels.kernel_checks import source_version
-from harness.kernels.module_set import module_name
 from harness.model.errors import InfraError
+from harness.site.provider import PreparedHost
 from harness.site.target import Site
 
 ABSENT = "absent"
@@ -15,15 +13,15 @@ ASK = "[ -d /sys/module/%s ] || { echo %s; exit 0; }; cat /sys/module/%s/srcvers
 ASK_S = 5.0
 
 
-def check_modules(site: Site, machines: Mapping[str, Machine]) -> None:
+def check_modules(site: Site, prepared: Mapping[str, PreparedHost]) -> None:
     """Raises InfraError if a host runs another module than the one that was laid there, or if none of them is loaded.
 
     A host may have one that it does not load: a side that is meant for one role may be given to all of them.
     """
     found = {
-        (host, module_name(path)): _runs(site, host, module_name(path), source_version(file))
-        for host, machine in machines.items()
-        for path, file in machine.modules.items()
+        (host, module): _runs(site, host, module, version)
+        for host, machine in prepared.items()
+        for module, version in machine.modules.items()
     }
     if found and not any(found.values()):
         places = ", ".join(f"{module} on {host}" for host, module in found)

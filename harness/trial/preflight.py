@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.guests.guest import offers
 from harness.inventory.schema import is_kernel_file
-from harness.kernels.custom_kernels import find_kernel
-from harness.kernels.preflight import check_kernel
 from harness.model.observe import Progress
 from harness.model.overrides import MachineOverrides
 from harness.model.settings import Settings
-from harness.site.capabilities import check_offers, requirements
+from harness.model.topology import Host, Topology
+from harness.providers import provider_of
+from harness.site.capabilities import requirements
 from harness.site.needs import needs_of, together
+from harness.site.provider import HostNeeds
 from harness.trial.plan import Plan
 
 
@@ -24,10 +24,9 @@ def kernel_needs(plan: Plan) -> Mapping[str, tuple[str, ...]]:
     return together(*by_host)
 
 
-def check_capabilities(plan: Plan) -> None:
-    """Whether its hosts offer what it needs of them; raises UsageError with a line for each thing that they lack."""
-    offered = {host.name: offers(host) for host in plan.topology.hosts}
-    check_offers(requirements(plan.parts, plan.topology), offered)
+def host_needs(plan: Plan) -> HostNeeds:
+    """All that a plan needs of its hosts."""
+    return HostNeeds(kernel=kernel_needs(plan), capabilities=requirements(plan.parts, plan.topology))
 
 
 def check_side(side: MachineOverrides, settings: Settings, progress: Progress) -> None:
@@ -37,5 +36,6 @@ def check_side(side: MachineOverrides, settings: Settings, progress: Progress) -
     missing.
     """
     if side.kernel is not None and is_kernel_file(side.kernel):
-        kernel = find_kernel(settings, side.kernel, progress, modules_from=side.modules or "")
-        check_kernel(kernel, {}, progress)
+        host = Host(name="any", memory=0, kernel=side.kernel, modules_from=side.modules or "")
+        topology = Topology(name="any", hosts=(host,))
+        provider_of(settings, topology).check(topology, HostNeeds(), progress)

@@ -1,17 +1,15 @@
-"""`run_trial`: prepare, lease, boot, experiment, verdict. Whatever happens on the way, nothing is left running."""
+"""`run_trial`: prepare, provide, experiment, verdict. Whatever happens on the way, nothing is left running."""
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.guests.boot_spec import Machine, machines_for
-from harness.guests.lab import Lab, destroy_domains
 from harness.model.clock import SYSTEM_CLOCK
 from harness.model.errors import HostEnvironmentError, UsageError
 from harness.model.history import Event, Kind
@@ -19,31 +17,19 @@ from harness.model.observe import Observer, Steps
 from harness.model.settings import Settings
 from harness.model.verdict import Verdict
 from harness.monitors.recorder import Recorder
+from harness.providers import clean, provider_of
 from harness.results.store import RunStore, TrialStore
+from harness.site.provider import PreparedHost
 from harness.site.target import Target
-from harness.state.domains import Domain
-from harness.state.lease import lease_for
-from harness.state.reaper import reap
-from harness.state.state import StateDir
 from harness.trial.event_router import EventRouter
 from harness.trial.experiment import Experiment
 from harness.trial.plan import Plan
-from harness.trial.preflight import check_capabilities, kernel_needs
+from harness.trial.preflight import host_needs
 from harness.trial.ticker import Ticker
 from harness.verdicts.judge import judge
 from harness.verdicts.measures import measures_of
 from harness.verdicts.watch import Watch
 from harness.workloads.base import TimeLimited
-
-
-def clean(state: StateDir) -> list[str]:
-    """Remove what dead runs left behind; one line for each thing."""
-
-    def destroy(run: Path, domains: tuple[Domain, ...]) -> None:
-        for uri in {domain.uri for domain in domains}:
-            destroy_domains(run, uri, [domain.uuid for domain in domains if domain.uri == uri])
-
-    return reap(state, hypervisor_cleanup=destroy)
 
 
 def run_trial(plan: Plan, *, settings: Settings, store: RunStore, observers: Sequence[Observer] = ()) -> Verdict:
@@ -121,23 +107,26 @@ def _run(plan: Plan, settings: Settings, store: RunStore, trial: TrialStore, rec
         recorder.emit(Kind.NOTE, text=text)
 
     recorder.emit(Kind.TRIAL, **_facts(plan))
-    check_capabilities(plan)
-    for line in clean(StateDir.of(settings)):
+    for line in clean(settings):
         note(f"left by a dead run, removed: {line}")
     notes = Steps(note)
-    machines = machines_for(settings, plan.topology.hosts, notes, kernel_needs(plan))
-    store.merge_manifest({"trials": {trial.slug: _manifest(plan, machines)}})
+    provider = provider_of(settings, plan.topology)
+    prepared = provider.prepare(plan.topology, host_needs(plan), notes)
+    store.merge_manifest({"trials": {trial.slug: _manifest(plan, prepared.hosts)}})
     with ExitStack() as stack:
-        lease = lease_for(
-            plan.topology, settings, purpose=plan.name, on_wait=lambda line: note(f"waiting for memory: {line}")
-        )
-        stack.enter_context(lease)
-        recorder.emit(Kind.PHASE, name="boot", state="begin")
         router = EventRouter(plan.topology, recorder, SYSTEM_CLOCK)
         stack.callback(router.close)
-        lab = Lab(settings, machines, listener=router, console_path=trial.console, notes=notes)
-        stack.callback(lab.close)
-        site = lab.start(plan.topology)
+        provided = provider.provide(
+            plan.topology,
+            prepared,
+            purpose=plan.name,
+            listener=router,
+            console_path=trial.console,
+            notes=notes,
+            on_wait=note,
+            on_begin=lambda: recorder.emit(Kind.PHASE, name="boot", state="begin"),
+        )
+        site = stack.enter_context(provided)
         recorder.emit(Kind.PHASE, name="boot", state="end")
         for target in site.targets.values():
             recorder.emit(Kind.HOST, target.name, **host_facts(target))
@@ -146,9 +135,7 @@ def _run(plan: Plan, settings: Settings, store: RunStore, trial: TrialStore, rec
         watch.policy = plan.policy
         recorder.emit(Kind.TRIAL, **_facts(plan), slowdown=slowest)
         ticker = Ticker.of(site, router.agents, recorder, SYSTEM_CLOCK)
-        Experiment(
-            plan, site, machines, recorder, watch, router, trial.evidence, SYSTEM_CLOCK, ticker, lab.failure
-        ).run()
+        Experiment(plan, site, prepared.hosts, recorder, watch, router, trial.evidence, SYSTEM_CLOCK, ticker).run()
 
 
 def _facts(plan: Plan) -> dict[str, Any]:
@@ -178,20 +165,14 @@ def host_facts(target: Target) -> dict[str, Any]:
     }
 
 
-def _manifest(plan: Plan, machines: dict[str, Machine]) -> dict[str, Any]:
+def _manifest(plan: Plan, prepared: Mapping[str, PreparedHost]) -> dict[str, Any]:
     return {
         "name": plan.name,
         "hosts": {
             host.name: {
-                "kernel": machines[host.name].kernel.release,
-                "kernel_from": machines[host.name].kernel.name,
-                "kernel_package": machines[host.name].kernel.version,
-                "kernel_digest": machines[host.name].kernel.digest,
-                "image_digest": machines[host.name].image.digest,
-                "modules": {path: file.name for path, file in machines[host.name].modules.items()},
+                **prepared[host.name].facts,
                 "variants": list(host.modules),
                 "patches": list(host.patches),
-                "accelerator": machines[host.name].accelerator,
                 "memory": host.memory,
                 "cpus": host.cpus,
                 "scratch": host.scratch,

@@ -1,29 +1,19 @@
-"""The scanner against consoles that nobody here wrote, with known answers.
+"""The scanner against consoles with known answers, those of our own runs and those of others (`corpora`).
 
-The corpus lies outside the repository: `$HARNESS_CORPUS`, or `../shared/corpus` beside the checkout. Its aims are
-the project's: at least 95 % right in category, no crash where there was none, at least 90 % of hang functions right.
+The aims are the project's: at least 95 % right in category, no crash where there was none, at least 90 % of hang
+functions right.
 """
 
 from __future__ import annotations
 
-import csv
-import os
 import random
-import re
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
+from corpora import CORPORA, Log, read_corpus, read_hangs
 
 from harness.model.finding import CRASHES, LOCKUPS, Finding
 from harness.model.finding import FindingKind as Kind
 from harness.verdicts.console import Scanner, decisive, scan
-
-CORPUS = Path(os.environ.get("HARNESS_CORPUS") or Path(__file__).parents[3] / "shared" / "corpus")
-pytestmark = pytest.mark.skipif(
-    not (CORPUS / "console.tsv").is_file(),
-    reason=f"no corpus at {CORPUS}: set HARNESS_CORPUS to a folder with console.tsv, console/ and hangs/",
-)
 
 CATEGORY = {
     Kind.HUNG_TASK: "hung_task", Kind.SOFT_LOCKUP: "lockup_stall", Kind.HARD_LOCKUP: "lockup_stall",
@@ -34,33 +24,9 @@ CATEGORY = {
 HANGS = LOCKUPS | {Kind.HUNG_TASK, Kind.WORKQUEUE_LOCKUP}
 
 
-@dataclass(frozen=True)
-class Log:
-    """One log of the corpus: its answer, and the bytes that the code under test may see."""
-
-    name: str
-    category: str
-    corrupted: bool
-    functions: frozenset[str]
-    data: bytes
-
-
-def read_log(row: dict[str, str]) -> Log:
-    lines = (CORPUS / "console" / row["file"]).read_bytes().replace(b"\r", b"").split(b"\n")
-    start = lines.index(b"")
-    body = lines[start + 1 :]
-    ends = [index for index, line in enumerate(body) if line == b"REPORT:" and index and body[index - 1] == b""]
-    titles = re.findall(r"^(?:TITLE|ALT): .* (\S+)$", b"\n".join(lines[:start]).decode(), re.MULTILINE)
-    return Log(
-        row["file"], row["category"], row["corrupted"] == "Y", frozenset(titles),
-        b"\n".join(body[: ends[0]] if ends else body),
-    )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def logs() -> list[Log]:
-    with (CORPUS / "console.tsv").open(encoding="utf-8") as table:
-        return [read_log(row) for row in csv.DictReader(table, delimiter="\t")]
+@pytest.fixture(scope="module", params=CORPORA, ids=lambda folder: folder.name)
+def logs(request: pytest.FixtureRequest) -> list[Log]:
+    return read_corpus(request.param)
 
 
 def category(findings: list[Finding]) -> str:
@@ -82,9 +48,13 @@ def test_no_crash_is_found_where_there_was_none(logs: list[Log]) -> None:
     assert not {name: kinds for name, kinds in found.items() if kinds}
 
 
-@pytest.mark.parametrize("kinds", ["hung_task", "lockup_stall"])
-def test_at_least_90_percent_of_hang_functions_are_right(logs: list[Log], kinds: str) -> None:
-    hangs = [log for log in logs if log.category == kinds and not log.corrupted]
+def test_at_least_90_percent_of_hang_functions_are_right(logs: list[Log]) -> None:
+    for kinds in {log.category for log in logs} & {"hung_task", "lockup_stall"}:
+        check_functions([log for log in logs if log.category == kinds and not log.corrupted])
+
+
+def check_functions(hangs: list[Log]) -> None:
+    assert hangs
     chosen = {log.name: decisive(scan(log.data)) for log in hangs}
     named = {name: finding.function if finding else None for name, finding in chosen.items()}
     wrong = {log.name: named[log.name] for log in hangs if named[log.name] not in log.functions}
@@ -115,20 +85,14 @@ def test_damaged_logs_are_read(logs: list[Log]) -> None:
             assert all(1 <= finding.line <= data.count(b"\n") + 1 for finding in scan(data))
 
 
-def hang_log(path: Path) -> list[Finding]:
-    lines = path.read_bytes().split(b"\n")
-    return scan(b"\n".join(line for line in lines if not line.startswith(b"#")))
-
-
 def test_diagnosed_hangs_show_what_their_form_has() -> None:
     """A dump that somebody asked for (sysrq) has no headline and is no finding; a report has one of its kind."""
     expected = {"hung_task": Kind.HUNG_TASK, "workqueue_lockup": Kind.WORKQUEUE_LOCKUP, "hard_lockup": Kind.HARD_LOCKUP,
-                "soft_lockup": Kind.SOFT_LOCKUP, "page_alloc_failure": Kind.PAGE_ALLOC_FAILURE}  # fmt: skip
-    for path in sorted((CORPUS / "hangs").glob("*.log")):
-        form = re.search(rb"^# kind: (\w+)", path.read_bytes(), re.MULTILINE)
-        assert form is not None
-        kinds = {finding.kind for finding in hang_log(path)}
-        if form[1].startswith((b"sysrq", b"stack")):
-            assert not kinds & (CRASHES | HANGS), path.name
-        elif form[1].decode() in expected:
-            assert expected[form[1].decode()] in kinds, path.name
+                "soft_lockup": Kind.SOFT_LOCKUP, "rcu_stall": Kind.RCU_STALL,
+                "page_alloc_failure": Kind.PAGE_ALLOC_FAILURE}  # fmt: skip
+    for hang in read_hangs():
+        kinds = {finding.kind for finding in scan(hang.data)}
+        if hang.form.startswith(("sysrq", "stack")):
+            assert not kinds & (CRASHES | HANGS), hang.name
+        elif hang.form in expected:
+            assert expected[hang.form] in kinds, hang.name

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,10 +34,14 @@ def state() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
-def settings(state: Path, tmp_path: Path) -> Settings:
-    """Settings with that state folder, the default cache, and results in the test's own folder."""
-    import os
-
-    given = {"state": str(state), "results": str(tmp_path / "results")}
+@pytest.fixture(scope="session")
+def shared_settings(state: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings with that state folder and the default cache, for hosts that several tests share."""
+    given = {"state": str(state), "results": str(tmp_path_factory.mktemp("results"))}
     return resolve(given, flag="--", environ=os.environ, ini={}, cwd=ROOT, root=ROOT).settings
+
+
+@pytest.fixture
+def settings(shared_settings: Settings, tmp_path: Path) -> Settings:
+    """The same, with results in the test's own folder."""
+    return replace(shared_settings, results=tmp_path / "results")

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from live_site import live_site
 
 from harness.faults.storage import DmSuspend
-from harness.guests.boot_spec import machines_for
-from harness.guests.lab import Lab
 from harness.model.measure import Measure
 from harness.model.settings import Settings
 from harness.model.topology import GIB, MIB, Host, Topology
@@ -50,26 +49,19 @@ class _Progress:
         """See `Listener.on_record`."""
         self.newest = record.get("w") or self.newest
 
-    def step(self, what: str, done: float | None = None) -> None:
-        """See `Progress.step`."""
 
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def progress() -> _Progress:
     return _Progress()
 
 
-@pytest.fixture
-def site(settings: Settings, tmp_path: Path, progress: _Progress) -> Iterator[Site]:
-    """A guest with a scratch disk, in the role `client`."""
+@pytest.fixture(scope="module")
+def site(shared_settings: Settings, tmp_path_factory: pytest.TempPathFactory, progress: _Progress) -> Iterator[Site]:
+    """A guest with a scratch disk, in the role `client`; every test leaves it as it was."""
     host = Host(name="client", memory=512 * MIB, cpus=2, scratch=GIB)
     topology = Topology(name="one", hosts=(host,), roles={"client": "client"})
-    machines = machines_for(settings, topology.hosts, progress)
-    lab = Lab(settings, machines, listener=progress, console_path=lambda name: tmp_path / f"{name}.console")
-    try:
-        yield lab.start(topology)
-    finally:
-        lab.close()
+    with live_site(shared_settings, topology, tmp_path_factory.mktemp("guest"), listener=progress) as site:
+        yield site
 
 
 def _run(site: Site, command: str) -> str:

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from live_site import live_site
 from live_trials import ROOT
 from target_contract import BringUp, TargetContract
 
-from harness.guests.boot_spec import machines_for
-from harness.guests.guest_spec import Deaf
-from harness.guests.lab import Lab
-from harness.model.observe import Silent
 from harness.model.options import resolve
-from harness.model.settings import Settings
 from harness.model.topology import MIB, Host, Link, SharedDisk, Topology
-from harness.site.target import Site
 
 NAMES = ("one", "two")
 
@@ -31,18 +24,6 @@ def pair() -> Topology:
     return replace(topology, shared_disk=SharedDisk(hosts=NAMES, size=32 * MIB))
 
 
-@contextmanager
-def guests(settings: Settings, folder: Path) -> Iterator[Site]:
-    """The guests, up for the body."""
-    topology = pair()
-    machines = machines_for(settings, topology.hosts, Silent())
-    lab = Lab(settings, machines, listener=Deaf(), console_path=lambda name: folder / f"{name}.console")
-    try:
-        yield lab.start(topology)
-    finally:
-        lab.close()
-
-
 class TestGuest(TargetContract):
     """Guests of libvirt's embedded driver, or of what the environment names."""
 
@@ -52,4 +33,4 @@ class TestGuest(TargetContract):
         folder = tmp_path_factory.mktemp("contract")
         given = {"state": str(state), "results": str(folder / "results")}
         settings = resolve(given, flag="--", environ=os.environ, ini={}, cwd=ROOT, root=ROOT).settings
-        return lambda: guests(settings, folder)
+        return lambda: live_site(settings, pair(), folder)

@@ -13,9 +13,9 @@ import pytest
 from live_trials import guests_of, new_run, start_run
 
 from harness.model.settings import Settings
+from harness.providers import clean
 from harness.results.store import RunStore
 from harness.state.state import RunDir, StateDir
-from harness.trial.run import clean
 
 CASE = Path(__file__).parent / "cases" / "case_quiet.py"
 START_S = 300.0
@@ -29,7 +29,7 @@ def harness_run(settings: Settings, tmp_path: Path) -> Iterator[subprocess.Popen
     if process.poll() is None:
         process.kill()
         process.wait()
-    clean(StateDir(settings.state))
+    clean(settings)
 
 
 def _await_phase(settings: Settings, process: subprocess.Popen[bytes], name: str) -> RunStore:
@@ -64,7 +64,7 @@ def test_kill_9_leaves_nothing_that_the_next_start_does_not_find(
     assert trial.read_verdict() is None
 
     with StateDir(settings.state).open_run() as living:
-        assert clean(StateDir(settings.state))
+        assert clean(settings)
         assert living.path.is_dir(), "a live run is not touched"
     assert not guests_of(settings.state)
     assert not _dead_runs(settings.state)

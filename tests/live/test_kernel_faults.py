@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
+from live_site import live_site
 from live_trials import one_guest, quiet_plan
 
 from harness.faults.kernel import LOADED, VARIANT, KernelFault
-from harness.guests.boot_spec import machines_for
-from harness.guests.lab import Lab
 from harness.model.errors import ShellError
-from harness.model.observe import Silent
 from harness.model.settings import Settings
 from harness.model.topology import Topology
 from harness.model.verdict import VerdictKind
@@ -23,39 +20,19 @@ from harness.trial import run_trial
 from harness.verdicts.console import scan
 
 
-class Deaf:
-    """Hears nothing; the console is in its file."""
-
-    def on_console(self, host: str, data: bytes) -> None:
-        """See `targets.lab.Listener`."""
-
-    def on_record(self, host: str, record: dict[str, Any]) -> None:
-        """See `targets.lab.Listener`."""
-
-
 def _with_module() -> Topology:
     topology = one_guest()
     return replace(topology, hosts=tuple(replace(host, modules=(VARIANT,)) for host in topology.hosts))
 
 
 def test_the_module_refuses_a_host_that_nobody_called_disposable(settings: Settings, tmp_path: Path) -> None:
-    topology, console = _with_module(), tmp_path / "console"
-    lab = Lab(
-        settings,
-        machines_for(settings, topology.hosts, Silent()),
-        listener=Deaf(),
-        console_path=lambda _: console,
-    )
-    site = lab.start(topology)
-    try:
+    with live_site(settings, _with_module(), tmp_path) as site:
         target = site.role("client")
         for parameter in ("", "this_host_is_disposable=0", "inject=null"):
             with pytest.raises(ShellError, match="Operation not permitted"):
                 target.shell.run(f"insmod %s {parameter}", own_module_path("harness_fault"), deadline=site.deadline(10))
             assert target.shell.run("test -d %s", LOADED, deadline=site.deadline(5), check=False).exit_code == 1
-    finally:
-        lab.close()
-    text = console.read_bytes()
+    text = (tmp_path / "client.console").read_bytes()
     assert text.count(b"harness_fault: refuses to load") == 2, (
         "one line each time, but for a parameter that fails first"
     )

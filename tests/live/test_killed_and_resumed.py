@@ -7,17 +7,16 @@ import random
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from live_trials import guests_of, new_run, start_run
 
 from harness.model.settings import Settings
+from harness.providers import clean
 from harness.results.junit import read_junit
 from harness.results.store import RunStore
-from harness.state.state import StateDir
-from harness.trial.run import clean
 
 CASE = Path(__file__).parent / "cases" / "case_many_quick.py"
 TRIALS = 14
@@ -85,4 +84,4 @@ def test_no_trial_is_lost_run_again_or_counted_twice_and_no_guest_is_left(settin
     assert len(runs.verdicts()) == TRIALS
     rows = read_junit(runs.run / "junit.xml")
     assert [(row.outcome, row.verdict) for row in rows] == TRIALS * [("passed", "SURVIVED")]
-    assert not guests_of(settings.state) and not clean(StateDir(settings.state))
+    assert not guests_of(settings.state) and not clean(replace(settings, leases=None))

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from live_site import live_site
 
 from harness.faults.servers import NbdServerRestart
-from harness.guests.boot_spec import machines_for
-from harness.guests.lab import Lab
 from harness.model.measure import Value
 from harness.model.settings import Settings
 from harness.model.topology import GIB, MIB, Host, Link, Topology
@@ -31,28 +29,11 @@ NBDKIT = NbdServer(program="nbdkit")
 PROTECTED = -1000
 
 
-class _Silence:
-    """Listens to guests, and to preparations, and keeps nothing."""
-
-    def on_console(self, host: str, data: bytes) -> None:
-        """See `Listener.on_console`."""
-
-    def on_record(self, host: str, record: dict[str, Any]) -> None:
-        """See `Listener.on_record`."""
-
-    def step(self, what: str, done: float | None = None) -> None:
-        """See `Progress.step`."""
-
-
-@pytest.fixture
-def site(settings: Settings, tmp_path: Path) -> Iterator[Site]:
-    """A client and a server that can keep its swap in memory."""
-    machines = machines_for(settings, PAIR.hosts, _Silence())
-    lab = Lab(settings, machines, listener=_Silence(), console_path=lambda name: tmp_path / f"{name}.console")
-    try:
-        yield lab.start(PAIR)
-    finally:
-        lab.close()
+@pytest.fixture(scope="class")
+def site(shared_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A client and a server that can keep its swap in memory: one pair for the tests of a class, else for one test."""
+    with live_site(shared_settings, PAIR, tmp_path_factory.mktemp("pair")) as site:
+        yield site
 
 
 def _run(site: Site, role: str, command: str) -> str:
@@ -73,40 +54,42 @@ def _measured(swap: NbdSwap, site: Site, evidence: Path) -> dict[str, Value]:
     return found
 
 
-def test_who_holds_the_connection_and_how_it_is_protected(site: Site, tmp_path: Path) -> None:
-    ways: dict[str, NbdConnection] = {
-        "default": HandedOver(),
-        "as it comes": Held(),
-        "in the foreground": Held(fork=False),
-        "without -swap": Held(swap=False),
-        "persistent, with a timeout": Held(persist=True, timeout_s=15),
-        "kept": Kept(),
-        "guarded": Kept(guarded=True),
-    }
-    seen = {name: _measured(NbdSwap(program=NBDKIT, connection=way), site, tmp_path) for name, way in ways.items()}
-    assert seen["default"] == {"connection held by": "the kernel alone"}
-    assert {name: bool(facts.get("memory that it has locked")) for name, facts in seen.items()} == {
-        "default": False,
-        "as it comes": False,  # it has locked itself and then forked
-        "in the foreground": True,
-        "without -swap": False,
-        "persistent, with a timeout": False,
-        "kept": False,
-        "guarded": True,
-    }
-    protected = {name for name, facts in seen.items() if facts.get("its OOM score adjustment") == PROTECTED}
-    assert protected == {"as it comes", "in the foreground", "persistent, with a timeout", "guarded"}
-    assert all(facts.get("it is there at the end", "yes") == "yes" for facts in seen.values())
+class TestWhatLeavesItsGuestsAsTheyWere:
+    """Swap is on, is looked at, and is off again."""
 
+    def test_who_holds_the_connection_and_how_it_is_protected(self, site: Site, tmp_path: Path) -> None:
+        ways: dict[str, NbdConnection] = {
+            "default": HandedOver(),
+            "as it comes": Held(),
+            "in the foreground": Held(fork=False),
+            "without -swap": Held(swap=False),
+            "persistent, with a timeout": Held(persist=True, timeout_s=15),
+            "kept": Kept(),
+            "guarded": Kept(guarded=True),
+        }
+        seen = {name: _measured(NbdSwap(program=NBDKIT, connection=way), site, tmp_path) for name, way in ways.items()}
+        assert seen["default"] == {"connection held by": "the kernel alone"}
+        assert {name: bool(facts.get("memory that it has locked")) for name, facts in seen.items()} == {
+            "default": False,
+            "as it comes": False,  # it has locked itself and then forked
+            "in the foreground": True,
+            "without -swap": False,
+            "persistent, with a timeout": False,
+            "kept": False,
+            "guarded": True,
+        }
+        protected = {name for name, facts in seen.items() if facts.get("its OOM score adjustment") == PROTECTED}
+        assert protected == {"as it comes", "in the foreground", "persistent, with a timeout", "guarded"}
+        assert all(facts.get("it is there at the end", "yes") == "yes" for facts in seen.values())
 
-@pytest.mark.parametrize("server", [NbdServer(), NBDKIT, NbdServer(program="nbdkit", locked=True)])
-def test_a_server_serves_and_is_locked_if_it_was_asked_to(site: Site, server: NbdServer) -> None:
-    swap = NbdSwap(program=server)
-    swap.set_up(site)
-    assert swap.baseline(site) > 0
-    locked = _run(site, "server", f"grep VmLck /proc/$(pgrep -o -x {server.program})/status").split()[1]
-    assert (int(locked) > 0) is server.locked
-    swap.tear_down(site)
+    @pytest.mark.parametrize("server", [NbdServer(), NBDKIT, NbdServer(program="nbdkit", locked=True)])
+    def test_a_server_serves_and_is_locked_if_it_was_asked_to(self, site: Site, server: NbdServer) -> None:
+        swap = NbdSwap(program=server)
+        swap.set_up(site)
+        assert swap.baseline(site) > 0
+        locked = _run(site, "server", f"grep VmLck /proc/$(pgrep -o -x {server.program})/status").split()[1]
+        assert (int(locked) > 0) is server.locked
+        swap.tear_down(site)
 
 
 @pytest.mark.parametrize(

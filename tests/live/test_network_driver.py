@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from live_site import live_site
 
 from harness.faults.net_driver import DEVICE, GFP, VARIANT, AllocatingDriver
-from harness.guests.boot_spec import machines_for
-from harness.guests.lab import Lab
 from harness.model.errors import ShellError
-from harness.model.observe import Silent
 from harness.model.settings import Settings
 from harness.model.topology import MIB, Host, Link, Topology
 from harness.monitors.instruments.capture import Capture
@@ -32,32 +29,34 @@ PAIR = Topology(
 ADDRESSES = "ip -brief -4 address show"
 
 
-class Deaf:
-    """Hears nothing."""
-
-    def on_console(self, host: str, data: bytes) -> None:
-        """See `targets.lab.Listener`."""
-
-    def on_record(self, host: str, record: dict[str, Any]) -> None:
-        """See `targets.lab.Listener`."""
-
-
 def figures(site: Site, evidence: Path, *parts: Measuring) -> dict[str, float | int | str]:
     return {measure.name: measure.value for part in parts for measure in part.measures(site, evidence)}
 
 
-@pytest.fixture
-def site(settings: Settings, tmp_path: Path) -> Iterator[Site]:
-    machines = machines_for(settings, PAIR.hosts, Silent())
-    lab = Lab(settings, machines, listener=Deaf(), console_path=lambda host: tmp_path / host)
-    try:
-        yield lab.start(PAIR)
-    finally:
-        lab.close()
+@pytest.fixture(scope="module")
+def site(shared_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Two guests, one of which has the driver; both tests leave them as they were."""
+    with live_site(shared_settings, PAIR, tmp_path_factory.mktemp("pair")) as site:
+        yield site
 
 
 def run(site: Site, command: str, *arguments: object, role: str = "client") -> str:
     return site.role(role).shell.run(command, *arguments, deadline=site.deadline(20)).stdout
+
+
+def test_it_refuses_a_host_that_nobody_called_disposable_and_what_it_does_not_know(site: Site) -> None:
+    leave = "this_host_is_disposable=1 lower=eth1"
+    refused = {
+        "lower=eth1": "Operation not permitted",
+        f"{leave} gfp=atomic": "Invalid parameters",
+        f"{leave} every=0": "Invalid parameters",
+        "this_host_is_disposable=1 lower=eth9": "No such device",
+        "this_host_is_disposable=1 lower=lo": "Invalid parameters",
+    }
+    for parameters, problem in refused.items():
+        with pytest.raises(ShellError, match=problem):
+            run(site, f"insmod %s {parameters}", own_module_path("harness_net"))
+    assert "harness_net" not in run(site, "lsmod")
 
 
 def test_what_goes_over_the_link_goes_through_the_driver_and_is_watched(site: Site, tmp_path: Path) -> None:
@@ -86,18 +85,3 @@ def test_what_goes_over_the_link_goes_through_the_driver_and_is_watched(site: Si
         run(site, "ping -c 1 -W 5 10.77.0.2")
     found = figures(site, tmp_path, watch)
     assert found["outgoing stalls"] == 0 and int(found["pings on the link"]) > 0
-
-
-def test_it_refuses_a_host_that_nobody_called_disposable_and_what_it_does_not_know(site: Site) -> None:
-    leave = "this_host_is_disposable=1 lower=eth1"
-    refused = {
-        "lower=eth1": "Operation not permitted",
-        f"{leave} gfp=atomic": "Invalid parameters",
-        f"{leave} every=0": "Invalid parameters",
-        "this_host_is_disposable=1 lower=eth9": "No such device",
-        "this_host_is_disposable=1 lower=lo": "Invalid parameters",
-    }
-    for parameters, problem in refused.items():
-        with pytest.raises(ShellError, match=problem):
-            run(site, f"insmod %s {parameters}", own_module_path("harness_net"))
-    assert "harness_net" not in run(site, "lsmod")

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from live_site import live_site
 from live_trials import make_traces
 
-from harness.guests.boot_spec import machines_for
-from harness.guests.lab import Lab
 from harness.model.settings import Settings
 from harness.model.topology import GIB, MIB, Host, Link, Topology
 from harness.site.target import Site
@@ -45,29 +43,12 @@ cut -d' ' -f1 /proc/modules | grep -vE '_diag$|^nls_utf8$' | sort; \
 ls /sys/block /sys/class/net /srv /mnt /run/harness/storage; ls /sys/class/iscsi_session 2>/dev/null; true"""
 
 
-class _Silence:
-    """Listens to guests, and to preparations, and keeps nothing."""
-
-    def on_console(self, host: str, data: bytes) -> None:
-        """See `Listener.on_console`."""
-
-    def on_record(self, host: str, record: dict[str, Any]) -> None:
-        """See `Listener.on_record`."""
-
-    def step(self, what: str, done: float | None = None) -> None:
-        """See `Progress.step`."""
-
-
 @pytest.fixture(params=list(TOPOLOGIES))
 def site(settings: Settings, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
     """A client and a server: two guests, or one that is both."""
     topology = TOPOLOGIES[request.param]
-    machines = machines_for(settings, topology.hosts, _Silence())
-    lab = Lab(settings, machines, listener=_Silence(), console_path=lambda name: tmp_path / f"{name}.console")
-    try:
-        yield lab.start(topology)
-    finally:
-        lab.close()
+    with live_site(settings, topology, tmp_path) as site:
+        yield site
 
 
 def _seen(site: Site) -> dict[str, list[str]]:

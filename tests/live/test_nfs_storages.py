@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from live_site import live_site
 from live_trials import make_traces
 
 from harness.faults.servers import NfsServerRestart
-from harness.guests.boot_spec import machines_for
-from harness.guests.lab import Lab
 from harness.model.history import Kind
-from harness.model.options import resolve
 from harness.model.settings import Settings
 from harness.model.topology import GIB, MIB, Host, Topology
 from harness.model.verdict import VerdictKind
@@ -47,31 +43,33 @@ STORAGES: dict[str, NfsDisk | GaneshaDisk] = {
 }
 
 
-class _Silence:
-    """Listens to guests, and to preparations, and keeps nothing."""
-
-    def on_console(self, host: str, data: bytes) -> None:
-        """See `Listener.on_console`."""
-
-    def on_record(self, host: str, record: dict[str, Any]) -> None:
-        """See `Listener.on_record`."""
-
-    def step(self, what: str, done: float | None = None) -> None:
-        """See `Progress.step`."""
+# First: its guest and the one that the others share need not be up at the same time.
+def test_a_writer_of_version_3_goes_on_when_its_server_is_back(settings: Settings) -> None:
+    storage = NfsDisk(version="3")
+    fault = NfsServerRestart(role="server", at_s=8.0, heal_after_s=3.0)
+    plan = Plan(
+        name="version 3",
+        topology=LOOPBACK,
+        storage=storage,
+        workload=Steady(path=storage.path, limit_s=40.0),
+        faults=(fault,),
+        policy=Policy(time_limited=True),
+    )
+    store = RunStore.create(settings.results, manifest={})
+    verdict = run_trial(plan, settings=settings, store=store)
+    (trial,) = store.trials()
+    events = list(trial.read_history())
+    back = next(event.t for event in events if event.kind is Kind.FAULT and event.data["action"] == "heal")
+    ops = [(event.t, event.data["ops"]) for event in events if event.kind is Kind.PROGRESS]
+    assert verdict.kind is VerdictKind.SURVIVED, verdict.summary
+    assert ops[-1][1] > max(count for time, count in ops if time <= back + storage.bound_s), "it went on"
 
 
 @pytest.fixture(scope="module")
-def site(state: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(shared_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A guest that is client and server, for all storages one after the other: each has to leave it as it was."""
-    folder = tmp_path_factory.mktemp("nfs")
-    given = {"state": str(state), "results": str(folder / "results")}
-    settings = resolve(given, flag="--", environ=os.environ, ini={}, cwd=folder, root=folder).settings
-    machines = machines_for(settings, LOOPBACK.hosts, _Silence())
-    lab = Lab(settings, machines, listener=_Silence(), console_path=lambda name: folder / f"{name}.console")
-    try:
-        yield lab.start(LOOPBACK)
-    finally:
-        lab.close()
+    with live_site(shared_settings, LOOPBACK, tmp_path_factory.mktemp("nfs")) as site:
+        yield site
 
 
 def _run(site: Site, command: str) -> str:
@@ -121,24 +119,3 @@ def test_the_client_holds_delegations_of_what_it_reads(site: Site, tmp_path: Pat
     finally:
         storage.tear_down(site)
     assert held.value == 40
-
-
-def test_a_writer_of_version_3_goes_on_when_its_server_is_back(settings: Settings) -> None:
-    storage = NfsDisk(version="3")
-    fault = NfsServerRestart(role="server", at_s=8.0, heal_after_s=3.0)
-    plan = Plan(
-        name="version 3",
-        topology=LOOPBACK,
-        storage=storage,
-        workload=Steady(path=storage.path, limit_s=40.0),
-        faults=(fault,),
-        policy=Policy(time_limited=True),
-    )
-    store = RunStore.create(settings.results, manifest={})
-    verdict = run_trial(plan, settings=settings, store=store)
-    (trial,) = store.trials()
-    events = list(trial.read_history())
-    back = next(event.t for event in events if event.kind is Kind.FAULT and event.data["action"] == "heal")
-    ops = [(event.t, event.data["ops"]) for event in events if event.kind is Kind.PROGRESS]
-    assert verdict.kind is VerdictKind.SURVIVED, verdict.summary
-    assert ops[-1][1] > max(count for time, count in ops if time <= back + storage.bound_s), "it went on"

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
+from live_site import live_site
 
 from harness.faults.base import Fault
 from harness.faults.storage import DmDelay, DmSuspend, Freeze, Throttle
-from harness.guests.boot_spec import machines_for
-from harness.guests.lab import Lab
 from harness.model.settings import Settings
 from harness.model.topology import GIB, MIB, Host, Topology
 from harness.site.target import Site
@@ -23,30 +20,13 @@ WAIT_S = 5.0  # hundreds of times what a write takes
 TRICKLE = 1024
 
 
-class _Silence:
-    """Listens to guests, and to preparations, and keeps nothing."""
-
-    def on_console(self, host: str, data: bytes) -> None:
-        """See `Listener.on_console`."""
-
-    def on_record(self, host: str, record: dict[str, Any]) -> None:
-        """See `Listener.on_record`."""
-
-    def step(self, what: str, done: float | None = None) -> None:
-        """See `Progress.step`."""
-
-
-@pytest.fixture
-def site(settings: Settings, tmp_path: Path) -> Iterator[Site]:
-    """A guest with a scratch disk, in the role `client`."""
+@pytest.fixture(scope="module")
+def site(shared_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A guest with a scratch disk, in the role `client`; every test leaves it as it was."""
     host = Host(name="client", memory=256 * MIB, cpus=2, scratch=GIB)
     topology = Topology(name="one", hosts=(host,), roles={"client": "client"})
-    machines = machines_for(settings, topology.hosts, _Silence())
-    lab = Lab(settings, machines, listener=_Silence(), console_path=lambda name: tmp_path / f"{name}.console")
-    try:
-        yield lab.start(topology)
-    finally:
-        lab.close()
+    with live_site(shared_settings, topology, tmp_path_factory.mktemp("guest")) as site:
+        yield site
 
 
 def _run(site: Site, command: str) -> str:

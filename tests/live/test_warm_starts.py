@@ -9,12 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from live_site import live_site
 from live_trials import guests_of
 
 from harness.build.cache import Cache
-from harness.guests.boot_spec import machines_for
-from harness.guests.guest_spec import Deaf
-from harness.guests.lab import Lab
 from harness.guests.restore import RESTORE_S
 from harness.guests.snapshots import IMAGE, KIND
 from harness.model.clock import Deadline
@@ -66,12 +64,8 @@ def warm(settings: Settings, tmp_path: Path) -> Settings:
 @contextmanager
 def up(settings: Settings, topology: Topology, folder: Path) -> Iterator[tuple[Site, Steps]]:
     steps = Steps()
-    machines = machines_for(settings, topology.hosts, steps)
-    lab = Lab(settings, machines, listener=Deaf(), console_path=lambda name: folder / f"{name}.console", notes=steps)
-    try:
-        yield lab.start(topology), steps
-    finally:
-        lab.close()
+    with live_site(settings, topology, folder, notes=steps) as site:
+        yield site, steps
 
 
 def facts(target: Target) -> list[str]:

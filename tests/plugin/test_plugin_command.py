@@ -34,7 +34,9 @@ def short() -> Iterator[str]:
 
 
 def write_case(project: pytest.Pytester) -> None:
-    (project.mkdir("testcases") / "test_swap.py").write_text(FILE)
+    path = project.path / "testcases" / "test_swap.py"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(FILE)
 
 
 def run(project: pytest.Pytester, *arguments: str) -> pytest.RunResult:
@@ -125,17 +127,83 @@ def test_nothing_selected(project: pytest.Pytester) -> None:
     result.stderr.fnmatch_lines(["harness: no test case was selected; *"])
 
 
-def test_usage(project: pytest.Pytester) -> None:
-    result = run(project, "--inventory", "none.toml")
+WORKERS = pytest.mark.parametrize("workers", ["0", "2"])
+
+
+def check_that_one_line_is_all(result: pytest.RunResult, *messages: str) -> None:
+    """`result` is the end of a command with a mistake for each of `messages`."""
     assert result.ret == 2
-    result.stderr.fnmatch_lines(["ERROR: *none.toml: there is no such file*"])
+    assert len(result.errlines) == len(messages)
+    result.stderr.fnmatch_lines([f"harness: {message}" for message in messages])
+    assert result.outlines == []
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
+@WORKERS
+def test_a_bad_inventory_is_a_line_for_each_mistake_and_nothing_is_begun(
+    project: pytest.Pytester, workers: str
+) -> None:
+    absent = run(project, "--inventory", "none.toml", "-n", workers)
+    check_that_one_line_is_all(absent, "*none.toml: there is no such file*")
+    bad = project.path / "bad.toml"
+    bad.write_text((project.path / "inventory.toml").read_text().replace("memory", "memry"))
+    wrong = run(project, "--inventory", "bad.toml", "-n", workers)
+    check_that_one_line_is_all(wrong, '*"small"*memry*', '*"server"*memry*')
+    assert not (project.path / "results").exists()
+
+
+@WORKERS
+def test_a_bad_option_of_the_environment_is_a_line(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: str
+) -> None:
+    monkeypatch.setenv("HARNESS_PROFILE", "nightl")
+    check_that_one_line_is_all(run(project, "-n", workers), "HARNESS_PROFILE: 'nightl' is none of *")
+    check_that_one_line_is_all(project.run(HARNESS, "clean"), "HARNESS_PROFILE: 'nightl' is none of *")
+    assert not (project.path / "results").exists()
+
+
+@WORKERS
+def test_a_bad_marker_is_a_line_and_leaves_nothing(project: pytest.Pytester, workers: str) -> None:
+    project.makepyfile(
+        test_x="""
+        import pytest
+
+        @pytest.mark.topology("pear")
+        def test_one(trial): pass
+
+        @pytest.mark.topology("pair")
+        @pytest.mark.reproduces("deadlok")
+        def test_two(trial): pass
+        """
+    )
+    result = project.run(HARNESS, "run", "-n", workers, "test_x.py")
+    check_that_one_line_is_all(result, "test_x.py::test_one: no topology 'pear'*", "test_x.py::test_two: marker *")
+    assert RunStore.runs(project.path / "results") == []
+
+
+@WORKERS
+def test_a_run_is_not_resumed_with_an_inventory_that_became_bad(project: pytest.Pytester, workers: str) -> None:
+    assert run(project, "--run", "mine", "--", "-k", "no-boot").ret == 2
+    inventory = project.path / "inventory.toml"
+    inventory.write_text(inventory.read_text().replace('"128 MiB"', '"much"', 1))
+    check_that_one_line_is_all(project.run(HARNESS, "run", "--resume", "mine", "-n", workers), "*'much' is no size*")
+    assert not list((project.path / "mine" / "trials").glob("*.unfinished*"))
+
+
+@pytest.mark.parametrize("argument", ["testcases/absent.py", "testcases/test_swap.py::test_absent"])
+def test_a_case_that_there_is_not_is_a_line(project: pytest.Pytester, argument: str) -> None:
+    check_that_one_line_is_all(run(project, argument), "*not found: *absent*")
+
+
+@WORKERS
 def test_a_kernel_that_is_none_is_said_once_and_nothing_is_begun(project: pytest.Pytester, workers: str) -> None:
     (project.path / "vmlinuz").write_text("no kernel")
     result = run(project, "--kernel", "./vmlinuz", "-n", workers)
-    assert result.ret == 2
-    result.stderr.fnmatch_lines(["ERROR: *vmlinuz*"])
-    assert result.stderr.str().count("ERROR") == 1 and "test_case" not in result.stdout.str()
+    check_that_one_line_is_all(result, "*vmlinuz*")
     assert not (project.path / "results").exists()
+
+
+def test_a_file_that_cannot_be_imported_is_shown_whole(project: pytest.Pytester) -> None:
+    project.makepyfile(test_x="import absent_module")
+    result = project.run(HARNESS, "run", "test_x.py")
+    assert result.ret == 2
+    result.stdout.fnmatch_lines(["*test session starts*", "*No module named 'absent_module'"])

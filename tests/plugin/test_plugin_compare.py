@@ -141,7 +141,7 @@ def sides(cases: pytest.Pytester) -> list[tuple[int, int]]:
 
 
 def test_a_number_of_runs_of_each_side(cases: pytest.Pytester, compare: Compare) -> None:
-    result = compare(*hangs_on_a("-n", "4"))
+    result = compare(*hangs_on_a("--runs", "4"))
     assert result.ret == 0
     assert sides(cases) == [(4, 4), (0, 4)]
     sentence = (
@@ -153,14 +153,14 @@ def test_a_number_of_runs_of_each_side(cases: pytest.Pytester, compare: Compare)
 
 
 def test_each_trial_has_a_line_as_it_ends(cases: pytest.Pytester, compare: Compare) -> None:
-    lines = compare(*hangs_on_a("-n", "2")).out
+    lines = compare(*hangs_on_a("--runs", "2")).out
     assert "a-1: DEADLOCKED after 1 s of load; " in lines
     assert "b-2: SURVIVED after 102 s of load; " in lines
     assert "; 4 of 4 trials" in lines
 
 
 def test_the_sides_take_turns_in_an_order_of_the_seed(cases: pytest.Pytester, compare: Compare) -> None:
-    compare(*hangs_on_a("-n", "6", "--seed", "3"))
+    compare(*hangs_on_a("--runs", "6", "--seed", "3"))
     order = [name.partition("test_case-")[2] for name in began(cases)]
     for number in range(1, 7):
         assert sorted(order[2 * number - 2 : 2 * number]) == [f"a-{number}", f"b-{number}"]
@@ -177,7 +177,7 @@ def test_until_sure_ends_as_soon_as_it_is_decided(cases: pytest.Pytester, compar
 
 
 def test_until_sure_with_two_workers(cases: pytest.Pytester) -> None:
-    result = cases.run(HARNESS, "compare", *hangs_on_a("--until-sure", "--workers", "2"))
+    result = cases.run(HARNESS, "compare", *hangs_on_a("--until-sure", "-n", "2"))
     assert result.ret == 0
     assert record(cases)["result"]["sequential"]["after"] == 4
     assert 8 <= len(began(cases)) <= 10  # what ran at that moment went on
@@ -198,7 +198,7 @@ def test_until_sure_undecided_after_the_most_runs_ends_with_1(cases: pytest.Pyte
 
 
 def test_a_trial_without_a_verdict_is_run_once_more(cases: pytest.Pytester, compare: Compare) -> None:
-    result = compare("--a", "cmdline=DEADLOCKED,flaky", "--b", "stock", "-n", "2", CASE)
+    result = compare("--a", "cmdline=DEADLOCKED,flaky", "--b", "stock", "--runs", "2", CASE)
     assert result.ret == 0
     assert sides(cases) == [(1, 2), (0, 2)]
     assert record(cases)["repeated"] == ["a-2"]
@@ -207,7 +207,7 @@ def test_a_trial_without_a_verdict_is_run_once_more(cases: pytest.Pytester, comp
 
 @pytest.mark.parametrize("word", ["INCONCLUSIVE", "LOST", "bug"])
 def test_a_trial_that_never_has_a_verdict_is_no_evidence(cases: pytest.Pytester, compare: Compare, word: str) -> None:
-    result = compare("--a", f"cmdline=DEADLOCKED,{word}", "--b", "stock", "-n", "2", CASE)
+    result = compare("--a", f"cmdline=DEADLOCKED,{word}", "--b", "stock", "--runs", "2", CASE)
     assert result.ret == 2
     assert sides(cases) == [(1, 1), (0, 2)]
     assert "No evidence, as there was no verdict about the kernel: a-2." in result.out
@@ -215,14 +215,14 @@ def test_a_trial_that_never_has_a_verdict_is_no_evidence(cases: pytest.Pytester,
 
 
 def test_counting_something_else(cases: pytest.Pytester, compare: Compare) -> None:
-    arguments = ("--a", "cmdline=CRASHED,DEADLOCKED", "--b", "stock", "-n", "4", CASE)
+    arguments = ("--a", "cmdline=CRASHED,DEADLOCKED", "--b", "stock", "--runs", "4", CASE)
     assert "Not counted: 2 of 4 runs of side a CRASHED" in compare(*arguments).out
     result = compare("--counts", "hang,crash", "--results", "others", *arguments)
     assert "went wrong in 4 of 4 runs" in result.out
 
 
 def test_a_row_of_a_parametrized_case(cases: pytest.Pytester, compare: Compare) -> None:
-    arguments = ("--a", "cmdline=DEADLOCKED", "--b", "stock", "-n", "1")
+    arguments = ("--a", "cmdline=DEADLOCKED", "--b", "stock", "--runs", "1")
     assert compare(*arguments, "test_swap.py::test_rows[x4]").ret == 0
     assert {trial.case for trial in the_run(cases).trials()} == {"test_swap.py::test_rows[x4]"}
 
@@ -239,11 +239,11 @@ def test_a_row_of_a_parametrized_case(cases: pytest.Pytester, compare: Compare) 
         (("--a", "stock", "--b", "kernle=5", CASE), "--b: unknown word 'kernle'"),
         (("--a", "stock", "--b", "module=no.ko", CASE), "--b: module 'no.ko' is not there"),
         (("--a", "stock", "--b", "stock", "--counts", "hangs", CASE), "--counts: 'hangs' is none of hang, stall"),
-        (("--a", "stock", "--b", "stock", "-n", "3", "--until-sure", CASE), "-n: not with --until-sure"),
+        (("--a", "stock", "--b", "stock", "--runs", "3", "--until-sure", CASE), "--runs: not with --until-sure"),
         (("--a", "stock", "--b", "stock", "--most", "3", CASE), "--most: only with --until-sure"),
         (("--a", "stock", "--b", "stock", "--difference", "20", CASE), "--difference: only with --until-sure"),
         (("--resume", "nothing"), "no run 'nothing'"),
-        (("--resume", "nothing", "-n", "3"), "--resume goes on as it was begun"),
+        (("--resume", "nothing", "--runs", "3"), "--resume goes on as it was begun"),
     ],
 )
 def test_a_mistake_is_one_line(
@@ -274,7 +274,7 @@ def wait_for(path: Path) -> None:
 def test_what_was_interrupted_goes_on_where_it_stopped(
     cases: pytest.Pytester, compare: Compare, way: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arguments = ("--a", "cmdline=DEADLOCKED", "--b", "cmdline=SURVIVED,sleep,SURVIVED", "-n", "3", CASE)
+    arguments = ("--a", "cmdline=DEADLOCKED", "--b", "cmdline=SURVIVED,sleep,SURVIVED", "--runs", "3", CASE)
     with subprocess.Popen([HARNESS, "compare", *arguments], cwd=cases.path, stdout=subprocess.DEVNULL) as process:
         wait_for(cases.path / "asleep")
         os.kill(process.pid, way)
@@ -293,7 +293,18 @@ def test_what_was_interrupted_goes_on_where_it_stopped(
 def killed_now_and_then(cases: pytest.Pytester, way: signal.Signals, dice: random.Random, name: str) -> int:
     """One comparison, killed and resumed; returns how often: less than KILLS if it was whole before that."""
     kills, runs, code = 0, 25, 1
-    words = ("--a", "cmdline=slow,DEADLOCKED", "--b", "cmdline=slow", "-n", str(runs), "--run", name, "--live", "off")
+    words = (
+        "--a",
+        "cmdline=slow,DEADLOCKED",
+        "--b",
+        "cmdline=slow",
+        "--runs",
+        str(runs),
+        "--run",
+        name,
+        "--live",
+        "off",
+    )
     store = RunStore(cases.path / name)
     while code and kills < KILLS:
         how = ("--resume", name) if (store.path / MANIFEST).exists() else (*words, CASE)

@@ -118,7 +118,7 @@ def test_catching_no_verdict_does_not_make_a_pass(project: pytest.Pytester) -> N
     project.makepyfile(
         """
         import pytest
-        from harness.model.errors import NoVerdict
+        from harness.model.verdict_errors import NoVerdict
 
         @pytest.mark.topology("pair")
         def test_case(trial):

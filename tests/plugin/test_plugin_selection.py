@@ -60,9 +60,3 @@ def test_a_profile_that_there_is_not(project: pytest.Pytester) -> None:
 def test_other_tests_are_left_alone(project: pytest.Pytester) -> None:
     project.makepyfile("def test_b(): pass\ndef test_a(): pass")
     assert names(project.runpytest("--collect-only", "-q", "--harness-profile=smoke")) == ["test_b", "test_a"]
-
-
-def test_workers_are_given_one_case_at_a_time(project: pytest.Pytester) -> None:
-    path = project.makepyfile(CASES)
-    config = project.parseconfigure(str(path), "-n0")
-    assert config.option.maxschedchunk == 1

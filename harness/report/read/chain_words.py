@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import groupby
 
 from harness.model.diagnosis import Cited, Diagnosis, Edge, Node
+from harness.results.text import repeated_part
 
 
 class End(Enum):
@@ -71,6 +73,16 @@ def cited_words(evidence: Cited) -> str:
     task = f"task {evidence.task}" if evidence.task else ""
     frame = f"in {evidence.frame}" if evidence.frame else ""
     return ", ".join(part for part in (where, task, frame, evidence.text.strip()) if part)
+
+
+def cited_lines(evidence: Sequence[Cited]) -> list[str]:
+    """All evidence, a line each; messages that repeat one after another have one line and a count."""
+    lines = []
+    for _, group in groupby(evidence, lambda each: (each.source, each.task, each.frame, repeated_part(each.text))):
+        first, *more = group
+        count = f" (and {len(more)} more like it, the last in line {more[-1].line})" if more else ""
+        lines.append(cited_words(first) + count)
+    return lines
 
 
 class _Walk:

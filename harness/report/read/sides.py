@@ -9,6 +9,7 @@ from harness.model.measure import Measure, Value
 from harness.report.read.trial_view import TrialView
 
 _GRID = 6  # trials; fewer are better read as rows
+_ABREAST = 6  # trials that have a column each in the width of a page
 _DASH = "–"
 
 
@@ -35,12 +36,21 @@ class Grid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """The trials of one file; `columns` are names of figures with their units."""
+    """The trials of one file; `columns` are names of figures with their units.
+
+    Where the trials are `abreast`, each has a column and each figure a line: there are mostly more figures than trials,
+    and one under the other they fit on a page.
+    """
 
     file: str
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     grids: tuple[Grid, ...] = field(default=())
+
+    @property
+    def abreast(self) -> bool:
+        """Whether the trials are the columns of the page's table."""
+        return len(self.rows) <= _ABREAST
 
 
 def tables(trials: Sequence[TrialView]) -> list[Table]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -83,9 +82,6 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[tuple[SandboxRequest, str 
     """What would have been booted, and for which command; no machine is made."""
     made: list[tuple[SandboxRequest, str | None]] = []
 
-    def machines_for(settings: object, hosts: object, progress: object, needs: object) -> Mapping[str, Any]:
-        return {}
-
     def start(request: SandboxRequest, note: Callable[[str], None]) -> Sandbox:
         made.append((request, None))
         note("booting")
@@ -98,7 +94,8 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[tuple[SandboxRequest, str 
         made.append((request, command))
         return 7
 
-    monkeypatch.setattr("harness.guests.boot_spec.machines_for", machines_for)
+    monkeypatch.setattr("harness.guests.provider.kernels_for", lambda *_: {})
+    monkeypatch.setattr("harness.guests.provider.machines_for", lambda *_: {})
     monkeypatch.setattr("harness.sandbox.start.start", start)
     monkeypatch.setattr("harness.sandbox.once.run_once", run_once)
     return made
@@ -129,7 +126,8 @@ def test_the_help_names_every_storage() -> None:
     ("arguments", "topology", "command"),
     [
         (["pair", "--exec", "uname -r | cat"], "pair", "uname -r | cat"),
-        (["lonely", "--", "grep", "-c", "a b", "--exec"], "lonely", "grep -c 'a b' --exec"),
+        (["lonely", "--", "uname -r; free -m"], "lonely", "uname -r; free -m"),
+        (["lonely", "--", "grep", "-c", "'a b'", "--exec"], "lonely", "grep -c 'a b' --exec"),
         (["--exec", "true", "pair"], "pair", "true"),
     ],
 )

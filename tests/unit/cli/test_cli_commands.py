@@ -12,12 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import click
 import pytest
 from diagnoses import LOOPBACK_NBD
 from rich.console import Console
 
 import harness
-from harness.cli import call
+from harness.cli import _group, call
+from harness.cli.options import Workers
 from harness.cli.progress import Bars
 from harness.doctor.doctor import Check
 from harness.model.diagnosis import Diagnosis
@@ -93,6 +95,36 @@ def test_without_a_command_the_help_is_shown(capsys: Capture) -> None:
     err = capsys.readouterr().err
     assert err.startswith("Usage: harness ")
     assert "selftest" in err
+
+
+def test_the_help_has_a_line_for_each_command_in_groups(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert call(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    headings = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
+    assert headings == ["Options:", "Run:", "Look at results:", "Guests by hand:", "Kernels:", "Upkeep:"]
+    listed = [line.split()[0] for line in lines[lines.index("Run:") :] if line[:3].strip() and line.startswith("  ")]
+    names = _group.list_commands(click.Context(_group))
+    assert sorted(name for name in listed if name in names) == names
+
+
+def test_the_help_of_run_fits_on_a_screen(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert call(["run", "--help"]) == 0
+    out = capsys.readouterr().out
+    lines = out.splitlines()
+    assert len(lines) <= 39, "and the prompt below it"
+    assert max(map(len, lines)) <= 80
+    assert "HARNESS_" not in out and "ini harness_" not in out
+
+
+def test_n_means_the_same_in_every_command() -> None:
+    context = click.Context(_group)
+    commands = {name: _group.get_command(context, name) for name in _group.list_commands(context)}
+    options = [option for command in commands.values() if command is not None for option in command.params]
+    parallel = [option for option in options if "-n" in option.opts]
+    assert len(parallel) == 3
+    assert {(option.name, option.metavar, type(option.type)) for option in parallel} == {("workers", "N|auto", Workers)}
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,18 @@ def test_text_counts_what_storage_repeats(console: Callable[..., str], capsys: C
     assert "… and 499 times more, the last in line 500" in rest
 
 
+def test_text_counts_requests_of_either_direction_together_and_of_each_device_alone(
+    console: Callable[..., str], capsys: Capture
+) -> None:
+    lines = [STUCK % number for number in range(60)]
+    lines[1::2] = [line.replace(b"read@0", b"write@4096") for line in lines[1::2]]
+    lines.append((STUCK % 60).replace(b"nbd0", b"nbd1"))
+    assert call(["scan", console(b"".join(lines))]) == 0
+    _, first, rest, other = capsys.readouterr().out.splitlines()
+    assert "nbd0" in first and "nbd1" in other
+    assert "… and 59 times more, the last in line 60" in rest
+
+
 def test_text_shows_no_control_sequence_of_a_guest(console: Callable[..., str], capsys: Capture) -> None:
     assert call(["scan", console(b"Kernel panic - not syncing: \x1b]0;own\x07 \xe2\x80\xae\x9b31m\n")]) == 0
     assert "panic" in (out := capsys.readouterr().out)

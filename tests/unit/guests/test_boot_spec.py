@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness.guests import boot_spec
-from harness.guests.boot_spec import machines_for
+from harness.guests.boot_spec import Machine, kernels_for, machines_for
 from harness.model.errors import UsageError
 from harness.model.observe import Silent
 from harness.model.settings import Settings
@@ -31,11 +31,15 @@ def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return folder.name
 
 
+def made_of(settings: Settings, hosts: list[Host]) -> dict[str, Machine]:
+    return machines_for(settings, hosts, kernels_for(settings, hosts, Silent(), {}), Silent())
+
+
 def test_a_module_of_our_own_replaces_none_and_still_comes_along(tmp_path: Path, release: str) -> None:
     settings = Settings(state=tmp_path, cache=tmp_path, results=tmp_path)
     host = Host(name="a", memory=MIB, modules=("nbd-no-memalloc", "harness-fault"))
     plain = Host(name="b", memory=MIB)
-    made = machines_for(settings, [host, plain], Silent())
+    made = made_of(settings, [host, plain])
     assert made["a"].modules == {"kernel/drivers/block/nbd.ko": Path("nbd-no-memalloc.built")}
     assert made["a"].own_modules == {"harness_fault": Path("harness-fault.built")}
     assert (made["b"].modules, made["b"].own_modules) == ({}, {})
@@ -52,14 +56,14 @@ def test_modules_of_patches_replace_the_kernels_as_others_do(
         return [Path("patched/nbd.ko")]
 
     monkeypatch.setattr(boot_spec, "build_patched", build)
-    made = machines_for(settings, [Host(name="a", memory=MIB, patches=("1.patch", "2.patch"))], Silent())
+    made = made_of(settings, [Host(name="a", memory=MIB, patches=("1.patch", "2.patch"))])
     assert made["a"].modules == {"kernel/drivers/block/nbd.ko": Path("patched/nbd.ko")}
     assert given == [("1.patch", "2.patch")]
     both = Host(name="a", memory=MIB, modules=("nbd-no-memalloc",), patches=("1.patch",))
     with pytest.raises(
         UsageError, match=r"nbd.ko is touched by a patch, and replaced by nbd-no-memalloc.built as well"
     ):
-        machines_for(settings, [both], Silent())
+        made_of(settings, [both])
 
 
 def test_a_kernel_is_found_once_and_looked_at_for_all_of_its_hosts(
@@ -80,7 +84,7 @@ def test_a_kernel_is_found_once_and_looked_at_for_all_of_its_hosts(
         Host(name="c", memory=MIB, kernel="./k", modules_from="./m"),
     ]
     settings = Settings(state=tmp_path, cache=tmp_path, results=tmp_path)
-    machines_for(settings, hosts, Silent(), {"a": ("nbd",), "b": ("nfsd",)})
+    kernels_for(settings, hosts, Silent(), {"a": ("nbd",), "b": ("nfsd",)})
     assert found == [("./k", "./m"), ("debian:12", "")]
     assert looked == [{"a": ("nbd",), "c": ()}, {"b": ("nfsd",)}]
 
@@ -91,4 +95,4 @@ def test_a_module_of_the_initramfs_is_refused_as_nothing_could_replace_it_in_tim
     monkeypatch.setattr(boot_spec, "check_module", lambda file, _release: SimpleNamespace(name="ext4"))
     settings = Settings(state=tmp_path, cache=tmp_path, results=tmp_path)
     with pytest.raises(UsageError, match=r"ext4.ko is loaded from the initramfs, before any module can be replaced"):
-        machines_for(settings, [Host(name="a", memory=MIB, modules=("./ext4.ko",))], Silent())
+        made_of(settings, [Host(name="a", memory=MIB, modules=("./ext4.ko",))])

@@ -7,7 +7,7 @@ from dataclasses import replace
 from diagnoses import LOOPBACK_NBD, LOOPBACK_NFS, UNKNOWN, UNREACHABLE, VARIED, fan
 
 from harness.model.diagnosis import Cited, Confidence, Diagnosis, Edge, HangClass, Node, NodeKind
-from harness.report.read.chain_words import End, cited_words, cycle_pairs, node_words, waits
+from harness.report.read.chain_words import End, cited_lines, cited_words, cycle_pairs, node_words, waits
 
 
 def chain(length: int) -> Diagnosis:
@@ -67,3 +67,15 @@ def test_evidence_says_where_it_is() -> None:
     assert cited_words(Cited(source="console", line=7)) == "console:7"
     whole = Cited(source="console", line=7, task="dd", frame="wait", text=" [<0>] wait+0x1 ")
     assert cited_words(whole) == "console:7, task dd, in wait, [<0>] wait+0x1"
+
+
+def test_evidence_that_repeats_is_a_line_and_a_count() -> None:
+    stuck = "block nbd{}: Possible stuck request 00000000{}: control ({}@{},4096B). Runtime {} seconds"
+    requests = [(0, "90832ab2", "write", 4096, 30), (0, "deadbee7", "read", 0, 60), (1, "90832ab2", "write", 4096, 30)]
+    evidence = [
+        Cited(source="console", line=line, text=stuck.format(*request))
+        for line, request in enumerate(requests, start=7)
+    ]
+    first, other_device = cited_lines(evidence)
+    assert first == f"{cited_words(evidence[0])} (and 1 more like it, the last in line 8)"
+    assert other_device == cited_words(evidence[2])

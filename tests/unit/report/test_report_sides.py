@@ -87,3 +87,12 @@ def test_figures_that_are_damaged_are_said_and_not_fatal(run: RunStore) -> None:
     (store.path / "measures.json").write_text('{"measures": [{"nonsense": 1}]}')
     view = read_trial(store)
     assert view.measures == () and any("not a list of figures" in problem for problem in view.problems)
+
+
+@pytest.mark.parametrize(("trials", "abreast"), [(6, True), (7, False)])
+def test_a_few_trials_are_columns_and_many_are_rows(run: RunStore, trials: int, abreast: bool) -> None:
+    for number in range(trials):
+        trial(run, f"t.py::test_{number}", VerdictKind.SURVIVED, Measure(name="pause", value=number + 0.5, unit="s"))
+    page = write_report(run.path).read_text(encoding="utf-8")
+    (line,) = [line for line in page.splitlines() if ">0.5</td>" in line]
+    assert (">5.5</td>" in line) is abreast, "figures of several trials on one line"

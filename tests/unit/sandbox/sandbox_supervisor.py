@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fakes import FakeShell, make_site
 
-import harness.sandbox.guests
+import harness.guests.provider
 from harness.drivers.ssh import SshAddress
 from harness.model.errors import BootError
 from harness.model.topology import Topology
@@ -62,5 +62,5 @@ def _addressed(target: Target) -> Target:
 
 
 if __name__ == "__main__":
-    vars(harness.sandbox.guests)["Lab"] = FakeLab
+    vars(harness.guests.provider)["Lab"] = FakeLab
     main(sys.argv[1:])

@@ -16,13 +16,15 @@ from fakes import make_topology
 from sandbox.sandbox_supervisor import FakeLab
 
 import harness.sandbox.guests as module
+from harness.guests.lease import leases
+from harness.guests.provider import PreparedGuests
 from harness.model.errors import InfraError
 from harness.model.settings import Settings
 from harness.model.topology import MIB
 from harness.sandbox.guests import SandboxRequest, guests
-from harness.sandbox.once import Silence, run_once
+from harness.sandbox.once import run_once
+from harness.site.provider import Deaf
 from harness.site.target import Site
-from harness.state.lease import leases
 from harness.state.state import StateDir
 from harness.storage.base import StorageProbe
 
@@ -62,11 +64,11 @@ class FakeStorage:
 @pytest.fixture
 def wanted(monkeypatch: pytest.MonkeyPatch) -> Iterator[SandboxRequest]:
     folder = Path(tempfile.mkdtemp(prefix="hc-", dir="/tmp"))
-    monkeypatch.setattr(module, "Lab", FakeLab)
+    monkeypatch.setattr("harness.guests.provider.Lab", FakeLab)
     topology = make_topology()
     topology = replace(topology, hosts=tuple(replace(host, memory=32 * MIB) for host in topology.hosts))
     settings = Settings(state=folder, cache=folder / "cache", results=folder / "results")
-    yield SandboxRequest(topology=topology, machines={}, settings=settings)
+    yield SandboxRequest(topology=topology, prepared=PreparedGuests({}), settings=settings)
     shutil.rmtree(folder)
 
 
@@ -76,7 +78,7 @@ def hold(wanted: SandboxRequest, storage: FakeStorage) -> list[str]:
     folder = wanted.settings.state
     with guests(
         replace(wanted, storage=storage),
-        listener=Silence(),
+        listener=Deaf(),
         console_path=lambda host: folder / host,
         note=notes.append,
     ) as site:

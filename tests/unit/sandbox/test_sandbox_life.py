@@ -16,16 +16,17 @@ import psutil
 import pytest
 from fakes import make_topology
 
+from harness.guests.lease import leases
+from harness.guests.provider import PreparedGuests
 from harness.model.clock import SYSTEM_CLOCK
 from harness.model.errors import InfraError, UsageError
 from harness.model.settings import Settings
 from harness.model.topology import MIB
+from harness.providers import clean
 from harness.sandbox import start as starting
 from harness.sandbox.end import end, supervisor_of
 from harness.sandbox.guests import SandboxRequest
 from harness.sandbox.start import start
-from harness.state.lease import leases
-from harness.state.reaper import reap
 from harness.state.sandboxes import Sandbox, sandboxes
 from harness.state.state import StateDir
 
@@ -40,15 +41,19 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StateDir]
     state = StateDir(folder)
     yield state
     for sandbox in sandboxes(state):
-        list(end(state, sandbox, SYSTEM_CLOCK))
+        list(end(settings_in(state), sandbox, SYSTEM_CLOCK))
     subprocess.run(["rm", "-rf", folder], check=True)
+
+
+def settings_in(state: StateDir) -> Settings:
+    return Settings(state=state.path, cache=state.path / "cache", results=state.path / "results")
 
 
 def wish_for(state: StateDir, behaviour: str = "") -> SandboxRequest:
     topology = make_topology()
     hosts = tuple(replace(host, cmdline=behaviour, memory=32 * MIB) for host in topology.hosts)
-    settings = Settings(state=state.path, cache=state.path / "cache", results=state.path / "results")
-    return SandboxRequest(topology=replace(topology, hosts=hosts), machines={}, settings=settings)
+    topology = replace(topology, hosts=hosts)
+    return SandboxRequest(topology=topology, prepared=PreparedGuests({}), settings=settings_in(state))
 
 
 def wait_until(true: Callable[[], bool]) -> None:
@@ -92,7 +97,7 @@ def test_down_ends_it_and_leaves_nothing(state: StateDir) -> None:
     sandbox = start(wish_for(state), ignore)
     supervisor = supervisor_of(sandbox)
     assert supervisor is not None
-    lines = list(end(state, sandbox, SYSTEM_CLOCK))
+    lines = list(end(settings_in(state), sandbox, SYSTEM_CLOCK))
     assert f"ended the supervisor of 'pair', pid {supervisor.pid}" in lines
     assert "ended c1, s1" in lines, "what the supervisor itself said"
     assert not supervisor.is_running() or supervisor.status() == psutil.STATUS_ZOMBIE
@@ -161,7 +166,7 @@ def test_what_a_killed_supervisor_leaves_is_removed_by_the_next_start(state: Sta
     supervisor.kill()
     wait_until(lambda: not sandbox.alive)
     assert sandbox.path.exists() and not sandboxes(state)
-    lines = reap(state)
+    lines = clean(settings_in(state))
     assert any(line.startswith(f"sandbox pair: removed {sandbox.path}, left by pid {supervisor.pid}") for line in lines)
     assert not sandbox.path.exists()
     assert start(wish_for(state), ignore).alive
@@ -169,7 +174,7 @@ def test_what_a_killed_supervisor_leaves_is_removed_by_the_next_start(state: Sta
 
 def test_a_living_one_is_left_alone_by_the_clean_up(state: StateDir) -> None:
     sandbox = start(wish_for(state), ignore)
-    assert reap(state) == []
+    assert clean(settings_in(state)) == []
     assert sandbox.alive and sandbox.port("c1").exists()
 
 
@@ -180,6 +185,6 @@ def test_a_supervisor_that_does_not_end_is_killed(state: StateDir, monkeypatch: 
     assert supervisor is not None
     supervisor.suspend()
 
-    lines = list(end(state, sandbox, SYSTEM_CLOCK))
+    lines = list(end(settings_in(state), sandbox, SYSTEM_CLOCK))
     assert f"killed, pid {supervisor.pid}" in lines[0]
     assert not sandbox.alive and not sandbox.path.exists()

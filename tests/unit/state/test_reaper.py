@@ -1,21 +1,36 @@
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
-from owned_runs import OWN_A_RUN, child, dead_run, kill, owner, python, stand_in, temporary_state
+from owned_runs import (
+    OWN_A_RUN,
+    child,
+    dead_run,
+    kill,
+    owner,
+    process_of,
+    python,
+    stand_in,
+    temporary_state,
+    thing_of,
+)
 
 from harness.model.clock import SYSTEM_CLOCK
-from harness.state import lease, ports, processes, reaper
-from harness.state.domains import DOMAINS, Domain
-from harness.state.processes import is_helper, mentions
-from harness.state.reaper import reap, status
+from harness.model.obligation import Obligation
+from harness.state import ports, processes, reaper
+from harness.state.obligations import OBLIGATIONS, owe
+from harness.state.processes import end_owed, mentions
+from harness.state.reaper import status
 from harness.state.state import OWNER, StateDir
 
 
@@ -25,17 +40,18 @@ def state() -> Iterator[StateDir]:
         yield state
 
 
-class Hypervisor:
-    """Remembers what it was asked to remove, and fails if told to."""
+class Provider:
+    """Remembers what it was asked to end, and fails if told to."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
-        self.asked: list[tuple[Path, tuple[Domain, ...]]] = []
+        self.asked: list[Obligation] = []
 
-    def __call__(self, path: Path, domains: tuple[Domain, ...]) -> None:
-        self.asked.append((path, domains))
+    def __call__(self, obligation: Obligation) -> list[str]:
+        self.asked.append(obligation)
         if self.error:
             raise self.error
+        return [f"ended {obligation.fields['name']}"]
 
 
 def running(*children: psutil.Process | object) -> list[bool]:
@@ -70,41 +86,26 @@ def test_mentions_takes_the_path_literally() -> None:
     assert not mentions(["/sXr/ab"], "/s.r/ab")
 
 
-@pytest.mark.parametrize(
-    ("executable", "argv", "expected"),
-    [
-        ("/usr/bin/qemu-system-x86_64", [], True),
-        ("/usr/bin/vde_switch", [], True),
-        ("/usr/bin/vde_plug", [], True),
-        ("/usr/bin/python3.11", ["python", "-m", "harness.drivers.relay", "/s"], True),
-        ("/usr/bin/python3.11", ["python", "-I", "-m", "harness.drivers.relay"], True),
-        ("/usr/bin/python3.11", ["python", "-m", "harness.cli", "clean"], False),
-        ("/usr/bin/python3.11", ["python", "-m", "pytest"], False),
-        ("/usr/bin/python3.11", ["python", "-m"], False),
-        ("/usr/bin/python3.11", ["python", "x.py"], False),
-        ("/usr/bin/less", ["less", "-m", "harness.drivers.relay"], False),
-        ("/usr/bin/vim", ["vim", "vde_switch"], False),
-        ("/usr/bin/qemu-img", [], False),
-    ],
-)
-def test_is_helper(executable: str, argv: Sequence[str], expected: bool) -> None:
-    assert is_helper(executable, argv) is expected
+def reap(state: StateDir) -> list[str]:
+    """As if processes were all that runs owe."""
+    return reaper.reap(state, end_owed)
 
 
 def test_a_dead_run_is_removed_and_a_live_one_is_not(state: StateDir) -> None:
-    with owner(state) as (alive, live_path), stand_in("vde_switch", f"{live_path}/sw") as live_switch:
+    with owner(state) as (alive, live_path), stand_in("switch", f"{live_path}/sw") as live_switch:
+        process_of(live_path, live_switch, "sw")
         path = dead_run(state)
         (path / "disks" / "x").mkdir(parents=True)
         (path / "disks" / "x" / "overlay.qcow2").write_bytes(b"QFI")
-        with stand_in("vde_switch", f"{path}/sw") as switch, stand_in("qemu-system-x86_64", f"x={path},y") as guest:
+        with stand_in("switch", f"{path}/sw") as switch, stand_in("machine", f"x={path}/con,y") as guest:
+            process_of(path, switch, "sw")
+            process_of(path, guest, "con")
             lines = reap(state)
             assert running(switch, guest, live_switch, alive) == [False, False, True, True]
-        assert sorted(lines[:2]) == sorted(
-            [
-                f"run {path.name}: ended vde_switch, pid {switch.pid}",
-                f"run {path.name}: ended qemu-system-x86_64, pid {guest.pid}",
-            ]
-        )
+        assert lines[:2] == [
+            f"run {path.name}: ended switch, pid {switch.pid}",
+            f"run {path.name}: ended machine, pid {guest.pid}",
+        ]
         assert lines[2].startswith(f"run {path.name}: removed {path}, left by pid ")
         assert len(lines) == 3
         assert state.runs() == [live_path]
@@ -114,36 +115,84 @@ def test_a_dead_run_is_removed_and_a_live_one_is_not(state: StateDir) -> None:
 def test_processes_of_others_and_other_programs_are_left_alone(state: StateDir) -> None:
     path = dead_run(state)
     with (
-        stand_in("vde_switch", f"{path}c/sw") as neighbour,
-        stand_in("vde_switch", f"/mnt{path}/sw") as elsewhere,
-        stand_in("less", f"{path}/sw") as pager,
+        stand_in("switch", f"{path}c/sw") as neighbour,
+        stand_in("switch", f"/mnt{path}/sw") as elsewhere,
+        stand_in("switch", f"{path}/sw") as namesake,
     ):
+        process_of(path, neighbour, "sw")
+        process_of(path, elsewhere, "sw")
         lines = reap(state)
-        assert running(neighbour, elsewhere, pager) == [True, True, True]
+        assert running(neighbour, elsewhere) == [True, True]
+        assert running(namesake) == [True], "a program of that name elsewhere is another program"
     assert len(lines) == 1
+
+
+def test_a_process_of_another_user_is_left_alone(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = dead_run(state)
+    with stand_in("switch", f"{path}/sw") as switch:
+        process_of(path, switch, "sw")
+        others = SimpleNamespace(real=path.stat().st_uid + 1)
+        monkeypatch.setattr(psutil.Process, "uids", lambda self: others)
+        assert len(reap(state)) == 1
+        assert running(switch) == [True]
+
+
+def test_a_process_that_was_owed_and_never_started_is_no_error(state: StateDir) -> None:
+    path = dead_run(state)
+    owe(processes.process_owed(path, "fake", "no-such-program", "sw"))
+    (line,) = reap(state)
+    assert line.startswith(f"run {path.name}: removed {path}")
+
+
+def test_a_run_that_is_killed_before_it_could_say_that_a_process_ended_leaves_nothing(state: StateDir) -> None:
+    """Whatever the instant: what is noted before the start of a process is enough to find it."""
+    script = "import subprocess, time; from harness.state.obligations import owe; from harness.state import processes\n"
+    script += "run = state.open_run(); owe(processes.process_owed(run.path, 'fake', 'sleep', 'sw'))\n"
+    script += "p = subprocess.Popen([f'x {run.path}/sw', '300'], executable='/bin/sleep')\n"
+    script += "print(p.pid, flush=True); sys.stdin.read()"
+    with python(state, script) as (process, line):
+        kill(process)
+    try:
+        assert psutil.pid_exists(int(line))
+        lines = reap(state)
+        assert len(lines) == 2 and lines[0].endswith(f"ended sleep, pid {line}")
+        assert not psutil.pid_exists(int(line)) or psutil.Process(int(line)).status() == psutil.STATUS_ZOMBIE
+        assert state.runs() == []
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(int(line), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("below", ["../000000/sw", "/s/sw"])
+def test_a_path_outside_of_the_run_is_refused(state: StateDir, below: str) -> None:
+    path = dead_run(state)
+    owe(processes.process_owed(path, "fake", "sleep", below))
+    assert reap(state) == [f"run {path.name}: kept {path}: {below} is no path below {path}"]
 
 
 def test_a_stopped_process_is_killed(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "TERMINATE_SECONDS", 0.1)
     path = dead_run(state)
-    with stand_in("vde_switch", f"{path}/sw") as switch:
+    with stand_in("switch", f"{path}/sw") as switch:
+        process_of(path, switch, "sw")
         switch.send_signal(signal.SIGSTOP)
-        assert f"run {path.name}: ended vde_switch, pid {switch.pid}" in reap(state)
+        assert f"run {path.name}: ended switch, pid {switch.pid}" in reap(state)
         assert running(switch) == [False]
 
 
 def test_a_process_that_does_not_end_keeps_its_run(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
     path = dead_run(state)
-    with stand_in("vde_switch", f"{path}/sw") as switch:
+    with stand_in("switch", f"{path}/sw") as switch:
+        process_of(path, switch, "sw")
         monkeypatch.setattr(processes, "end", lambda found, clock: found)
-        assert reap(state) == [f"run {path.name}: kept {path}: vde_switch, pid {switch.pid} does not end"]
+        assert reap(state) == [f"run {path.name}: kept {path}: switch, pid {switch.pid} does not end"]
         assert path.is_dir()
         monkeypatch.undo()
         assert len(reap(state)) == 2
 
 
 def test_a_reused_pid_is_left_alone(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
-    with stand_in("vde_switch", f"{state.path}/r/000000/sw") as switch:
+    with stand_in("switch", f"{state.path}/r/000000/sw") as switch:
         process = psutil.Process(switch.pid)
         # what psutil compares before every signal: as if this object stood for an earlier process of that pid
         monkeypatch.setattr(process, "_ident", (process.pid, process.create_time() - 100))
@@ -158,44 +207,49 @@ def test_a_zombie_counts_as_ended(state: StateDir) -> None:
     script += "print(p.pid, flush=True); time.sleep(300)"
     folder = state.path / "bin"
     folder.mkdir()
-    shutil.copy("/bin/sleep", folder / "vde_switch")
-    with child(sys.executable, "-c", script, str(folder / "vde_switch"), f"x {path}/sw", "300") as parent:
+    shutil.copy("/bin/sleep", folder / "switch")
+    owe(processes.process_owed(path, "fake", str(folder / "switch"), "sw"))
+    with child(sys.executable, "-c", script, str(folder / "switch"), f"x {path}/sw", "300") as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
-        assert f"run {path.name}: ended vde_switch, pid {pid}" in reap(state)
+        assert f"run {path.name}: ended switch, pid {pid}" in reap(state)
         assert psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
         assert not path.exists()
 
 
-def test_domains_are_handed_to_the_hypervisor(state: StateDir) -> None:
+def test_what_is_owed_is_handed_to_who_can_end_it(state: StateDir) -> None:
     path = dead_run(state)
-    (path / DOMAINS).write_text('{"uri": "qemu:///system", "uuid": "u1"}\n{"uri":')
-    hypervisor = Hypervisor()
-    lines = reap(state, hypervisor_cleanup=hypervisor)
-    assert hypervisor.asked == [(path, (Domain(uri="qemu:///system", uuid="u1"),))]
-    assert lines[0] == f"run {path.name}: removed domain u1 of qemu:///system"
+    owed = [thing_of(path, "a"), thing_of(path, "b")]
+    with (path / OBLIGATIONS).open("a") as file:
+        file.write('\n{"provider":')  # a kill cut it short
+    provider = Provider()
+    lines = reaper.reap(state, provider)
+    assert provider.asked == owed
+    assert lines[:2] == [f"run {path.name}: ended a", f"run {path.name}: ended b"]
     assert not path.exists()
 
 
-def test_a_hypervisor_that_fails_keeps_the_run_but_not_its_processes(state: StateDir) -> None:
+def test_a_provider_that_fails_keeps_the_run_but_not_the_others(state: StateDir) -> None:
     path, other = dead_run(state), dead_run(state)
-    (path / DOMAINS).write_text('{"uri": "qemu:///system", "uuid": "u1"}\n')
-    with stand_in("vde_switch", f"{path}/sw") as switch:
-        lines = reap(state, hypervisor_cleanup=Hypervisor(RuntimeError("no answer")))
+    thing_of(path, "a")
+    with stand_in("switch", f"{path}/sw") as switch:
+        process_of(path, switch, "sw")
+
+        def fail(obligation: Obligation) -> list[str]:
+            if obligation.kind == "thing":
+                raise RuntimeError("no answer")
+            return end_owed(obligation)
+
+        lines = reaper.reap(state, fail)
         assert running(switch) == [False]
-    assert f"run {path.name}: kept {path}: the hypervisor did not remove its domains: no answer" in lines
+    assert f"run {path.name}: kept {path}: no answer" in lines
     assert state.runs() == [path]
     assert not other.exists()
-    assert len(reap(state, hypervisor_cleanup=Hypervisor())) == 2
 
+    def done(obligation: Obligation) -> list[str]:
+        return []
 
-def test_without_a_hypervisor_only_embedded_domains_are_done_with(state: StateDir) -> None:
-    embedded, remote = dead_run(state), dead_run(state)
-    (embedded / DOMAINS).write_text('{"uri": "qemu:///embed?root=/s", "uuid": "u1"}\n')
-    (remote / DOMAINS).write_text('{"uri": "qemu+ssh://h/system", "uuid": "u2"}\n')
-    lines = reap(state)
-    assert f"run {remote.name}: kept {remote}: nobody here to ask qemu+ssh://h/system for domain u2" in lines
-    assert state.runs() == [remote]
+    assert len(reaper.reap(state, done)) == 1
 
 
 def test_half_made_runs_are_removed_unless_one_is_being_made(state: StateDir) -> None:
@@ -249,7 +303,7 @@ def test_what_is_not_a_run_is_left_alone(state: StateDir) -> None:
 def test_two_reapers_at_once_remove_each_thing_once(state: StateDir) -> None:
     paths = [dead_run(state) for _ in range(3)]
     script = "from harness.state.reaper import reap\nsys.stdin.readline()\n"
-    script += "print(len([line for line in reap(state) if 'removed' in line]), flush=True)"
+    script += "print(len([line for line in reap(state, print) if 'removed' in line]), flush=True)"
     with (
         child(sys.executable, "-c", preamble() + script, str(state.path)) as one,
         child(sys.executable, "-c", preamble() + script, str(state.path)) as two,
@@ -271,7 +325,8 @@ def preamble() -> str:
 
 
 def test_a_copy_of_a_state_folder_does_not_lead_to_the_original(state: StateDir) -> None:
-    with owner(state) as (_, path), stand_in("vde_switch", f"{path}/sw") as switch, temporary_state() as other:
+    with owner(state) as (_, path), stand_in("switch", f"{path}/sw") as switch, temporary_state() as other:
+        process_of(path, switch, "sw")
         shutil.copytree(path, other.folder("r") / path.name)
         assert len(reap(other)) == 1
         assert running(switch) == [True]
@@ -283,25 +338,21 @@ def test_a_run_is_found_by_the_path_that_it_was_made_with(state: StateDir) -> No
         link.symlink_to(state.path)
         path = dead_run(StateDir(link))
         assert path.parent == link / "r"
-        with stand_in("vde_switch", f"{path}/sw") as switch:
+        with stand_in("switch", f"{path}/sw") as switch:
+            process_of(path, switch, "sw")
             assert len(reap(state)) == 2
             assert running(switch) == [False]
 
 
-def test_leases_and_ports_of_the_dead_go_too(state: StateDir) -> None:
-    script = (
-        "from harness.model.clock import Deadline; from harness.targets import lease, ports\n"
-        "with ports.port_lease(state) as port, lease.acquire(state, memory=1, budget=1, deadline=Deadline.after(9),"
-        " on_wait=print):\n    print(port, flush=True); sys.stdin.read()"
-    )
+def test_ports_of_the_dead_go_too(state: StateDir) -> None:
+    script = "from harness.state import ports\n"
+    script += "with ports.port_lease(state) as port:\n    print(port, flush=True); sys.stdin.read()"
     with python(state, script) as (process, port), ports.port_lease(state) as ours:
         assert reap(state) == []
         kill(process)
-        first, second = reap(state)
-        assert first.startswith(f"lease: pid {process.pid} ")
-        assert second.startswith(f"port {port}: pid {process.pid} ")
+        (line,) = reap(state)
+        assert line.startswith(f"port {port}: pid {process.pid} ")
         assert [path.name for path in (state.path / "ports").glob("[0-9]*")] == [str(ours)]
-        assert lease.leases(state) == []
 
 
 def test_reaping_nothing_makes_nothing(state: StateDir) -> None:

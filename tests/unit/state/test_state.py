@@ -6,15 +6,18 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from owned_runs import child, kill, owner, stand_in, temporary_state
+from owned_runs import child, kill, owner, process_of, stand_in, temporary_state, thing_of
 
 from harness.model.errors import HostEnvironmentError
+from harness.model.obligation import Obligation
 from harness.state import locks
-from harness.state.domains import DOMAINS, Domain, noted
 from harness.state.locks import read_record
+from harness.state.obligations import OBLIGATIONS, meet, owed
+from harness.state.processes import meet_if_ended
 from harness.state.state import (
     OWNER,
     RUN_NAME,
@@ -166,36 +169,54 @@ def test_subfolders_are_open_to_whom_the_state_folder_is(state: StateDir) -> Non
     assert stat.S_IMODE(state.folder("ports").stat().st_mode) == 0o1777
 
 
-def test_domains_are_noted_until_they_are_crossed_out(state: StateDir) -> None:
+def test_what_is_owed_is_noted_until_it_is_met(state: StateDir) -> None:
     with state.open_run() as run:
-        assert noted(run.path) == ()
-        for uuid in ("u1", "u2", "u3"):
-            run.record_domain(uri="qemu:///system", uuid=uuid)
-        run.forget_domain("u2")
-        run.forget_domain("unknown")
-        with (run.path / DOMAINS).open("a") as file:
-            file.write('{"uri": "qemu:///sys')  # a kill cut it short
-        assert noted(run.path) == tuple(Domain(uri="qemu:///system", uuid=uuid) for uuid in ("u1", "u3"))
-        run.forget_domain("u1")
+        assert owed(run.path) == ()
+        first, second, third = (thing_of(run.path, name) for name in ("a", "b", "c"))
+        meet(second)
+        meet(replace(second, fields={"name": "unknown"}))
+        with (run.path / OBLIGATIONS).open("a") as file:
+            file.write('{"provider": "fake", "ki')  # a full disk cut it short
+        meet(third)
+        assert owed(run.path) == (first,), "the next note does not suffer from one that was cut short"
+        meet(first)
 
 
-def test_closing_leaves_a_daemons_domain_to_the_reaper(state: StateDir) -> None:
+@pytest.mark.parametrize("line", ["", "[]", "{}", "null", '{"provider": 1, "kind": "a", "fields": {}, "met": false}'])
+def test_a_note_that_makes_no_sense_is_left_out(state: StateDir, line: str) -> None:
+    with state.open_run() as run:
+        (run.path / OBLIGATIONS).write_text(f"{line}\n")
+        assert owed(run.path) == ()
+
+
+def test_a_note_that_cannot_be_written_keeps_the_thing_from_being_made(state: StateDir) -> None:
+    with state.open_run() as run:
+        (run.path / OBLIGATIONS).mkdir()
+        with pytest.raises(HostEnvironmentError):
+            thing_of(run.path, "a")
+        meet(Obligation(run=run.path, provider="fake", kind="thing", fields={}))
+
+
+def test_closing_leaves_what_is_owed_to_the_reaper(state: StateDir) -> None:
     run, other = state.open_run(), state.open_run()
-    run.record_domain(uri="qemu:///system", uuid="u1")
-    other.record_domain(uri="qemu:///embed?root=/s", uuid="u2")
+    thing_of(run.path, "a")
+    meet(thing_of(other.path, "b"))
     assert (run.close(), other.close()) == (False, True)
     assert state.runs() == [run.path]
     assert not RunDir.alive(run.path)
     assert run.close() is False
 
 
-def test_closing_leaves_a_process_to_the_reaper(state: StateDir) -> None:
+def test_a_process_is_owed_as_long_as_it_runs(state: StateDir) -> None:
     run = state.open_run()
-    with stand_in("vde_switch", f"{run.path}/sw") as switch:
-        assert run.close() is False
-        assert switch.poll() is None
-        assert state.runs() == [run.path]
-    assert not RunDir.alive(run.path)
+    with stand_in("switch", f"{run.path}/sw") as switch:
+        obligation = process_of(run.path, switch, "sw")
+        meet_if_ended(obligation)
+        assert owed(run.path) == (obligation,)
+        kill(switch)
+        meet_if_ended(obligation)
+        assert owed(run.path) == ()
+    assert run.close() is True
 
 
 def test_a_lock_on_a_removed_file_is_no_lock(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,7 +112,7 @@ class Trial:
     def __init__(self, folder: Path, *, faults: tuple[Fault, ...] = (), policy: Policy = POLICY) -> None:
         self.clock = FakeClock(0.0)
         self.log = Log(self.clock, policy)
-        self.site = make_site(make_topology())
+        self.site = replace(make_site(make_topology()), failure=lambda: self.failure)
         self.target = self.site.targets["c1"]
         self.agent = agent_of(self.target)
         self.router = EventRouter(self.site.topology, self.log.recorder, self.clock)
@@ -175,7 +175,6 @@ class Trial:
             self.folder,
             self.clock,
             self.ticker,
-            lambda: self.failure,
         )
         experiment.run()
         self.router.close()

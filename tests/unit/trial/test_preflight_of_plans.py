@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from harness.drivers.protocols import Power
+from harness.drivers.protocols import DiskThrottle, Pausable, Power
 from harness.faults.guest import Pause
 from harness.faults.kernel import KernelFault
+from harness.guests import provider
 from harness.kernels.preflight import SYMBOLS
 from harness.model.errors import UsageError
+from harness.model.observe import Silent
+from harness.model.settings import Settings
 from harness.model.topology import MIB, Host, Topology
 from harness.monitors.instruments.capture import Capture
 from harness.monitors.instruments.sockets import SocketWatch
@@ -26,9 +31,8 @@ from harness.storage.nfs import NfsDisk
 from harness.storage.smb import SmbDisk
 from harness.storage.swap import Swap
 from harness.storage.tmpfs import Tmpfs
-from harness.trial import preflight
 from harness.trial.plan import Plan
-from harness.trial.preflight import check_capabilities, kernel_needs
+from harness.trial.preflight import host_needs, kernel_needs
 from harness.workloads.thrash import SwapThrash
 
 HOSTS = tuple(Host(name=name, memory=256 * MIB) for name in ("front", "back", "third"))
@@ -104,7 +108,9 @@ def test_a_role_that_the_topology_does_not_have_is_left_to_whoever_uses_it() -> 
     assert kernel_needs(plan(NbdDisk(client="nobody"), PAIR)) == {}
 
 
-def test_a_plan_whose_hosts_lack_what_it_needs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_whose_hosts_lack_what_it_needs_is_refused_before_a_kernel_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = Plan(
         name="x",
         topology=PAIR,
@@ -112,10 +118,11 @@ def test_a_plan_whose_hosts_lack_what_it_needs_is_refused(monkeypatch: pytest.Mo
         workload=SwapThrash(host="client"),
         faults=(Pause(role="client"),),
     )
-    check_capabilities(made)
-    monkeypatch.setattr(preflight, "offers", lambda host: frozenset({Power}))
+    needs = host_needs(made)
+    assert {need.capability for need in needs.capabilities} == {DiskThrottle, Pausable}
+    monkeypatch.setattr(provider, "offers", lambda host: frozenset({Power}))
     with pytest.raises(UsageError) as raised:
-        check_capabilities(made)
+        provider.GuestProvider(Settings(state=tmp_path, cache=tmp_path, results=tmp_path)).check(PAIR, needs, Silent())
     storage, pause = str(raised.value).splitlines()
     assert storage.startswith("NfsDisk needs DiskThrottle, which host 'back'")
     assert pause.startswith("Pause needs Pausable, which host 'front' does not offer")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from harness.model.history import Event, Kind, Rung, read_events
 from harness.model.verdict import HANGS, VerdictKind
+from harness.model.verdict_errors import error_of
 from harness.verdicts.judge import judge
 from harness.verdicts.policy import Policy
 
@@ -60,7 +61,7 @@ def oom(story: Story) -> Story:
 
 def test_a_survivor_that_swaps_heavily() -> None:
     verdict = judge(survivor().events)
-    assert verdict.kind is VerdictKind.SURVIVED and verdict.stalls == () and verdict.to_error() is None
+    assert verdict.kind is VerdictKind.SURVIVED and verdict.stalls == () and error_of(verdict) is None
 
 
 @pytest.mark.parametrize(("freed", "how"), [(True, "killing the workload frees it"), (False, "not even killing")])

@@ -12,6 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from harness.model.obligation import Obligation
+from harness.state.obligations import owe
+from harness.state.processes import process_owed
 from harness.state.state import StateDir
 
 Child = subprocess.Popen[str]
@@ -68,6 +73,20 @@ def dead_run(state: StateDir) -> Path:
     with owner(state) as (process, path):
         kill(process)
     return path
+
+
+def process_of(run: Path, process: Child, below: str) -> Obligation:
+    """Have the run at `run` owe a process, by its program and by the path below the run's folder that it names."""
+    obligation = process_owed(run, "fake", psutil.Process(process.pid).exe(), below)
+    owe(obligation)
+    return obligation
+
+
+def thing_of(run: Path, name: str) -> Obligation:
+    """Have the run at `run` owe a thing that only its provider knows."""
+    obligation = Obligation(run=run, provider="fake", kind="thing", fields={"name": name})
+    owe(obligation)
+    return obligation
 
 
 @contextmanager

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from owned_runs import Child, kill, python, temporary_state
 
+from harness.guests.lease import Lease, acquire, default_budget, leases, remove_dead
 from harness.model.clock import Deadline
 from harness.model.errors import HostEnvironmentError, InfraError
 from harness.model.topology import MIB
-from harness.state.lease import Lease, acquire, default_budget, leases, remove_dead
 from harness.state.state import StateDir
 
 LEASE = """
 from harness.model.clock import Deadline
-from harness.state.lease import acquire
+from harness.guests.lease import acquire
 with acquire(
     state, memory={memory} << 20, budget={budget} << 20, deadline=Deadline.after(60), purpose="theirs",
     on_wait=lambda line: print(line, flush=True),

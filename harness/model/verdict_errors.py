@@ -1,0 +1,59 @@
+"""A verdict other than SURVIVED, as an exception for pytest.
+
+VerdictError               a verdict other than SURVIVED, as an exception for pytest
+├── HangDetected               STALLED, LIVELOCKED, DEADLOCKED, LOCKED_UP
+├── CrashDetected              CRASHED
+├── KilledByOOM                OOM_KILLED
+├── IoFailed                   IO_FAILED
+└── NoVerdict                  INCONCLUSIVE, LOST: an error of the trial, not a failure of the kernel
+"""
+
+from __future__ import annotations
+
+from harness.model.verdict import Verdict, VerdictKind
+
+__all__ = ["CrashDetected", "HangDetected", "IoFailed", "KilledByOOM", "NoVerdict", "VerdictError", "error_of"]
+
+
+class VerdictError(AssertionError):
+    """A trial ended with a verdict other than SURVIVED; `verdict` says which and why."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+        super().__init__(f"{verdict.kind.value}: {verdict.summary}")
+
+
+class HangDetected(VerdictError):
+    """The kernel under test hung: STALLED, LIVELOCKED, DEADLOCKED or LOCKED_UP."""
+
+
+class CrashDetected(VerdictError):
+    """The kernel under test crashed."""
+
+
+class KilledByOOM(VerdictError):
+    """The OOM killer ended the workload or a daemon that the storage depends on."""
+
+
+class IoFailed(VerdictError):
+    """The kernel told whoever waited for the storage that it failed, and the workload ended by that."""
+
+
+class NoVerdict(VerdictError):
+    """INCONCLUSIVE or LOST: the trial says nothing about the kernel."""
+
+
+_ERRORS = {
+    VerdictKind.CRASHED: CrashDetected,
+    VerdictKind.OOM_KILLED: KilledByOOM,
+    VerdictKind.IO_FAILED: IoFailed,
+}
+
+
+def error_of(verdict: Verdict) -> VerdictError | None:
+    """The exception that `verdict` is in a test, or None if the kernel survived."""
+    if verdict.kind is VerdictKind.SURVIVED:
+        return None
+    if verdict.is_hang:
+        return HangDetected(verdict)
+    return _ERRORS.get(verdict.kind, NoVerdict)(verdict)

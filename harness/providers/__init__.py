@@ -1,0 +1,42 @@
+"""Chooses who brings hosts up: one place for whoever wants some, and for what dead runs owe to any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from harness.guests.provider import GuestProvider
+from harness.model.errors import InfraError
+from harness.model.obligation import Obligation
+from harness.model.settings import Settings
+from harness.model.topology import Topology
+from harness.site.provider import Provider
+from harness.state.reaper import reap
+from harness.state.state import StateDir
+
+
+def provider_of(settings: Settings, topology: Topology) -> Provider:
+    """Who brings the hosts of `topology` up, by their kind: there are only guests."""
+    return GuestProvider(settings)
+
+
+def all_providers(settings: Settings) -> tuple[Provider, ...]:
+    """Every provider that there is."""
+    return (GuestProvider(settings),)
+
+
+def fit(settings: Settings, topologies: Collection[Topology]) -> int:
+    """How many trials at the same time are worth it, on the largest of the topologies; at least one."""
+    return min(provider.fit(topologies) for provider in all_providers(settings))
+
+
+def clean(settings: Settings) -> list[str]:
+    """Remove what dead runs left behind, whoever brought their hosts up; one line for each thing."""
+    providers = {provider.name: provider for provider in all_providers(settings)}
+
+    def meet(obligation: Obligation) -> list[str]:
+        if obligation.provider not in providers:
+            raise InfraError(f"nobody here knows how to end a {obligation.kind} of {obligation.provider!r}")
+        return providers[obligation.provider].reap(obligation)
+
+    lines = reap(StateDir.of(settings), meet)
+    return lines + [line for provider in providers.values() for line in provider.tidy()]
