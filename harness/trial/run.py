@@ -14,7 +14,8 @@ from harness.guests.boot_spec import Machine, machines_for
 from harness.guests.lab import Lab, destroy_domains
 from harness.model.clock import SYSTEM_CLOCK
 from harness.model.errors import HostEnvironmentError, UsageError
-from harness.model.history import Event, Kind
+from harness.model.events import InfraFailure, Note, Phase, TrialFacts
+from harness.model.history import Event
 from harness.model.observe import Observer, Steps
 from harness.model.settings import Settings
 from harness.model.verdict import Verdict
@@ -98,7 +99,7 @@ def explain(trial: TrialStore, history: Sequence[Event], verdict: Verdict) -> No
 
 def _record_failure(recorder: Recorder, trial: TrialStore, error: Exception, started: float) -> None:
     try:
-        recorder.emit(Kind.INFRA, getattr(error, "host", ""), error=f"{type(error).__name__}: {error}")
+        recorder.emit(InfraFailure(error=f"{type(error).__name__}: {error}"), getattr(error, "host", ""))
         _conclude(trial, started)
     except UsageError:
         pass  # the disk is full; the first error says so
@@ -117,9 +118,9 @@ def _check_disk(error: Exception, *folders: Path) -> None:
 
 def _run(plan: Plan, settings: Settings, store: RunStore, trial: TrialStore, recorder: Recorder, watch: Watch) -> None:
     def note(text: str) -> None:
-        recorder.emit(Kind.NOTE, text=text)
+        recorder.emit(Note(text=text))
 
-    recorder.emit(Kind.TRIAL, **_facts(plan))
+    recorder.emit(_facts(plan))
     for line in clean(StateDir.of(settings)):
         note(f"left by a dead run, removed: {line}")
     notes = Steps(note)
@@ -130,37 +131,37 @@ def _run(plan: Plan, settings: Settings, store: RunStore, trial: TrialStore, rec
             plan.topology, settings, purpose=plan.name, on_wait=lambda line: note(f"waiting for memory: {line}")
         )
         stack.enter_context(lease)
-        recorder.emit(Kind.PHASE, name="boot", state="begin")
+        recorder.emit(Phase(name="boot", state="begin"))
         router = EventRouter(plan.topology, recorder, SYSTEM_CLOCK)
         stack.callback(router.close)
         lab = Lab(settings, machines, listener=router, console_path=trial.console, notes=notes)
         stack.callback(lab.close)
         site = lab.start(plan.topology)
-        recorder.emit(Kind.PHASE, name="boot", state="end")
+        recorder.emit(Phase(name="boot", state="end"))
         slowest = max(target.slowdown for target in site.targets.values())
         plan = replace(plan, policy=plan.policy.scaled(slowest))
         watch.policy = plan.policy
-        recorder.emit(Kind.TRIAL, **_facts(plan), slowdown=slowest)
+        recorder.emit(replace(_facts(plan), slowdown=slowest))
         ticker = Ticker.of(site, router.agents, recorder, SYSTEM_CLOCK)
         Experiment(
             plan, site, machines, recorder, watch, router, trial.evidence, SYSTEM_CLOCK, ticker, lab.failure
         ).run()
 
 
-def _facts(plan: Plan) -> dict[str, Any]:
-    return {
-        "name": plan.name,
-        "started": time.time(),
-        "policy": plan.policy.to_dict(),
-        "topology": plan.topology.name,
-        "roles": dict(plan.topology.roles),
-        "storage": plan.storage.describe(),
-        "workload": plan.workload.describe(),
-        "faults": [fault.describe() for fault in plan.faults],
-        "tunings": [tuning.describe() for tuning in plan.tunings],
-        "instruments": [instrument.describe() for instrument in plan.instruments],
-        "about": plan.about,
-    }
+def _facts(plan: Plan) -> TrialFacts:
+    return TrialFacts(
+        name=plan.name,
+        started=time.time(),
+        policy=plan.policy.to_dict(),
+        topology=plan.topology.name,
+        roles=dict(plan.topology.roles),
+        storage=plan.storage.describe(),
+        workload=plan.workload.describe(),
+        faults=tuple(fault.describe() for fault in plan.faults),
+        tunings=tuple(tuning.describe() for tuning in plan.tunings),
+        instruments=tuple(instrument.describe() for instrument in plan.instruments),
+        about=plan.about,
+    )
 
 
 def _manifest(plan: Plan, machines: dict[str, Machine]) -> dict[str, Any]:
