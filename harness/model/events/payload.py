@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from harness.model.history import Event
 
 LARGEST = 1e300
+_NUMBERS = (float, int)
 
 
 class Rung(StrEnum):
@@ -94,7 +95,7 @@ def optional_text(value: object) -> str | None:
 
 def number(value: object) -> float | None:
     """`value` if it is a finite number, else None."""
-    if not isinstance(value, float | int) or isinstance(value, bool):
+    if value is None or not isinstance(value, _NUMBERS) or isinstance(value, bool):
         return None
     return value if -LARGEST < value < LARGEST else None
 
