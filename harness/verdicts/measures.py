@@ -58,7 +58,7 @@ def _pace(progress: Sequence[tuple[Event, WorkloadProgress]], begin: float, end:
         return
     hosts: dict[str, list[tuple[float, int]]] = {}
     for event, done in progress:
-        hosts.setdefault(event.host, []).append((event.t, done.ops))
+        hosts.setdefault(event.host, []).append((event.t, done.ops or 0))
     moves = sorted(t for counts in hosts.values() for (_, old), (t, new) in pairwise(counts) if new != old)
     operations = sum(max(ops for _, ops in counts) for counts in hosts.values())
     yield Measure(name="operations a second", value=round(operations / (end - begin), 1), unit="1/s")

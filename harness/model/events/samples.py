@@ -66,13 +66,14 @@ def _processors(value: object) -> tuple[tuple[int, int], ...] | None:
 class WorkloadProgress(Payload):
     """What the workload has done: cumulative operations and bytes, and what has become of its workers.
 
-    `alive` counts processes that are there; `label` says what the operations are.
+    `ops` is None where a history does not tell it. `alive` counts processes that are there; `label` says what the
+    operations are.
     """
 
     event_kind: ClassVar[Kind] = Kind.PROGRESS
     optional: ClassVar[frozenset[str]] = frozenset({"label"})
 
-    ops: int
+    ops: int | None
     workers: int
     finished: int = 0
     failed: int = 0
@@ -85,7 +86,7 @@ class WorkloadProgress(Payload):
         """See `Payload.from_event`."""
         data = event.data
         return cls(
-            ops=whole(data.get("ops")) or 0,
+            ops=whole(data.get("ops")),
             workers=whole(data.get("workers")) or 0,
             finished=whole(data.get("finished")) or 0,
             failed=whole(data.get("failed")) or 0,
