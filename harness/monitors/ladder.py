@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.drivers.protocols import Shell
 from harness.model.clock import Clock, Deadline
-from harness.model.history import Kind, Rung
+from harness.model.events import Counters, Heartbeat, Rung, RungSample, WorkloadProgress
 from harness.monitors.recorder import Recorder
 from harness.site.target import Target
 
@@ -41,27 +41,20 @@ class AgentRungs:
         if "b" in record:
             self._on_beat(record)
         elif "v" in record:
-            self._recorder.emit(Kind.VMSTAT, self._host, **record["v"])
+            self._recorder.emit(Counters(record["v"]), self._host)
 
     def _on_beat(self, record: dict[str, Any]) -> None:
         now = self._clock.monotonic()
         self._gap = now - self._last_beat if self._last_beat is not None else 0.0
         self._last_beat = now
-        self._recorder.emit(
-            Kind.HEARTBEAT, self._host, seq=record["b"], uptime_s=record["u"], ticks=record.get("c", [])
-        )
+        ticks = tuple(record.get("c", ()))
+        self._recorder.emit(Heartbeat(seq=record["b"], uptime_s=record["u"], ticks=ticks), self._host)
         if record.get("w") is not None:
             ops, count, workers, finished, failed, alive = record["w"]
-            self._recorder.emit(
-                Kind.PROGRESS,
-                self._host,
-                ops=ops,
-                bytes=count,
-                workers=workers,
-                finished=finished,
-                failed=failed,
-                alive=alive,
+            progress = WorkloadProgress(
+                ops=ops, bytes=count, workers=workers, finished=finished, failed=failed, alive=alive
             )
+            self._recorder.emit(progress, self._host)
         if now >= self._ladder_due:
             self._ladder_due = now + PERIOD_S - BEAT_S / 2
             for rung in AGENT_RUNGS:
@@ -72,14 +65,8 @@ class AgentRungs:
             return
         latency, blocked, errors, detail = sample
         self._recorder.emit(
-            Kind.RUNG,
+            RungSample(rung=rung, ok=not detail, latency_s=latency, blocked_s=blocked, errors=errors, detail=detail),
             self._host,
-            rung=rung.value,
-            ok=not detail,
-            latency_s=latency,
-            blocked_s=blocked,
-            errors=errors,
-            detail=detail,
         )
 
     def heartbeat(self) -> None:
@@ -89,13 +76,13 @@ class AgentRungs:
         silence = self._clock.monotonic() - self._last_beat
         missing = silence > MISSED_BEATS * BEAT_S
         self._recorder.emit(
-            Kind.RUNG,
+            RungSample(
+                rung=Rung.HEARTBEAT,
+                ok=not missing,
+                latency_s=max(0.0, self._gap - BEAT_S),
+                blocked_s=silence if missing else None,
+            ),
             self._host,
-            rung=Rung.HEARTBEAT.value,
-            ok=not missing,
-            latency_s=max(0.0, self._gap - BEAT_S),
-            blocked_s=silence if missing else None,
-            detail="",
         )
 
 
@@ -217,16 +204,16 @@ class HostMonitor:
         """Emit the rungs that are sampled from here; call it once a second."""
         state = self._target.hypervisor.state()
         self._recorder.emit(
-            Kind.RUNG,
+            RungSample(
+                rung=Rung.VCPU,
+                ok=state.state == "running",
+                latency_s=0.0 if state.state == "running" else None,
+                detail=state.state,
+                cpu_ns=state.cpu_ns,
+                processors=state.processors,
+            ),
             self._target.name,
-            rung=Rung.VCPU.value,
-            ok=state.state == "running",
-            latency_s=0.0 if state.state == "running" else None,
-            blocked_s=None,
-            detail=state.state,
-            cpu_ns=state.cpu_ns,
-            processors=state.processors,
         )
         self._agent.heartbeat()
         for rung, probe in self._probes.items():
-            self._recorder.emit(Kind.RUNG, self._target.name, rung=rung.value, **probe.state())
+            self._recorder.emit(RungSample(rung=rung, **probe.state()), self._target.name)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from harness.model.history import Event, Rung
+from harness.model.events import Heartbeat, Rung, RungSample, WorkloadProgress
 
 BLOCKED_S = 1.0  # a probe that is under way for less is nothing to speak of
 PRESSED_S = 3.0  # a page or a process that takes so long says that memory is short
@@ -20,7 +18,7 @@ DEAD_AGENT = {"": "gone", "Z": "dead", "X": "dead", "T": "stopped", "t": "stoppe
 class HostView:
     """The newest of everything that one host told."""
 
-    rungs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    rungs: dict[str, RungSample] = field(default_factory=dict)
     seen: dict[str, float] = field(default_factory=dict)
     ops: int | None = None
     workers: int = 0
@@ -35,39 +33,37 @@ class HostView:
     power: str = ""
     power_s: float = 0.0
 
-    def rung(self, event: Event) -> bool:
+    def rung(self, t: float, sample: RungSample) -> bool:
         """Take a sample of one rung; returns whether it says that the guest was resumed."""
         resumed = False
-        name = str(event.data["rung"])
+        name = sample.rung
         if name == Rung.VCPU:
-            power = str(event.data.get("detail", ""))
+            power = sample.detail
             if power != self.power:
                 resumed = self.power == "paused"
                 if resumed:
-                    self.moved_s = max(self.moved_s, event.t)
-                self.power, self.power_s = power, event.t
-        slow = max(event.data.get("blocked_s") or 0.0, event.data.get("latency_s") or 0.0)
+                    self.moved_s = max(self.moved_s, t)
+                self.power, self.power_s = power, t
+        slow = max(sample.blocked_s or 0.0, sample.latency_s or 0.0)
         if name in (Rung.ALLOC, Rung.FORK) and slow >= PRESSED_S:
-            self.pressed_s = event.t
-        self.rungs[name], self.seen[name] = event.data, event.t
+            self.pressed_s = t
+        self.rungs[name], self.seen[name] = sample, t
         return resumed
 
-    def progress(self, event: Event) -> bool:
+    def progress(self, t: float, done: WorkloadProgress) -> bool:
         """Take what the workload did; returns whether it moved."""
-        data = event.data
-        ops, finished = int(data["ops"]), int(data["finished"])
-        moved = ops != self.ops or finished != self.finished
+        moved = done.ops != self.ops or done.finished != self.finished
         if moved:
-            self.moved_s = event.t
-        self.ops, self.workers, self.finished = ops, int(data["workers"]), finished
-        self.failed, self.alive = int(data.get("failed", 0)), int(data.get("alive", 0))
+            self.moved_s = t
+        self.ops, self.workers, self.finished = done.ops, done.workers, done.finished
+        self.failed, self.alive = done.failed, done.alive
         self.peak = max(self.peak, self.alive)
         return moved
 
-    def heartbeat(self, event: Event) -> None:
+    def heartbeat(self, t: float, beat: Heartbeat) -> None:
         """Take a beat; `ticks` are the times of the newest tick of each processor."""
-        self.beat_s = event.t
-        self.ticks = tuple(event.t - float(age) for age in event.data.get("ticks", ()))
+        self.beat_s = t
+        self.ticks = tuple(t - age for age in beat.ticks)
 
     def forgive(self, lag: float, now: float) -> None:
         """Nobody was listening: what was not heard in that time may well have been said."""
@@ -89,10 +85,10 @@ class HostView:
 
     def blocked_for(self, rung: str, now: float) -> float:
         """Seconds for which a rung has been blocked, 0.0 if it answers."""
-        blocked = self.rungs.get(rung, {}).get("blocked_s")
-        if blocked is None:
+        sample = self.rungs.get(rung)
+        if sample is None or sample.blocked_s is None:
             return 0.0
-        return float(blocked) + max(0.0, now - self.seen.get(rung, now))
+        return sample.blocked_s + max(0.0, now - self.seen.get(rung, now))
 
     def silence(self, now: float) -> float:
         """Seconds without a heartbeat while its processors run; a guest that was just resumed gets its time too."""
@@ -118,10 +114,9 @@ class HostView:
     @property
     def dead_agent(self) -> str:
         """How a session that began after the last beat found the agent, if that explains the silence; else ""."""
-        sample = self.rungs.get(Rung.SHELL, {})
-        state, age = sample.get("agent"), sample.get("age_s")
-        if self.beat_s is None or state is None or age is None or not sample.get("ok"):
+        sample = self.rungs.get(Rung.SHELL)
+        if self.beat_s is None or sample is None or not sample.ok or sample.agent is None or sample.age_s is None:
             return ""
-        if self.seen[Rung.SHELL] - float(age) < self.beat_s + FRESH_S:
+        if self.seen[Rung.SHELL] - sample.age_s < self.beat_s + FRESH_S:
             return ""
-        return DEAD_AGENT.get(str(state), "")
+        return DEAD_AGENT.get(sample.agent, "")
