@@ -35,7 +35,8 @@ from benchmarks.common.command import INCOMPLETE, MEASURED, guarded, make_parser
 from benchmarks.common.figures import Figure, figure_of, show
 from harness.cli.progress import Bars
 from harness.model.errors import UsageError
-from harness.model.history import Event, Kind
+from harness.model.events import TrialFacts
+from harness.model.history import Event, Kind, select
 from harness.model.observe import Progress
 from harness.model.opinion import State
 from harness.model.settings import Settings
@@ -93,7 +94,7 @@ def replay(events: Sequence[Event]) -> Replay:
 
 def policy_of(events: Sequence[Event]) -> Policy:
     """The policy in force under load: a trial says it twice, and the second one is scaled to its targets."""
-    said = [event.data["policy"] for event in events if event.kind is Kind.TRIAL and "policy" in event.data]
+    said = [facts.policy for _, facts in select(events, TrialFacts) if facts.policy]
     return Policy.from_dict(said[-1]) if said else Policy()
 
 

@@ -53,7 +53,8 @@ from harness.cli.progress import Bars
 from harness.guests.boot_spec import Machine
 from harness.guests.provider import GuestProvider
 from harness.model.errors import InfraError
-from harness.model.history import Event, Kind
+from harness.model.events import Phase, TrialFacts, WorkloadProgress
+from harness.model.history import Event, select
 from harness.model.observe import Progress
 from harness.model.settings import Settings
 from harness.site.provider import HostNeeds
@@ -76,7 +77,7 @@ def first_byte(events: Sequence[Event]) -> float | None:
     started, worked = _begun(events), _worked(events)
     if started is None or worked is None:
         return None
-    return float(started.data["started"]) + worked.t - started.t
+    return started[1].started + worked.t - started[0].t
 
 
 def shares(events: Sequence[Event], began: float) -> dict[str, float]:
@@ -84,18 +85,18 @@ def shares(events: Sequence[Event], began: float) -> dict[str, float]:
     started, worked = _begun(events), _worked(events)
     if started is None or worked is None:
         return {}
-    marks = {(event.data["name"], event.data["state"]): event.t for event in events if event.kind is Kind.PHASE}
-    found = {"start": float(started.data["started"]) - began, "found": marks["boot", "begin"] - started.t}
+    marks = {(phase.name, phase.state): event.t for event, phase in select(events, Phase)}
+    found = {"start": started[1].started - began, "found": marks["boot", "begin"] - started[0].t}
     found |= {name: marks[name, "end"] - marks[name, "begin"] for name in PHASES}
     return {**found, "load": worked.t - marks["load", "begin"]}
 
 
-def _begun(events: Sequence[Event]) -> Event | None:
-    return next((event for event in events if event.kind is Kind.TRIAL), None)
+def _begun(events: Sequence[Event]) -> tuple[Event, TrialFacts] | None:
+    return next(select(events, TrialFacts), None)
 
 
 def _worked(events: Sequence[Event]) -> Event | None:
-    return next((event for event in events if event.kind is Kind.PROGRESS and event.data["ops"] > 0), None)
+    return next((event for event, done in select(events, WorkloadProgress) if done.ops), None)
 
 
 class Startup:

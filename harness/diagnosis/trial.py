@@ -12,8 +12,9 @@ from harness.diagnosis.read.facts import Device, Facts
 from harness.diagnosis.reader import read_facts
 from harness.diagnosis.rules.engine import diagnose
 from harness.model.diagnosis import Cited, Confidence, Diagnosis, HangClass
-from harness.model.finding import FindingKind
-from harness.model.history import Event, Kind, Rung
+from harness.model.events import EvidencePiece, FaultStep, RungSample, TrialFacts
+from harness.model.finding import Finding, FindingKind
+from harness.model.history import Event, Rung, select
 
 __all__ = ["diagnose_trial"]
 
@@ -67,12 +68,11 @@ def _unlike(sources: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
 
 def _context(events: Sequence[Event], hosts: set[str], host: str) -> HostContext:
     """Who serves the storage of `host`: as the roles of the trial say, or itself where there is no other host."""
-    trial = next((event.data for event in reversed(events) if event.kind is Kind.TRIAL), {})
-    storage = str(trial.get("storage", ""))
-    if _NETWORK_STORAGE.search(storage) is None:
+    trial = next((facts for _, facts in select(reversed(events), TrialFacts)), TrialFacts(name=""))
+    if _NETWORK_STORAGE.search(trial.storage) is None:
         return HostContext()
-    roles, served = trial.get("roles"), _SERVED_BY.search(storage)
-    if isinstance(roles, Mapping) and served and served["role"] in roles:
+    roles, served = trial.roles, _SERVED_BY.search(trial.storage)
+    if served and served["role"] in roles:
         server = roles[served["role"]]
         others = {name for role, name in roles.items() if role != served["role"]}
         return HostContext(loopback=host == server and host in others, apart=host != server)
@@ -95,16 +95,17 @@ def _device(name: str, data: bytes) -> Device | None:
 
 def _looked_at(events: Sequence[Event], host: str) -> float:
     """When the first dump of a host was made, on the harness's clock; infinite if none was."""
-    return min((event.t for event in events if _is_dump(event) and event.host == host), default=float("inf"))
+    dumps = (event.t for event, piece in select(events, EvidencePiece) if _is_dump(piece) and event.host == host)
+    return min(dumps, default=float("inf"))
 
 
-def _last_rungs(events: Sequence[Event], host: str) -> dict[str, tuple[int, Event]]:
+def _last_rungs(events: Sequence[Event], host: str) -> dict[str, tuple[int, RungSample]]:
     """The newest sample of each rung before the host was looked at, and the line of the history that it is on."""
     moment = _looked_at(events, host)
     return {
-        str(event.data.get("rung")): (number, event)
+        sample.rung: (number, sample)
         for number, event in enumerate(events, 1)
-        if event.kind is Kind.RUNG and event.host == host and event.t <= moment
+        if event.host == host and event.t <= moment and isinstance(sample := event.payload, RungSample)
     }
 
 
@@ -112,11 +113,10 @@ def _probed(events: Sequence[Event], host: str) -> tuple[float, int]:
     """For how long the ladder's own I/O had stood when the host was looked at, and how many slow ones had come back."""
     moment = _looked_at(events, host)
     samples = [
-        (event.t, float(event.data.get("blocked_s") or 0.0))
-        for event in events
-        if event.kind is Kind.RUNG and event.host == host and event.t <= moment
-        and event.data.get("rung") == Rung.STORAGE.value
-    ]  # fmt: skip
+        (event.t, sample.blocked_s or 0.0)
+        for event, sample in select(events, RungSample)
+        if event.host == host and event.t <= moment and sample.rung == Rung.STORAGE
+    ]
     stands = samples[-1][1] if samples else 0.0
     slow = [
         stood
@@ -150,31 +150,30 @@ def _silent(events: Sequence[Event], host: str) -> list[Cited]:
     """
     said: dict[str, Cited] = {}
     for number, event in enumerate(events, 1):
-        if event.kind is not Kind.CONSOLE or event.data.get("kind") != FindingKind.STORAGE_TIMEOUT.value:
+        finding = event.payload
+        if not isinstance(finding, Finding) or finding.kind != FindingKind.STORAGE_TIMEOUT:
             continue
-        title = str(event.data.get("title", ""))
-        if event.host != host or _CARD in title:
-            text = f"The console of {event.host} says: {title}."
+        if event.host != host or _CARD in finding.title:
+            text = f"The console of {event.host} says: {finding.title}."
             said.setdefault(text, Cited(source="history", line=number, text=text))
     return list(said.values())[:_MOST_SILENT]
 
 
-def _blocked(event: Event) -> bool:
-    return event.data.get("blocked_s") is not None or not event.data.get("ok", True)
+def _blocked(sample: RungSample) -> bool:
+    return sample.blocked_s is not None or not sample.ok
 
 
 def _faults(events: Sequence[Event], moment: float) -> list[str]:
     """The faults that the trial itself had put on at that moment."""
     active: dict[str, None] = {}
-    for event in events:
-        if event.kind is Kind.FAULT and event.t <= moment:
-            name = str(event.data.get("name", ""))
-            if event.data.get("action") == "inject":
-                active[name] = None
+    for event, step in select(events, FaultStep):
+        if event.t <= moment:
+            if step.action == "inject":
+                active[step.name] = None
             else:
-                active.pop(name, None)
+                active.pop(step.name, None)
     return list(active)
 
 
-def _is_dump(event: Event) -> bool:
-    return event.kind is Kind.EVIDENCE and str(event.data.get("name", "")).startswith("sysrq")
+def _is_dump(piece: EvidencePiece) -> bool:
+    return piece.name.startswith("sysrq")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from harness.model.events.payload import Kind, Payload, number, optional_text, text, texts, whole
+
+if TYPE_CHECKING:
+    from harness.model.history import Event
 
 
 class FindingKind(StrEnum):
@@ -31,18 +36,22 @@ class FindingKind(StrEnum):
 
 CRASHES = frozenset({FindingKind.PANIC, FindingKind.OOPS, FindingKind.SANITIZER})
 LOCKUPS = frozenset({FindingKind.SOFT_LOCKUP, FindingKind.HARD_LOCKUP, FindingKind.RCU_STALL})
+_KINDS = frozenset(kind.value for kind in FindingKind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Payload):
     """One thing that a kernel console reported.
 
     `function` is the first frame that says what was waited for or where it broke; `time_s` the kernel's own
     time stamp in seconds, `line` the 1-based line of the report's headline, `stack` function names, innermost
-    first; `corrupted` says that the report was truncated or interleaved beyond trust.
+    first; `corrupted` says that the report was truncated or interleaved beyond trust. `kind` may be the word of a
+    newer version, where a history has one.
     """
 
-    kind: FindingKind
+    event_kind: ClassVar[Kind] = Kind.CONSOLE
+
+    kind: FindingKind | str
     title: str
     line: int
     function: str | None = None
@@ -53,6 +62,20 @@ class Finding:
     corrupted: bool = False
     stack: tuple[str, ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        """The finding as plain JSON values."""
-        return {**asdict(self), "kind": self.kind.value, "stack": list(self.stack)}
+    @classmethod
+    def from_event(cls, event: Event) -> Self:
+        """See `Payload.from_event`."""
+        data = event.data
+        kind = text(data.get("kind"))
+        return cls(
+            kind=FindingKind(kind) if kind in _KINDS else kind,
+            title=text(data.get("title")),
+            line=whole(data.get("line")) or 0,
+            function=optional_text(data.get("function")),
+            task=optional_text(data.get("task")),
+            pid=whole(data.get("pid")),
+            cpu=whole(data.get("cpu")),
+            time_s=number(data.get("time_s")),
+            corrupted=bool(data.get("corrupted")),
+            stack=texts(data.get("stack")),
+        )

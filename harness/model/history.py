@@ -2,33 +2,7 @@
 
 A history file holds one JSON object a line, in the order in which the harness learnt of it. `t` is in
 seconds since the trial began, on the harness's monotonic clock. The first event is `trial`.
-
-| kind | host | data |
-| --- | --- | --- |
-| trial | – | name, started (epoch seconds), policy (`verdicts.policy.Policy`), topology, roles (role → host), about |
-| host | yes | facts (`site.facts.HostFacts`), capabilities, transport, silence_is_proof, power_source; once it is up |
-| phase | – | name (boot, storage, baseline, load, fault, recovery, evidence, measure, teardown), state (begin, end) |
-| rung | yes | rung, ok, latency_s or null, blocked_s or null (seconds since it blocks), detail; see below |
-| progress | yes | ops, workers, finished, failed, alive, label: cumulative operations of the workload |
-| baseline | yes | ops_per_s: what the storage does in operations of the workload, measured before the load |
-| vmstat | yes | the counters of /proc/vmstat and of the storage that moved, cumulative |
-| heartbeat | yes | seq, uptime_s, ticks (seconds since each processor ticked): a line of the agent's arrived |
-| console | yes | one finding: kind, title, function, task, pid, cpu, time_s, line, corrupted, stack |
-| fault | yes | name, action (inject, heal), took_s (it was done by then, begun so long before), detail |
-| fence | yes | the host loses its power on purpose: from now on nothing is expected of it |
-| measure | – | name, value (number or text), unit: a figure that the trial was asked for, `model.measure` |
-| opinion | – | state (see `model.opinion.State`), since_s, why: what the watch thinks now |
-| recovery | yes | step (hold, release), done, recovered, after_s, detail: the recovery probe, docs/verdicts/ |
-| evidence | yes | name, path, ok, detail, waiting (how many tasks of the load the kernel shows blocked; sysrq-w) |
-| infra | maybe | error: the harness or its infrastructure failed |
-| limit | – | seconds: the load was given no more time than this, and it is over |
-| lag | – | seconds: the harness itself did not run for so long, so silence in it says nothing |
-| note | maybe | text |
-
-The vcpu rung's detail is a `model.power.PowerState`, "" while it has no answer; earlier histories have libvirt's words.
-It also has `cpu_ns` and `processors`, as `drivers.protocols.VcpuTimes`, where the host offers them. The shell rung also
-has `agent`, the state letter of the agent's process ("" if there is none), and `age_s`: seconds since that sample
-began.
+`harness.model.events` has a table of the kinds, and the class of each kind's `data`.
 """
 
 from __future__ import annotations
@@ -36,47 +10,41 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
+from harness.model import events
+from harness.model.events import Kind, Payload, Rung
+from harness.model.finding import Finding
+from harness.model.measure import Measure
 
-class Rung(StrEnum):
-    """The ladder, from what needs least to what needs most."""
+__all__ = ["Event", "Kind", "Rung", "read_events", "select"]
 
-    VCPU = "vcpu"
-    HEARTBEAT = "heartbeat"
-    ALLOC = "alloc"
-    FORK = "fork"
-    WORK = "work"
-    DISK = "disk"
-    NET = "net"
-    SHELL = "shell"
-    STORAGE = "storage"
-    PROGRESS = "progress"
+P = TypeVar("P", bound=Payload)
 
-
-class Kind(StrEnum):
-    """What an event says; the table in this module's docstring gives the data of each."""
-
-    TRIAL = "trial"
-    HOST = "host"
-    PHASE = "phase"
-    RUNG = "rung"
-    PROGRESS = "progress"
-    BASELINE = "baseline"
-    VMSTAT = "vmstat"
-    HEARTBEAT = "heartbeat"
-    CONSOLE = "console"
-    FAULT = "fault"
-    FENCE = "fence"
-    MEASURE = "measure"
-    OPINION = "opinion"
-    RECOVERY = "recovery"
-    EVIDENCE = "evidence"
-    INFRA = "infra"
-    LIMIT = "limit"
-    LAG = "lag"
-    NOTE = "note"
+PAYLOADS: Mapping[Kind, type[Payload]] = {
+    payload.event_kind: payload
+    for payload in (
+        events.TrialFacts,
+        events.HostRecord,
+        events.Phase,
+        events.RungSample,
+        events.WorkloadProgress,
+        events.Baseline,
+        events.Counters,
+        events.Heartbeat,
+        Finding,
+        events.FaultStep,
+        events.Fence,
+        Measure,
+        events.WatchOpinion,
+        events.RecoveryStep,
+        events.EvidencePiece,
+        events.InfraFailure,
+        events.LoadLimit,
+        events.Lag,
+        events.Note,
+    )
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +55,16 @@ class Event:
     kind: Kind
     host: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
+    _payload: Payload | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def payload(self) -> Payload:
+        """What `data` says, as the class of its kind; read once."""
+        payload = self._payload
+        if payload is None:
+            payload = PAYLOADS[self.kind].from_event(self)
+            object.__setattr__(self, "_payload", payload)
+        return payload
 
     def to_json(self) -> str:
         """One line of a history file, without its newline; any text in it is escaped to ASCII."""
@@ -112,3 +90,10 @@ def read_events(lines: Iterable[str]) -> Iterator[Event]:
             return
         if line.strip():
             yield Event.from_json(line)
+
+
+def select(events: Iterable[Event], wanted: type[P]) -> Iterator[tuple[Event, P]]:
+    """The events of one kind, each with its payload."""
+    for event in events:
+        if event.kind is wanted.event_kind and isinstance(payload := event.payload, wanted):
+            yield event, payload

@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from harness.model.events.payload import Kind, Payload, number, text
+
+if TYPE_CHECKING:
+    from harness.model.history import Event
 
 Value = float | int | str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measure:
+class Measure(Payload):
     """One figure: `name` in lower case words, `unit` "s", "ms", "kB/s" …, "" for words and counts."""
+
+    event_kind: ClassVar[Kind] = Kind.MEASURE
 
     name: str
     value: Value
     unit: str = ""
+
+    @classmethod
+    def from_event(cls, event: Event) -> Self:
+        """See `Payload.from_event`."""
+        data = event.data
+        value = data.get("value")
+        found = number(value)
+        return cls(
+            name=text(data.get("name")), value=text(value) if found is None else found, unit=text(data.get("unit"))
+        )

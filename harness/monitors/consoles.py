@@ -6,7 +6,6 @@ import threading
 from typing import Protocol
 
 from harness.model.finding import CRASHES, Finding
-from harness.model.history import Kind
 from harness.monitors.recorder import Recorder
 
 
@@ -54,4 +53,4 @@ class ConsoleReader:
 
     def _emit(self, findings: list[Finding]) -> None:
         for finding in findings:
-            self._recorder.emit(Kind.CONSOLE, self._host, **finding.to_dict())
+            self._recorder.emit(finding, self._host)

@@ -15,7 +15,7 @@ from typing import TypeVar
 from harness.drivers.protocols import Completed, Keyboard, NmiInjector, Registers
 from harness.model.clock import Clock, Deadline
 from harness.model.errors import DeadlineExceeded, HarnessError
-from harness.model.history import Kind
+from harness.model.events import EvidencePiece
 from harness.monitors.recorder import Recorder
 from harness.site.target import Target
 
@@ -101,8 +101,7 @@ class Collector:
                     continue
                 text = self._tap.until_quiet(SYSRQ_MARK, self._deadline(SYSRQ_S))
                 if SYSRQ_MARK in text:
-                    reported = {"waiting": _blocked_tasks(text, load)} if key == "w" else {}
-                    self._write(name, text, channel, **reported)
+                    self._write(name, text, channel, _blocked_tasks(text, load) if key == "w" else None)
                     break
             else:
                 self._note(name, None, "no channel for sysrq printed anything")
@@ -193,25 +192,19 @@ class Collector:
     def _deadline(self, seconds: float) -> Deadline:
         return Deadline.after(seconds, self._clock)
 
-    def _write(self, name: str, data: bytes, channel: str, **reported: int) -> None:
+    def _write(self, name: str, data: bytes, channel: str, waiting: int | None = None) -> None:
         path = self._folder / f"{self._target.name}.{name}.txt"
         try:
             path.write_bytes(data[:LIMIT])
         except OSError as error:
             self._note(name, None, str(error))
             return
-        self._note(name, path, f"{len(data)} bytes over {channel}", **reported)
+        self._note(name, path, f"{len(data)} bytes over {channel}", waiting)
 
-    def _note(self, name: str, path: Path | None, detail: str, **reported: int) -> None:
-        self._recorder.emit(
-            Kind.EVIDENCE,
-            self._target.name,
-            name=name,
-            path=path.name if path is not None else "",
-            ok=path is not None,
-            detail=detail,
-            **reported,
-        )
+    def _note(self, name: str, path: Path | None, detail: str, waiting: int | None = None) -> None:
+        file = path.name if path is not None else ""
+        piece = EvidencePiece(name=name, path=file, ok=path is not None, detail=detail, waiting=waiting)
+        self._recorder.emit(piece, self._target.name)
 
 
 def _blocked_tasks(text: bytes, names: Sequence[str]) -> int:

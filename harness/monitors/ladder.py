@@ -11,10 +11,10 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness.drivers.protocols import Shell, VcpuAccounting
+from harness.drivers.protocols import Shell, VcpuAccounting, VcpuTimes
 from harness.model.clock import Clock, Deadline
 from harness.model.errors import HarnessError
-from harness.model.history import Kind, Rung
+from harness.model.events import Counters, Heartbeat, Rung, RungSample, WorkloadProgress
 from harness.model.power import PowerState
 from harness.monitors.recorder import Recorder
 from harness.site.target import Target
@@ -44,27 +44,20 @@ class AgentRungs:
         if "b" in record:
             self._on_beat(record)
         elif "v" in record:
-            self._recorder.emit(Kind.VMSTAT, self._host, **record["v"])
+            self._recorder.emit(Counters(record["v"]), self._host)
 
     def _on_beat(self, record: dict[str, Any]) -> None:
         now = self._clock.monotonic()
         self._gap = now - self._last_beat if self._last_beat is not None else 0.0
         self._last_beat = now
-        self._recorder.emit(
-            Kind.HEARTBEAT, self._host, seq=record["b"], uptime_s=record["u"], ticks=record.get("c", [])
-        )
+        ticks = tuple(record.get("c", ()))
+        self._recorder.emit(Heartbeat(seq=record["b"], uptime_s=record["u"], ticks=ticks), self._host)
         if record.get("w") is not None:
             ops, count, workers, finished, failed, alive = record["w"]
-            self._recorder.emit(
-                Kind.PROGRESS,
-                self._host,
-                ops=ops,
-                bytes=count,
-                workers=workers,
-                finished=finished,
-                failed=failed,
-                alive=alive,
+            progress = WorkloadProgress(
+                ops=ops, bytes=count, workers=workers, finished=finished, failed=failed, alive=alive
             )
+            self._recorder.emit(progress, self._host)
         if now >= self._ladder_due:
             self._ladder_due = now + PERIOD_S - BEAT_S / 2
             for rung in AGENT_RUNGS:
@@ -75,14 +68,8 @@ class AgentRungs:
             return
         latency, blocked, errors, detail = sample
         self._recorder.emit(
-            Kind.RUNG,
+            RungSample(rung=rung, ok=not detail, latency_s=latency, blocked_s=blocked, errors=errors, detail=detail),
             self._host,
-            rung=rung.value,
-            ok=not detail,
-            latency_s=latency,
-            blocked_s=blocked,
-            errors=errors,
-            detail=detail,
         )
 
     def heartbeat(self) -> None:
@@ -92,13 +79,13 @@ class AgentRungs:
         silence = self._clock.monotonic() - self._last_beat
         missing = silence > MISSED_BEATS * BEAT_S
         self._recorder.emit(
-            Kind.RUNG,
+            RungSample(
+                rung=Rung.HEARTBEAT,
+                ok=not missing,
+                latency_s=max(0.0, self._gap - BEAT_S),
+                blocked_s=silence if missing else None,
+            ),
             self._host,
-            rung=Rung.HEARTBEAT.value,
-            ok=not missing,
-            latency_s=max(0.0, self._gap - BEAT_S),
-            blocked_s=silence if missing else None,
-            detail="",
         )
 
 
@@ -202,9 +189,9 @@ class PowerProbe:
         self._target, self._clock = target, clock
         self._asking: threading.Thread | None = None
         self._begun = 0.0
-        self._answer: dict[str, Any] = {"ok": True, "latency_s": None}
+        self._answer = RungSample(rung=Rung.VCPU, ok=True)
 
-    def look(self) -> dict[str, Any]:
+    def look(self) -> RungSample:
         """The rung: the answer, or for how long there has been none; no answer has no `detail`."""
         if self._asking is None:
             self._begun = self._clock.monotonic()
@@ -213,29 +200,32 @@ class PowerProbe:
         self._asking.join(PROMPT_S)
         if self._asking.is_alive():
             blocked = self._clock.monotonic() - self._begun
-            return {"ok": self._answer["ok"], "latency_s": None, "blocked_s": blocked, "detail": ""}
+            return RungSample(rung=Rung.VCPU, ok=self._answer.ok, blocked_s=blocked)
         self._asking = None
         return self._answer
 
     def _ask(self) -> None:
         try:
             state = self._target.power.state(deadline=Deadline.after(PROBE_LIMIT_S))
-            detail, times = state.value, self._times() if state is PowerState.ON else {}
+            detail, times = state.value, self._times() if state is PowerState.ON else None
         except Exception as error:  # a probe that ends without a word would look as if the last answer were its own
-            detail, times = (str(error) or repr(error)).splitlines()[0], {}
+            detail, times = (str(error) or repr(error)).splitlines()[0], None
         on = detail == PowerState.ON
-        latency = self._clock.monotonic() - self._begun if on else None
-        self._answer = {"ok": on, "latency_s": latency, "blocked_s": None, "detail": detail, **times}
+        self._answer = RungSample(
+            rung=Rung.VCPU,
+            ok=on,
+            latency_s=self._clock.monotonic() - self._begun if on else None,
+            detail=detail,
+            cpu_ns=None if times is None else times.cpu_ns,
+            processors=None if times is None else times.processors,
+        )
 
-    def _times(self) -> dict[str, Any]:
+    def _times(self) -> VcpuTimes | None:
         accounting = self._target.find(VcpuAccounting)
-        if accounting is None:
-            return {}
         try:
-            times = accounting.vcpu_times()
+            return None if accounting is None else accounting.vcpu_times()
         except HarnessError:
-            return {}  # it has gone since it was asked for its state
-        return {"cpu_ns": times.cpu_ns, "processors": times.processors}
+            return None  # it has gone since it was asked for its state
 
 
 class HostMonitor:
@@ -266,7 +256,7 @@ class HostMonitor:
 
     def tick(self) -> None:
         """Emit the rungs that are sampled from here; call it once a second."""
-        self._recorder.emit(Kind.RUNG, self._target.name, rung=Rung.VCPU.value, **self._power.look())
+        self._recorder.emit(self._power.look(), self._target.name)
         self._agent.heartbeat()
         for rung, probe in self._probes.items():
-            self._recorder.emit(Kind.RUNG, self._target.name, rung=rung.value, **probe.state())
+            self._recorder.emit(RungSample(rung=rung, **probe.state()), self._target.name)

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable, Sequence
 
 from harness.model.clock import Clock
-from harness.model.history import Event, Kind
+from harness.model.events import Payload, WatchOpinion
+from harness.model.history import Event
 from harness.model.observe import Observer
 from harness.model.opinion import Opinion
 
@@ -34,24 +35,22 @@ class Recorder:
         """Seconds since the trial began."""
         return self._clock.monotonic() - self._started
 
-    def emit(self, kind: Kind, host: str = "", /, **data: object) -> None:
+    def emit(self, payload: Payload, host: str = "") -> None:
         """Record one event, and what the watch thinks after it if that has changed."""
         with self._lock:
-            event = Event(self.now, kind, host, data)
+            event = _event(self.now, payload, host)
             self._pass_on(event)
             opinion = self._watch(event)
             if self._said is None or opinion.state is not self._said.state:
                 self._said = opinion
-                self._pass_on(
-                    Event(
-                        event.t,
-                        Kind.OPINION,
-                        "",
-                        {"state": opinion.state.value, "since_s": opinion.since_s, "why": opinion.why},
-                    )
-                )
+                self._pass_on(_event(event.t, WatchOpinion.of(opinion), ""))
 
     def _pass_on(self, event: Event) -> None:
         self._append(event)
         for observer in self._observers:
             observer.on_event(event)
+
+
+def _event(t: float, payload: Payload, host: str) -> Event:
+    """Watch and observers read the payload from it anew: they see what is read from the file later."""
+    return Event(t, payload.event_kind, host, payload.to_dict())

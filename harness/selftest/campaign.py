@@ -130,13 +130,15 @@ class Campaign:
                 lane.close()
 
     def _give_out(self) -> None:
-        while self._left and self._idle and self._may_begin(self._left[0]):
-            lane, trial = self._idle.pop(), self._left.pop(0)
+        while self._idle and (trial := next(filter(self._may_begin, self._left), None)) is not None:
+            lane = self._idle.pop()
+            self._left.remove(trial)
             job = Job(trial=trial, seed=self._seed, settings=self._settings, run=self._store.path, runner=self._runner)
             self._busy[lane.submit(job)] = (lane, trial)
             self._watcher.began(trial)
 
     def _may_begin(self, trial: str) -> bool:
+        """Whether it can run beside what runs; one that must be alone lets others pass, so that no lane waits."""
         solo = any(KINDS[kind_of(name)].solo for name in (trial, *(name for _, name in self._busy.values())))
         return not (solo and self._busy)
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.model.errors import UsageError
-from harness.model.history import Event, Kind
+from harness.model.events import TrialFacts
+from harness.model.history import Event, select
 from harness.model.verdict import HANGS, Verdict, VerdictKind
 from harness.selftest.truth import Group, Span, Truth, fault_span, first_completion
 from harness.verdicts.judge import judge
@@ -111,13 +112,13 @@ def _error(trial: str, truth: Truth, why: str, events: Sequence[Event]) -> Row:
 
 def _policies(events: Sequence[Event]) -> tuple[Policy, Policy]:
     """The policy as it was given, and as it was scaled once the host's slowdown was known."""
-    policies = [Policy.from_dict(event.data.get("policy", {})) for event in events if event.kind is Kind.TRIAL]
+    policies = [Policy.from_dict(facts.policy) for _, facts in select(events, TrialFacts)]
     return (policies[0], policies[-1]) if policies else (Policy(), Policy())
 
 
 def _slowdown(events: Sequence[Event]) -> float | None:
-    found = [event.data["slowdown"] for event in events if event.kind is Kind.TRIAL and "slowdown" in event.data]
-    return float(found[-1]) if found else None
+    found = [facts.slowdown for _, facts in select(events, TrialFacts) if facts.slowdown is not None]
+    return found[-1] if found else None
 
 
 def _latency(verdict: Verdict, onset: float | None, policy: Policy) -> float | None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from random import Random
 
-from harness.model.history import Event, Kind
+from harness.model.events import Counters, FaultStep
+from harness.model.history import Event, select
 from harness.model.verdict import OR, REPRODUCIBLE, VerdictKind
 from harness.trial.plan import SURVIVES, Plan
 
@@ -87,19 +88,17 @@ class Span:
 
 def fault_span(events: Sequence[Event], action: str) -> Span | None:
     """When the first fault was injected (`inject`) or healed (`heal`); None if it never was."""
-    for event in events:
-        if event.kind is Kind.FAULT and event.data.get("action") == action:
-            return Span(event.t - float(event.data.get("took_s", 0.0)), event.t)
+    for event, step in select(events, FaultStep):
+        if step.action == action:
+            return Span(event.t - step.took_s, event.t)
     return None
 
 
 def first_completion(events: Sequence[Event], after_s: float) -> float | None:
     """When the storage's block device was first seen to have completed a request after `after_s`; None if never."""
     before: int | None = None
-    for event in events:
-        if event.kind is not Kind.VMSTAT:
-            continue
-        done = _completed(event)
+    for event, counters in select(events, Counters):
+        done = _completed(counters)
         if done is None:
             continue
         if event.t > after_s and before is not None and done > before:
@@ -108,7 +107,6 @@ def first_completion(events: Sequence[Event], after_s: float) -> float | None:
     return None
 
 
-def _completed(event: Event) -> int | None:
-    # The agent's lists are the files that the storage asked to be counted; everything else of /proc/vmstat is a number.
-    counts = [value for value in event.data.values() if isinstance(value, list) and len(value) > WRITES]
-    return sum(int(value[READS]) + int(value[WRITES]) for value in counts) if counts else None
+def _completed(counters: Counters) -> int | None:
+    counts = [values for values in counters.files.values() if len(values) > WRITES]
+    return sum(values[READS] + values[WRITES] for values in counts) if counts else None

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.faults.base import Prepared
 from harness.model.clock import Clock, Deadline
 from harness.model.errors import HarnessError, InfraError
-from harness.model.history import Kind
+from harness.model.events import Baseline, LoadLimit, Note, Phase
 from harness.model.opinion import State
 from harness.model.power import PowerState
 from harness.monitors.evidence import Collector
@@ -88,7 +88,7 @@ class Experiment:
             self._schedule.undo_later(self._let_go)
             check_modules(self._site, self._prepared)
         with self._phase("baseline"):
-            self._recorder.emit(Kind.BASELINE, probe.host, ops_per_s=round(self._baseline(), 1))
+            self._recorder.emit(Baseline(ops_per_s=round(self._baseline(), 1)), probe.host)
             progress = self._prepare(probe)
         state = self._load(probe, progress)
         stop = self._watch.open_stop
@@ -138,11 +138,11 @@ class Experiment:
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
-        self._recorder.emit(Kind.PHASE, name=name, state="begin")
+        self._recorder.emit(Phase(name=name, state="begin"))
         try:
             yield
         finally:
-            self._recorder.emit(Kind.PHASE, name=name, state="end")
+            self._recorder.emit(Phase(name=name, state="end"))
 
     def _prepare(self, probe: StorageProbe) -> ProgressFile:
         """Everything that the agent will need, while memory is plentiful."""
@@ -190,7 +190,7 @@ class Experiment:
                 return
             # A stop that is under way is seen to its end: cut off, it could not be named.
             if self._spent(begun) > limit and self._watch.opinion.state not in (*WAITING, State.SUSPECT):
-                self._recorder.emit(Kind.LIMIT, seconds=limit)
+                self._recorder.emit(LoadLimit(seconds=limit))
                 return
 
     def _spent(self, begun: float) -> float:
@@ -260,11 +260,11 @@ class Experiment:
                 target.agent.ask("storage", path=None, deadline=self._agent_deadline())
                 target.agent.ask("close", deadline=self._agent_deadline())
             except HarnessError as error:
-                self._recorder.emit(Kind.NOTE, target.name, text=f"the agent still has files open: {error}")
+                self._recorder.emit(Note(text=f"the agent still has files open: {error}"), target.name)
 
     def _end_workload(self, progress: ProgressFile) -> None:
         """Its time is over and it still runs: it must not be there when its storage goes."""
         try:
             self._site.targets[progress.host].agent.ask("kill", deadline=self._agent_deadline())
         except HarnessError as error:
-            self._recorder.emit(Kind.NOTE, text=f"the workload was not ended: {error}")
+            self._recorder.emit(Note(text=f"the workload was not ended: {error}"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.model.history import Kind
+from harness.model.events import Note
 from harness.model.power import PowerState
 from harness.monitors.recorder import Recorder
 from harness.site.target import Site, Target
@@ -53,7 +53,7 @@ class Leftovers:
             target.shell.run(UNLOAD.replace("NEW", " ".join(modules)), deadline=site.deadline(LOOK_S))
             after = _seen(site, target)
         for what, lines in changes(before, after).items():
-            self._recorder.emit(Kind.NOTE, target.name, text=f"{what}: {', '.join(lines)}")
+            self._recorder.emit(Note(text=f"{what}: {', '.join(lines)}"), target.name)
 
 
 def changes(before: set[str], after: set[str]) -> Mapping[str, list[str]]:

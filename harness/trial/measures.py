@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.model.errors import HarnessError
-from harness.model.history import Kind
+from harness.model.events import Note
 from harness.monitors.recorder import Recorder
 from harness.site.measuring import Measuring
 from harness.site.target import Site
@@ -21,6 +21,6 @@ def record(part: Measuring, site: Site, evidence: Path, recorder: Recorder) -> N
     """Ask one of them; that it cannot tell is noted."""
     try:
         for found in part.measures(site, evidence):
-            recorder.emit(Kind.MEASURE, name=found.name, value=found.value, unit=found.unit)
+            recorder.emit(found)
     except HarnessError as error:
-        recorder.emit(Kind.NOTE, text=f"no figures of {type(part).__name__}: {error}")
+        recorder.emit(Note(text=f"no figures of {type(part).__name__}: {error}"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from harness.model.clock import Clock, Deadline
 from harness.model.errors import HarnessError
-from harness.model.history import Kind
+from harness.model.events import RecoveryStep
 from harness.monitors.recorder import Recorder
 from harness.site.target import Target
 from harness.verdicts.hosts import BLOCKED_S
@@ -28,13 +28,14 @@ def probe_recovery(target: Target, watch: Watch, recorder: Recorder, clock: Cloc
         refused = _order(target, verb, clock)
         recovered = not refused and _comes_back(step, seconds, watch, recorder, clock)
         recorder.emit(
-            Kind.RECOVERY,
+            RecoveryStep(
+                step=step,
+                done=not refused,
+                recovered=recovered,
+                after_s=round(clock.monotonic() - begun, 1),
+                detail=refused or ", ".join(watch.blocked(recorder.now, BLOCKED_S)),
+            ),
             target.name,
-            step=step,
-            done=not refused,
-            recovered=recovered,
-            after_s=round(clock.monotonic() - begun, 1),
-            detail=refused or ", ".join(watch.blocked(recorder.now, BLOCKED_S)),
         )
         if recovered:
             return

@@ -12,7 +12,8 @@ from typing import Any
 
 from harness.model.clock import SYSTEM_CLOCK
 from harness.model.errors import HostEnvironmentError, UsageError
-from harness.model.history import Event, Kind
+from harness.model.events import HostRecord, InfraFailure, Note, Phase, TrialFacts
+from harness.model.history import Event
 from harness.model.observe import Observer, Steps
 from harness.model.settings import Settings
 from harness.model.verdict import Verdict
@@ -85,7 +86,7 @@ def explain(trial: TrialStore, history: Sequence[Event], verdict: Verdict) -> No
 
 def _record_failure(recorder: Recorder, trial: TrialStore, error: Exception, started: float) -> None:
     try:
-        recorder.emit(Kind.INFRA, getattr(error, "host", ""), error=f"{type(error).__name__}: {error}")
+        recorder.emit(InfraFailure(error=f"{type(error).__name__}: {error}"), getattr(error, "host", ""))
         _conclude(trial, started)
     except UsageError:
         pass  # the disk is full; the first error says so
@@ -104,9 +105,9 @@ def _check_disk(error: Exception, *folders: Path) -> None:
 
 def _run(plan: Plan, settings: Settings, store: RunStore, trial: TrialStore, recorder: Recorder, watch: Watch) -> None:
     def note(text: str) -> None:
-        recorder.emit(Kind.NOTE, text=text)
+        recorder.emit(Note(text=text))
 
-    recorder.emit(Kind.TRIAL, **_facts(plan))
+    recorder.emit(_facts(plan))
     for line in clean(settings):
         note(f"left by a dead run, removed: {line}")
     notes = Steps(note)
@@ -124,45 +125,45 @@ def _run(plan: Plan, settings: Settings, store: RunStore, trial: TrialStore, rec
             console_path=trial.console,
             notes=notes,
             on_wait=note,
-            on_begin=lambda: recorder.emit(Kind.PHASE, name="boot", state="begin"),
+            on_begin=lambda: recorder.emit(Phase(name="boot", state="begin")),
         )
         site = stack.enter_context(provided)
-        recorder.emit(Kind.PHASE, name="boot", state="end")
+        recorder.emit(Phase(name="boot", state="end"))
         for target in site.targets.values():
-            recorder.emit(Kind.HOST, target.name, **host_facts(target))
+            recorder.emit(host_record(target), target.name)
         slowest = max(target.facts.slowdown for target in site.targets.values())
         plan = replace(plan, policy=plan.policy.scaled(slowest))
         watch.policy = plan.policy
-        recorder.emit(Kind.TRIAL, **_facts(plan), slowdown=slowest)
+        recorder.emit(replace(_facts(plan), slowdown=slowest))
         ticker = Ticker.of(site, router.agents, recorder, SYSTEM_CLOCK)
         Experiment(plan, site, prepared.hosts, recorder, watch, router, trial.evidence, SYSTEM_CLOCK, ticker).run()
 
 
-def _facts(plan: Plan) -> dict[str, Any]:
-    return {
-        "name": plan.name,
-        "started": time.time(),
-        "policy": plan.policy.to_dict(),
-        "topology": plan.topology.name,
-        "roles": dict(plan.topology.roles),
-        "storage": plan.storage.describe(),
-        "workload": plan.workload.describe(),
-        "faults": [fault.describe() for fault in plan.faults],
-        "tunings": [tuning.describe() for tuning in plan.tunings],
-        "instruments": [instrument.describe() for instrument in plan.instruments],
-        "about": plan.about,
-    }
+def _facts(plan: Plan) -> TrialFacts:
+    return TrialFacts(
+        name=plan.name,
+        started=time.time(),
+        policy=plan.policy.to_dict(),
+        topology=plan.topology.name,
+        roles=dict(plan.topology.roles),
+        storage=plan.storage.describe(),
+        workload=plan.workload.describe(),
+        faults=tuple(fault.describe() for fault in plan.faults),
+        tunings=tuple(tuning.describe() for tuning in plan.tunings),
+        instruments=tuple(instrument.describe() for instrument in plan.instruments),
+        about=plan.about,
+    )
 
 
-def host_facts(target: Target) -> dict[str, Any]:
-    """What a history says of a host: see `model.history`."""
-    return {
-        "facts": target.facts.to_dict(),
-        "capabilities": sorted(kind.__name__ for kind in target.drivers),
-        "transport": target.agent.transport.name,
-        "silence_is_proof": target.agent.transport.silence_is_proof,
-        "power_source": target.power.source,
-    }
+def host_record(target: Target) -> HostRecord:
+    """What a history says of a host."""
+    return HostRecord(
+        facts=target.facts.to_dict(),
+        capabilities=tuple(sorted(kind.__name__ for kind in target.drivers)),
+        transport=target.agent.transport.name,
+        silence_is_proof=target.agent.transport.silence_is_proof,
+        power_source=target.power.source,
+    )
 
 
 def _manifest(plan: Plan, prepared: Mapping[str, PreparedHost]) -> dict[str, Any]:

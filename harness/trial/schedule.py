@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from harness.faults.base import Expelling, Fault, Prepared
 from harness.model.errors import DeadlineExceeded, HarnessError
-from harness.model.history import Kind
+from harness.model.events import FaultStep, Fence, Note
 from harness.monitors.recorder import Recorder
 from harness.site.target import Site
 
@@ -57,7 +57,7 @@ class Schedule:
             try:
                 self._undos.pop()(site)
             except HarnessError as error:
-                self._recorder.emit(Kind.NOTE, text=f"tear-down: {error}")
+                self._recorder.emit(Note(text=f"tear-down: {error}"))
                 if isinstance(error, DeadlineExceeded):
                     site = replace(self._site, patience=HURRY)
 
@@ -65,13 +65,11 @@ class Schedule:
         def act() -> None:
             begun = self._recorder.now
             if action == "inject" and isinstance(fault, Expelling):
-                self._recorder.emit(Kind.FENCE, fault.expels(self._site))
+                self._recorder.emit(Fence(), fault.expels(self._site))
             getattr(fault, action)(self._site)
             now = self._recorder.now
             if action == "heal":
                 self.entitled_s = now + min(outage_s, RETRANSMISSION_S)
-            self._recorder.emit(
-                Kind.FAULT, name=fault.describe(), action=action, took_s=round(now - begun, 3), detail=""
-            )
+            self._recorder.emit(FaultStep(name=fault.describe(), action=action, took_s=round(now - begun, 3)))
 
         return act

@@ -9,7 +9,7 @@ from typing import Self
 
 from harness.model.clock import Clock
 from harness.model.errors import InfraError
-from harness.model.history import Kind
+from harness.model.events import Lag
 from harness.monitors.ladder import PERIOD_S, AgentRungs, HostMonitor
 from harness.monitors.recorder import Recorder
 from harness.site.target import Site
@@ -82,7 +82,7 @@ class Ticker:
         while not self._stop.is_set():
             late = self._clock.monotonic() - due
             if late > LAG_S:
-                self._recorder.emit(Kind.LAG, seconds=round(late, 2))
+                self._recorder.emit(Lag(seconds=round(late, 2)))
                 due = self._clock.monotonic()
             self.tick()
             due += PERIOD_S

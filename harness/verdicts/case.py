@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
-from harness.model.finding import FindingKind
-from harness.model.history import Event, Kind
+from harness.model.events import (
+    Counters,
+    EvidencePiece,
+    InfraFailure,
+    LoadLimit,
+    Payload,
+    Phase,
+    RecoveryStep,
+    RungSample,
+    TrialFacts,
+)
+from harness.model.finding import Finding, FindingKind
+from harness.model.history import Event, Kind, select
 from harness.model.opinion import Opinion, State
 from harness.model.verdict import Stall
 from harness.verdicts.policy import Policy
@@ -23,11 +34,10 @@ class Case:
     def __init__(self, events: Sequence[Event]) -> None:
         self.policy = _policy_of(events)
         self.watch = Watch(self.policy)
-        self.findings: list[Event] = []
-        self.infra: list[Event] = []
-        self._reclaim: list[Event] = []
-        self._io_errors: list[Event] = []
-        self._kept = {Kind.CONSOLE: self.findings, Kind.INFRA: self.infra, Kind.VMSTAT: self._reclaim}
+        self.findings: list[tuple[Event, Finding]] = []
+        self.infra: list[InfraFailure] = []
+        self._reclaim: list[tuple[Event, Counters]] = []
+        self._io_errors: list[tuple[Event, Finding]] = []
         self._processors: list[Event] = []
         self.recovery: dict[str, bool] = {}
         self.limit: float | None = None
@@ -38,11 +48,11 @@ class Case:
         over = False
         for event in events:
             # From the tear-down on the harness ends what still runs; only what a kernel says still counts.
-            over = over or (event.kind is Kind.PHASE and event.data.get("name") == TEARDOWN)
+            over = over or _is_phase(event, TEARDOWN)
             if not over:
                 self._take(event)
-            elif event.kind in (Kind.CONSOLE, Kind.INFRA):
-                self._kept[event.kind].append(event)
+            if event.kind in (Kind.CONSOLE, Kind.INFRA):
+                self._keep(event)
 
     def _take(self, event: Event) -> None:
         opinion = self.watch.feed(event)
@@ -52,27 +62,37 @@ class Case:
             self.locked = (opinion, self.locked[1] if self.locked else event.t)
         elif opinion.state in (State.RUNNING, State.FINISHED):
             self.locked = None
-        if "processors" in event.data and self.watch.phase == LOAD:
-            self._processors.append(event)
-        if event.kind in self._kept:
-            self._kept[event.kind].append(event)
-            if event.data.get("kind") == FindingKind.IO_ERROR and self.watch.phase == LOAD:
-                self._io_errors.append(event)
-        else:
-            self._mark(event)
+        loading = self.watch.phase == LOAD
+        match event.payload:
+            case RungSample() as sample:
+                if sample.processors and loading:
+                    self._processors.append(event)
+            case Counters() as counters:
+                self._reclaim.append((event, counters))
+            case Finding(kind=FindingKind.IO_ERROR) as finding if loading:
+                self._io_errors.append((event, finding))
+            case payload:
+                self._mark(payload)
 
-    def _mark(self, event: Event) -> None:
+    def _keep(self, event: Event) -> None:
+        """Take what counts whenever it comes."""
+        match event.payload:
+            case Finding() as finding:
+                self.findings.append((event, finding))
+            case InfraFailure() as failure:
+                self.infra.append(failure)
+
+    def _mark(self, payload: Payload) -> None:
         """Take what the harness itself did."""
-        if event.kind is Kind.RECOVERY:
-            if event.data.get("done", True):
-                self.recovery[str(event.data["step"])] = bool(event.data["recovered"])
-        elif event.kind is Kind.EVIDENCE:
-            if "waiting" in event.data:
-                self.waiting = int(event.data["waiting"])
-        elif event.kind is Kind.LIMIT:
-            self.limit = float(event.data["seconds"])
-        elif event.kind is Kind.PHASE and event.data.get("name") == LOAD:
-            self.ended = event.data.get("state") == "end"
+        match payload:
+            case RecoveryStep(done=True) as step:
+                self.recovery[step.step] = step.recovered
+            case EvidencePiece(waiting=int(waiting)):
+                self.waiting = waiting
+            case LoadLimit() as limit:
+                self.limit = limit.seconds
+            case Phase(name="load") as phase:
+                self.ended = phase.ends
 
     @property
     def stalls(self) -> tuple[Stall, ...]:
@@ -90,32 +110,34 @@ class Case:
 
     def reclaimed(self, begin_s: float) -> str:
         """What reclaim did from `begin_s` on, in words; nothing where it was idle or nobody counted."""
-        seen = [event for event in self._reclaim if event.t >= begin_s]
+        seen = [(event.host, counters) for event, counters in self._reclaim if event.t >= begin_s]
         scanned, freed = (_growth(seen, names) for names in (SCANNED, FREED))
         return f"reclaim scanned {scanned} pages meanwhile and freed {freed}" if scanned else ""
 
     @property
-    def first_io_error(self) -> Event | None:
+    def first_io_error(self) -> tuple[Event, Finding] | None:
         """The first request that the kernel gave up while the load ran."""
         return next(iter(self._io_errors), None)
 
-    def first_finding(self, kinds: Iterable[str]) -> Event | None:
+    def first_finding(self, kinds: Container[str]) -> tuple[Event, Finding] | None:
         """The first console finding of one of these kinds."""
-        wanted = {str(kind) for kind in kinds}
-        return next((event for event in self.findings if event.data.get("kind") in wanted), None)
+        return next(((event, finding) for event, finding in self.findings if finding.kind in kinds), None)
 
 
-def _growth(events: Sequence[Event], names: Iterable[str]) -> int:
-    hosts = {event.host for event in events}
+def _is_phase(event: Event, name: str) -> bool:
+    return event.kind is Kind.PHASE and isinstance(phase := event.payload, Phase) and phase.name == name
+
+
+def _growth(seen: Sequence[tuple[str, Counters]], names: Iterable[str]) -> int:
     total = 0
-    for host in hosts:
+    for host in {host for host, _ in seen}:
         for name in names:
-            values = [int(event.data[name]) for event in events if event.host == host and name in event.data]
+            values = [value for own, counters in seen if own == host and (value := counters.value(name)) is not None]
             total += max(values, default=0) - min(values, default=0)
     return total
 
 
 def _policy_of(events: Sequence[Event]) -> Policy:
     """The newest: the first is written before the guest's slowdown is known, by which the second is scaled."""
-    policies = [event.data.get("policy", {}) for event in events if event.kind is Kind.TRIAL]
+    policies = [facts.policy for _, facts in select(events, TrialFacts)]
     return Policy.from_dict(policies[-1]) if policies else Policy()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from harness.model.history import Event, Rung
+from harness.model.events import Heartbeat, HostRecord, Rung, RungSample, WorkloadProgress
 from harness.model.power import PowerState
 
 BLOCKED_S = 1.0  # a probe that is under way for less is nothing to speak of
@@ -21,7 +19,7 @@ DEAD_AGENT = {"": "gone", "Z": "dead", "X": "dead", "T": "stopped", "t": "stoppe
 class HostView:
     """The newest of everything that one host told."""
 
-    rungs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    rungs: dict[str, RungSample] = field(default_factory=dict)
     seen: dict[str, float] = field(default_factory=dict)
     ops: int | None = None
     workers: int = 0
@@ -41,56 +39,51 @@ class HostView:
     silence_is_proof: bool = True
     power_source: str = ""
 
-    def facts(self, event: Event) -> None:
-        """Take what is known of the host itself; a history without it is of guests, whose UART loses nothing."""
-        self.silence_is_proof = bool(event.data.get("silence_is_proof", True))
-        self.power_source = str(event.data.get("power_source", ""))
+    def known(self, record: HostRecord) -> None:
+        """Take what is known of the host itself."""
+        self.silence_is_proof, self.power_source = record.silence_is_proof, record.power_source
 
-    def rung(self, event: Event) -> bool:
+    def rung(self, t: float, sample: RungSample) -> bool:
         """Take a sample of one rung; returns whether it says that the guest was resumed."""
         resumed = False
-        name = str(event.data["rung"])
+        name = sample.rung
         if name == Rung.VCPU:
-            resumed = self._take_power(event)
-        slow = max(event.data.get("blocked_s") or 0.0, event.data.get("latency_s") or 0.0)
+            resumed = self._take_power(t, sample)
+        slow = max(sample.blocked_s or 0.0, sample.latency_s or 0.0)
         if name in (Rung.ALLOC, Rung.FORK) and slow >= PRESSED_S:
-            self.pressed_s = event.t
-        self.rungs[name], self.seen[name] = event.data, event.t
+            self.pressed_s = t
+        self.rungs[name], self.seen[name] = sample, t
         return resumed
 
-    def _take_power(self, event: Event) -> bool:
+    def _take_power(self, t: float, sample: RungSample) -> bool:
         """Take an answer about its power; no answer says nothing, and leaves what was known."""
-        word = str(event.data.get("detail", ""))
-        power = PowerState.of(word)
+        power = PowerState.of(sample.detail)
         if power is PowerState.UNKNOWN:
-            blocked = event.data.get("blocked_s")
-            self.is_unanswered = self.is_unanswered or blocked is None or float(blocked) >= BLOCKED_S
+            self.is_unanswered = self.is_unanswered or sample.blocked_s is None or sample.blocked_s >= BLOCKED_S
             return False
-        self.answered_s, self.is_unanswered = event.t, False
+        self.answered_s, self.is_unanswered = t, False
         if power is self.power:
             return False
         resumed = self.power is PowerState.PAUSED
         if resumed:
-            self.moved_s = max(self.moved_s, event.t)
-        self.power, self.power_word, self.power_s = power, word, event.t
+            self.moved_s = max(self.moved_s, t)
+        self.power, self.power_word, self.power_s = power, sample.detail, t
         return resumed
 
-    def progress(self, event: Event) -> bool:
+    def progress(self, t: float, done: WorkloadProgress) -> bool:
         """Take what the workload did; returns whether it moved."""
-        data = event.data
-        ops, finished = int(data["ops"]), int(data["finished"])
-        moved = ops != self.ops or finished != self.finished
+        moved = done.ops != self.ops or done.finished != self.finished
         if moved:
-            self.moved_s = event.t
-        self.ops, self.workers, self.finished = ops, int(data["workers"]), finished
-        self.failed, self.alive = int(data.get("failed", 0)), int(data.get("alive", 0))
+            self.moved_s = t
+        self.ops, self.workers, self.finished = done.ops, done.workers, done.finished
+        self.failed, self.alive = done.failed, done.alive
         self.peak = max(self.peak, self.alive)
         return moved
 
-    def heartbeat(self, event: Event) -> None:
+    def heartbeat(self, t: float, beat: Heartbeat) -> None:
         """Take a beat; `ticks` are the times of the newest tick of each processor."""
-        self.beat_s = event.t
-        self.ticks = tuple(event.t - float(age) for age in event.data.get("ticks", ()))
+        self.beat_s = t
+        self.ticks = tuple(t - age for age in beat.ticks)
 
     def forgive(self, lag: float, now: float) -> None:
         """Nobody was listening: what was not heard in that time may well have been said."""
@@ -112,10 +105,10 @@ class HostView:
 
     def blocked_for(self, rung: str, now: float) -> float:
         """Seconds for which a rung has been blocked, 0.0 if it answers."""
-        blocked = self.rungs.get(rung, {}).get("blocked_s")
-        if blocked is None:
+        sample = self.rungs.get(rung)
+        if sample is None or sample.blocked_s is None:
             return 0.0
-        return float(blocked) + max(0.0, now - self.seen.get(rung, now))
+        return sample.blocked_s + max(0.0, now - self.seen.get(rung, now))
 
     def unheard(self, now: float) -> float:
         """Seconds without a heartbeat, not counting a pause; a guest that was just resumed gets its time too."""
@@ -148,10 +141,9 @@ class HostView:
     @property
     def dead_agent(self) -> str:
         """How a session that began after the last beat found the agent, if that explains the silence; else ""."""
-        sample = self.rungs.get(Rung.SHELL, {})
-        state, age = sample.get("agent"), sample.get("age_s")
-        if self.beat_s is None or state is None or age is None or not sample.get("ok"):
+        sample = self.rungs.get(Rung.SHELL)
+        if self.beat_s is None or sample is None or not sample.ok or sample.agent is None or sample.age_s is None:
             return ""
-        if self.seen[Rung.SHELL] - float(age) < self.beat_s + FRESH_S:
+        if self.seen[Rung.SHELL] - sample.age_s < self.beat_s + FRESH_S:
             return ""
-        return DEAD_AGENT.get(str(state), "")
+        return DEAD_AGENT.get(sample.agent, "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.model.finding import CRASHES
+from harness.model.finding import CRASHES, Finding, FindingKind
 from harness.model.history import Event
 from harness.model.opinion import State
 from harness.model.verdict import Stall, Verdict, VerdictKind
@@ -38,35 +38,34 @@ def _granted(case: Case, verdict: Verdict) -> Verdict:
 
 
 def _crashed(case: Case) -> Verdict | None:
-    finding = case.first_finding(CRASHES)
-    if finding is None:
+    found = case.first_finding(CRASHES)
+    if found is None:
         return None
-    title = str(finding.data.get("title", "crash"))
+    event, title = found[0], found[1].title or "crash"
     return Verdict(
         kind=VerdictKind.CRASHED,
-        summary=f"{finding.host}: {title}",
-        onset_s=finding.t,
-        certain_s=finding.t,
+        summary=f"{event.host}: {title}",
+        onset_s=event.t,
+        certain_s=event.t,
         stalls=case.stalls,
-        reasons=(f"the console of {finding.host} shows: {title}",),
+        reasons=(f"the console of {event.host} shows: {title}",),
     )
 
 
 def _oom_killed(case: Case) -> Verdict | None:
     stop = case.watch.open_stop
-    for finding in case.findings:
-        if finding.data.get("kind") != "oom_kill" or finding.data.get("task") not in case.policy.critical_tasks:
+    for event, finding in case.findings:
+        if finding.kind != FindingKind.OOM_KILL or finding.task not in case.policy.critical_tasks:
             continue
-        if stop is not None and finding.t > stop.certain_s and case.watch.opinion.state is not State.FINISHED:
+        if stop is not None and event.t > stop.certain_s and case.watch.opinion.state is not State.FINISHED:
             return None  # the stop came first; what died of it later is not its cause
-        title = str(finding.data.get("title", ""))
         return Verdict(
             kind=VerdictKind.OOM_KILLED,
-            summary=f"{finding.host}: the OOM killer ended {finding.data.get('task')}",
-            onset_s=finding.t,
-            certain_s=finding.t,
+            summary=f"{event.host}: the OOM killer ended {finding.task}",
+            onset_s=event.t,
+            certain_s=event.t,
             stalls=case.stalls,
-            reasons=(f"the console of {finding.host} shows: {title}", "the trial depends on that task"),
+            reasons=(f"the console of {event.host} shows: {finding.title}", "the trial depends on that task"),
         )
     return None
 
@@ -74,7 +73,7 @@ def _oom_killed(case: Case) -> Verdict | None:
 def _infra(case: Case) -> Verdict | None:
     if not case.infra:
         return None
-    return _inconclusive(case, str(case.infra[0].data.get("error", "the harness failed")))
+    return _inconclusive(case, case.infra[0].error or "the harness failed")
 
 
 def _locked_up(case: Case) -> Verdict | None:
@@ -208,8 +207,8 @@ def _finished(case: Case) -> Verdict | None:
     if not working:
         return _inconclusive(case, "no workload ever reported progress")
     gone, failed = sum(host.lost for host in working), sum(host.failed for host in working)
-    if (gone or failed) and (finding := case.first_io_error) is not None:
-        return _io_failed(case, finding, gone, failed)
+    if (gone or failed) and (found := case.first_io_error) is not None:
+        return _io_failed(case, *found, gone, failed)
     if gone:
         return _inconclusive(case, f"{gone} workers died without a word; see the consoles")
     if failed:
@@ -217,18 +216,18 @@ def _finished(case: Case) -> Verdict | None:
     return _ended_well(case, all(host.finished >= host.workers for host in working))
 
 
-def _io_failed(case: Case, finding: Event, gone: int, failed: int) -> Verdict:
+def _io_failed(case: Case, event: Event, finding: Finding, gone: int, failed: int) -> Verdict:
     """Whoever waits for a page of swap that cannot be read is killed (SIGBUS); whoever writes is told (EIO)."""
-    title = str(finding.data.get("title", "I/O error"))
+    title = finding.title or "I/O error"
     counts = ((gone, "died"), (failed, "failed"))
     ends = " and ".join(f"{count} workers {word}" for count, word in counts if count)
     return Verdict(
         kind=VerdictKind.IO_FAILED,
-        summary=f"{finding.host}: {title}; {ends}",
-        onset_s=finding.t,
-        certain_s=finding.t,
+        summary=f"{event.host}: {title}; {ends}",
+        onset_s=event.t,
+        certain_s=event.t,
         stalls=case.stalls,
-        reasons=(f"the console of {finding.host} shows: {title}", f"{ends} of the load"),
+        reasons=(f"the console of {event.host} shows: {title}", f"{ends} of the load"),
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from harness.model.history import Event, Kind
+from harness.model.events import Counters, Phase, WorkloadProgress
+from harness.model.history import Event, select
 from harness.model.measure import Measure
 from harness.model.verdict import HANGS, Verdict
 from harness.verdicts.steal_time import steal_measures
@@ -31,37 +32,35 @@ def measures_of(events: Sequence[Event], verdict: Verdict) -> list[Measure]:
     if begin is None:
         return []
     during = [event for event in events if begin <= event.t <= end]
-    progress = [event for event in during if event.kind is Kind.PROGRESS]
+    progress = list(select(during, WorkloadProgress))
     found = []
     if verdict.kind in HANGS and verdict.onset_s is not None:
         found.append(Measure(name="time to hang", value=round(max(0.0, verdict.onset_s - begin), 1), unit="s"))
     found.append(Measure(name="load ran", value=round(end - begin, 1), unit="s"))
     found += _pace(progress, begin, end)
     found += _stalls(verdict, begin, end)
-    counted = [event for event in events if event.kind is Kind.VMSTAT and event.t <= end]
-    found += _pressure(counted, {event.host for event in progress}, begin)
-    return [*found, *steal_measures(during), *_own(events)]
+    counted = [(event, counters) for event, counters in select(events, Counters) if event.t <= end]
+    found += _pressure(counted, {event.host for event, _ in progress}, begin)
+    return [*found, *steal_measures(during), *(measure for _, measure in select(events, Measure))]
 
 
 def _load(events: Sequence[Event]) -> tuple[float | None, float]:
     """When the load first began and last ended; evidence may be collected in between."""
-    times = [(event.t, event.data.get("state")) for event in events if _is_load(event)]
-    begins = [t for t, state in times if state == "begin"]
-    ends = [t for t, state in times if state == "end"]
+    times = [(event.t, phase) for event, phase in select(events, Phase) if phase.name == LOAD]
+    begins = [t for t, phase in times if phase.begins]
+    ends = [t for t, phase in times if phase.ends]
     return begins[0] if begins else None, ends[-1] if ends else (events[-1].t if events else 0.0)
 
 
-def _is_load(event: Event) -> bool:
-    return event.kind is Kind.PHASE and event.data.get("name") == LOAD
-
-
-def _pace(progress: Sequence[Event], begin: float, end: float) -> Iterable[Measure]:
+def _pace(progress: Sequence[tuple[Event, WorkloadProgress]], begin: float, end: float) -> Iterable[Measure]:
     """How much was done, and the longest time in which no host did anything, as far as the samples tell."""
     if not progress or end <= begin:
         return
-    hosts = [[event for event in progress if event.host == host] for host in {event.host for event in progress}]
-    moves = sorted(new.t for reported in hosts for old, new in pairwise(reported) if _done(new) != _done(old))
-    operations = sum(max(_done(event) for event in reported) for reported in hosts)
+    hosts: dict[str, list[tuple[float, int]]] = {}
+    for event, done in progress:
+        hosts.setdefault(event.host, []).append((event.t, done.ops or 0))
+    moves = sorted(t for counts in hosts.values() for (_, old), (t, new) in pairwise(counts) if new != old)
+    operations = sum(max(ops for _, ops in counts) for counts in hosts.values())
     yield Measure(name="operations a second", value=round(operations / (end - begin), 1), unit="1/s")
     longest = max(new - old for old, new in pairwise([begin, *moves, end]))
     yield Measure(name="longest pause", value=round(longest, 1), unit="s")
@@ -80,25 +79,14 @@ def _stalls(verdict: Verdict, begin: float, end: float) -> Iterable[Measure]:
     yield Measure(name="stalls in each quarter of the load", value=counts)
 
 
-def _done(event: Event) -> int:
-    return int(event.data["ops"])
+def _pressure(counted: Sequence[tuple[Event, Counters]], hosts: set[str], begin: float) -> Iterable[Measure]:
+    for name, keys in COUNTERS.items():
+        yield Measure(name=name, value=sum(_growth(counted, host, key, begin) for host in hosts for key in keys))
 
 
-def _pressure(events: Sequence[Event], hosts: set[str], begin: float) -> Iterable[Measure]:
-    for name, counters in COUNTERS.items():
-        yield Measure(name=name, value=sum(_growth(events, host, key, begin) for host in hosts for key in counters))
-
-
-def _growth(events: Sequence[Event], host: str, counter: str, begin: float) -> int:
+def _growth(counted: Sequence[tuple[Event, Counters]], host: str, key: str, begin: float) -> int:
     """How much a counter grew from `begin` on; an event has only the counters that moved since the one before."""
-    values = [(event.t, int(event.data[counter])) for event in events if event.host == host and counter in event.data]
+    own = ((event.t, counters.value(key)) for event, counters in counted if event.host == host)
+    values = [(t, value) for t, value in own if value is not None]
     before = [value for t, value in values if t <= begin] or [value for _, value in values[:1]]
     return values[-1][1] - before[-1] if values else 0
-
-
-def _own(events: Sequence[Event]) -> list[Measure]:
-    return [
-        Measure(name=str(event.data["name"]), value=event.data["value"], unit=str(event.data.get("unit", "")))
-        for event in events
-        if event.kind is Kind.MEASURE
-    ]

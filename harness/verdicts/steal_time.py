@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from harness.model.history import Event, Kind, Rung
+from harness.model.events import RungSample
+from harness.model.history import Event, Rung, select
 from harness.model.measure import Measure
 
 NANO = 1e9
@@ -68,7 +69,10 @@ class StealTime:
 
         Another thread may read meanwhile: it finds a sample by its time, and an account by its host.
         """
-        for number, (_, waited) in enumerate(event.data.get("processors", ())):
+        sample = event.payload
+        if not isinstance(sample, RungSample):
+            return
+        for number, (_, waited) in enumerate(sample.processors or ()):
             account = self._accounts.get((event.host, number), Account())
             account.waited.append(waited / NANO)
             account.times.append(event.t)
@@ -89,17 +93,16 @@ class StealTime:
 
 def samples(events: Iterable[Event]) -> dict[tuple[str, int], list[Sample]]:
     """By host and processor, what it got from one sample to the next."""
-    reported: dict[str, list[Event]] = {}
-    for event in events:
-        if event.kind is Kind.RUNG and event.data.get("rung") == Rung.VCPU and event.data.get("processors"):
-            reported.setdefault(event.host, []).append(event)
+    reported: dict[str, list[tuple[float, tuple[tuple[int, int], ...]]]] = {}
+    for event, sample in select(events, RungSample):
+        if sample.rung == Rung.VCPU and sample.processors:
+            reported.setdefault(event.host, []).append((event.t, sample.processors))
     found: dict[tuple[str, int], list[Sample]] = {}
     for host, beats in reported.items():
-        for old, new in pairwise(beats):
-            pairs = zip(old.data["processors"], new.data["processors"], strict=False)
-            for number, (before, after) in enumerate(pairs):
+        for (begin_s, old), (end_s, new) in pairwise(beats):
+            for number, (before, after) in enumerate(zip(old, new, strict=False)):
                 ran, waited = ((after[index] - before[index]) / NANO for index in (0, 1))
-                found.setdefault((host, number), []).append(Sample(old.t, new.t, ran, waited))
+                found.setdefault((host, number), []).append(Sample(begin_s, end_s, ran, waited))
     return found
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.model.finding import CRASHES, LOCKUPS, FindingKind
+from harness.model.events import Baseline, Heartbeat, HostRecord, Lag, Phase, RungSample, WorkloadProgress
+from harness.model.finding import CRASHES, LOCKUPS, Finding, FindingKind
 from harness.model.history import Event, Kind, Rung
 from harness.model.opinion import Opinion, State
 from harness.model.power import PowerState
@@ -85,71 +86,75 @@ class Watch:
             self._fenced.add(event.host)
         if event.host in self._fenced:
             return self.opinion
-        handler = {
-            Kind.HOST: lambda event: self._host(event.host).facts(event),
-            Kind.PHASE: self._phase,
-            Kind.RUNG: self._rung,
-            Kind.PROGRESS: self._progress,
-            Kind.BASELINE: self._baseline,
-            Kind.HEARTBEAT: lambda event: self._host(event.host).heartbeat(event),
-            Kind.LAG: lambda event: self._forgive(float(event.data["seconds"]), event.t),
-            Kind.CONSOLE: self._console,
-        }.get(event.kind)
-        if handler is not None:
-            handler(event)
+        self._take(event)
         if self.phase == LOAD and event.kind is not Kind.HEARTBEAT:  # its progress comes right after it
             self._judge(event.t)
         return self.opinion
 
-    def _phase(self, event: Event) -> None:
-        if event.data.get("state") == "begin":
-            self.phase = str(event.data.get("name", ""))
+    def _take(self, event: Event) -> None:
+        match event.payload:
+            case RungSample() as sample:
+                self._rung(event, sample)
+            case Heartbeat() as beat:
+                self._host(event.host).heartbeat(event.t, beat)
+            case WorkloadProgress() as progress:
+                self._progress(event, progress)
+            case Finding() as finding:
+                self._console(event, finding)
+            case HostRecord() as record:
+                self._host(event.host).known(record)
+            case Phase() as phase:
+                self._phase(event.t, phase)
+            case Baseline() as baseline:
+                self.pace.baseline = baseline.ops_per_s
+            case Lag() as lag:
+                self._forgive(lag.seconds, event.t)
+
+    def _phase(self, now: float, phase: Phase) -> None:
+        if phase.begins:
+            self.phase = phase.name
             self._probed = self._probed or self.phase == "recovery"
-        elif self.phase == event.data.get("name"):
+        elif self.phase == phase.name:
             if self.phase == "evidence":
-                self._disturbed_s = event.t
+                self._disturbed_s = now
             self.phase = ""
         if self.phase == LOAD:
-            self._loaded_s = event.t
+            self._loaded_s = now
             for host in self.hosts.values():
-                host.moved_s = max(host.moved_s, event.t)
+                host.moved_s = max(host.moved_s, now)
 
-    def _console(self, event: Event) -> None:
-        kind, title = event.data.get("kind"), f"{event.host}: {event.data.get('title', '')}"
-        if kind in CRASHES:
+    def _console(self, event: Event, finding: Finding) -> None:
+        title = f"{event.host}: {finding.title}"
+        if finding.kind in CRASHES:
             self._ended = Opinion(State.CRASHED, event.t, title)
-        elif self._is_lockup(event):
+        elif self._is_lockup(event, finding):
             self._locked = self._locked or Opinion(State.LOCKED, event.t, title, event.host)
-        elif self._is_critical(event) and self.open_stop is None:
+        elif self._is_critical(finding) and self.open_stop is None:
             # What dies of a stop is not its cause, and must not keep the recovery probe from telling what was.
             self._ended = self._ended or Opinion(State.KILLED, event.t, title)
 
-    def _is_lockup(self, event: Event) -> bool:
+    def _is_lockup(self, event: Event, finding: Finding) -> bool:
         if self.phase != LOAD or event.t - self._disturbed_s <= DISTURBED_S:
             return False
-        kind = event.data.get("kind")
         # A pool whose workers all wait for memory is stuck too, but that is what a stop does.
-        if kind != FindingKind.WORKQUEUE_LOCKUP:
-            return kind in LOCKUPS
+        if finding.kind != FindingKind.WORKQUEUE_LOCKUP:
+            return finding.kind in LOCKUPS
         pressed = event.t - self._host(event.host).pressed_s <= DISTURBED_S
         return self.open_stop is None and not pressed
 
-    def _is_critical(self, event: Event) -> bool:
-        return event.data.get("kind") == FindingKind.OOM_KILL and event.data.get("task") in self.policy.critical_tasks
+    def _is_critical(self, finding: Finding) -> bool:
+        return finding.kind == FindingKind.OOM_KILL and finding.task in self.policy.critical_tasks
 
     def _host(self, name: str) -> HostView:
         return self.hosts.setdefault(name, HostView())
 
-    def _rung(self, event: Event) -> None:
+    def _rung(self, event: Event, sample: RungSample) -> None:
         self._steal.feed(event)
-        if self._host(event.host).rung(event):
+        if self._host(event.host).rung(event.t, sample):
             self._disturbed_s = event.t
 
-    def _baseline(self, event: Event) -> None:
-        self.pace.baseline = float(event.data["ops_per_s"])
-
-    def _progress(self, event: Event) -> None:
-        moved = self._host(event.host).progress(event)
+    def _progress(self, event: Event, progress: WorkloadProgress) -> None:
+        moved = self._host(event.host).progress(event.t, progress)
         working = [host for host in self.hosts.values() if host.workers]
         workers = sum(host.workers for host in working)
         if self.phase in (LOAD, EVIDENCE) and workers:
@@ -196,7 +201,9 @@ class Watch:
 
     def _silence_opinion(self, now: float) -> Opinion | None:
         for name, host in self.hosts.items():
-            unheard = self.granted(now, host.unheard(now), name)
+            unheard = host.unheard(now)
+            if unheard >= self.policy.silent_s:
+                unheard = self.granted(now, unheard, name)
             if unheard >= self.policy.silent_s and host.beat_s is not None:
                 if found := host.dead_agent:
                     why = f"{name}: the agent is {found}, and the kernel answers"
@@ -258,7 +265,9 @@ class Watch:
     def _pace_opinion(self, working: dict[str, HostView], now: float) -> Opinion:
         # A workload that has not begun to report may have been caught before its first page; it gets more time.
         last = max((host.moved_s for host in working.values()), default=self._loaded_s)
-        flat = self.granted(now, now - last) if working else (now - last) / 2
+        flat = now - last if working else (now - last) / 2
+        if working and flat >= self.policy.stop_s / 2:
+            flat = self.granted(now, flat)
         if flat < self.policy.stop_s / 2:
             return Opinion(State.RUNNING, last, "progress")
         blocked = self.blocked(now, self.policy.stop_s / 2)

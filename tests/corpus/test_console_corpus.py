@@ -15,7 +15,7 @@ from harness.model.finding import CRASHES, LOCKUPS, Finding
 from harness.model.finding import FindingKind as Kind
 from harness.verdicts.console import Scanner, decisive, scan
 
-CATEGORY = {
+CATEGORY: dict[Kind | str, str] = {
     Kind.HUNG_TASK: "hung_task", Kind.SOFT_LOCKUP: "lockup_stall", Kind.HARD_LOCKUP: "lockup_stall",
     Kind.RCU_STALL: "lockup_stall", Kind.WORKQUEUE_LOCKUP: "lockup_stall", Kind.PANIC: "panic_oops",
     Kind.OOPS: "panic_oops", Kind.SANITIZER: "sanitizer", Kind.WARNING: "warning", Kind.LOCKDEP: "lockdep",
@@ -31,7 +31,7 @@ def logs(request: pytest.FixtureRequest) -> list[Log]:
 
 def category(findings: list[Finding]) -> str:
     chosen = decisive(findings)
-    return CATEGORY.get(chosen.kind, chosen.kind.value) if chosen else "none"
+    return CATEGORY.get(chosen.kind, str(chosen.kind)) if chosen else "none"
 
 
 def test_at_least_95_percent_are_right_in_category(logs: list[Log]) -> None:

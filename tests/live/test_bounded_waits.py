@@ -8,7 +8,8 @@ import pytest
 
 from harness.faults.base import Fault
 from harness.faults.servers import NbdServerRestart, NfsServerRestart
-from harness.model.history import Event, Kind
+from harness.model.events import FaultStep, WorkloadProgress
+from harness.model.history import Event, select
 from harness.model.settings import Settings
 from harness.model.topology import MIB, Host, Link, Topology
 from harness.model.verdict import VerdictKind
@@ -29,16 +30,16 @@ PAIR = Topology(
 
 
 def _time_of(events: list[Event], action: str) -> float:
-    return next(event.t for event in events if event.kind is Kind.FAULT and event.data["action"] == action)
+    return next(event.t for event, step in select(events, FaultStep) if step.action == action)
 
 
 def _longest_stop(events: list[Event], since: float) -> tuple[float, float]:
     """How long the workload did nothing at a stretch, and when that ended."""
-    beats = [event for event in events if event.kind is Kind.PROGRESS and event.t >= since]
-    moved = [beats[0].t]
-    for before, after in pairwise(beats):
-        if after.data["ops"] > before.data["ops"]:
-            moved.append(after.t)
+    beats = [(event.t, done.ops or 0) for event, done in select(events, WorkloadProgress) if event.t >= since]
+    moved = [beats[0][0]]
+    for (_, before), (t, after) in pairwise(beats):
+        if after > before:
+            moved.append(t)
     return max((end - begin, end) for begin, end in pairwise(moved))
 
 

@@ -10,7 +10,8 @@ from live_site import live_site
 from live_trials import make_traces
 
 from harness.faults.servers import NfsServerRestart
-from harness.model.history import Kind
+from harness.model.events import FaultStep, WorkloadProgress
+from harness.model.history import select
 from harness.model.settings import Settings
 from harness.model.topology import GIB, MIB, Host, Topology
 from harness.model.verdict import VerdictKind
@@ -59,8 +60,8 @@ def test_a_writer_of_version_3_goes_on_when_its_server_is_back(settings: Setting
     verdict = run_trial(plan, settings=settings, store=store)
     (trial,) = store.trials()
     events = list(trial.read_history())
-    back = next(event.t for event in events if event.kind is Kind.FAULT and event.data["action"] == "heal")
-    ops = [(event.t, event.data["ops"]) for event in events if event.kind is Kind.PROGRESS]
+    back = next(event.t for event, step in select(events, FaultStep) if step.action == "heal")
+    ops = [(event.t, done.ops or 0) for event, done in select(events, WorkloadProgress)]
     assert verdict.kind is VerdictKind.SURVIVED, verdict.summary
     assert ops[-1][1] > max(count for time, count in ops if time <= back + storage.bound_s), "it went on"
 

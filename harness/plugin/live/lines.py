@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TextIO
 
-from harness.model.history import Event, Kind
+from harness.model.events import (
+    FaultStep,
+    InfraFailure,
+    Lag,
+    LoadLimit,
+    Note,
+    Payload,
+    Phase,
+    RecoveryStep,
+    WatchOpinion,
+)
+from harness.model.finding import Finding
+from harness.model.history import Event
 from harness.results.text import plain_line
 
 # A console under memory pressure can report without end; its findings are in the history and the report.
@@ -14,8 +25,7 @@ MOST_FINDINGS = 20
 
 def describe(event: Event) -> str | None:
     """`event` in one line, or None if it is a sample or otherwise nothing to tell."""
-    words = _WORDS.get(event.kind)
-    text = words(event) if words is not None else None
+    text = _words(event.payload)
     if text is None:
         return None
     prefix = f"{event.host}: " if event.host else ""
@@ -54,10 +64,10 @@ class LineView:
         self._stream.flush()
 
     def _is_repetition(self, event: Event) -> bool:
-        if event.kind is Kind.OPINION:
-            before, self._opinion = self._opinion, str(event.data.get("state", ""))
+        if isinstance(opinion := event.payload, WatchOpinion):
+            before, self._opinion = self._opinion, opinion.state
             return before == self._opinion
-        if event.kind is Kind.CONSOLE:
+        if isinstance(event.payload, Finding):
             self._findings += 1
             if self._findings == MOST_FINDINGS + 1:
                 self.write(f"{event.t:7.1f} s  further console findings go to the history only")
@@ -65,53 +75,31 @@ class LineView:
         return False
 
 
-def _phase(event: Event) -> str | None:
-    return f"phase {event.data.get('name')}" if event.data.get("state") == "begin" else None
+def _words(payload: Payload) -> str | None:
+    match payload:
+        case Phase():
+            return f"phase {payload.name}" if payload.begins else None
+        case WatchOpinion():
+            return f"watch: {payload.state}" + (f": {payload.why}" if payload.why else "")
+        case Finding():
+            return f"console: {payload.kind}: {payload.title}"
+        case FaultStep():
+            return f"fault {payload.name}: {payload.action}"
+        case RecoveryStep():
+            answer = "recovered" if payload.recovered else "not recovered"
+            return f"recovery probe: {payload.step}, {answer}" + (f": {payload.detail}" if payload.detail else "")
+    return _harness_words(payload)
 
 
-def _opinion(event: Event) -> str:
-    why = event.data.get("why")
-    return f"watch: {event.data.get('state')}" + (f": {why}" if why else "")
-
-
-def _console(event: Event) -> str:
-    return f"console: {event.data.get('kind')}: {event.data.get('title')}"
-
-
-def _fault(event: Event) -> str:
-    return f"fault {event.data.get('name')}: {event.data.get('action')}"
-
-
-def _recovery(event: Event) -> str:
-    detail = event.data.get("detail")
-    answer = "recovered" if event.data.get("recovered") else "not recovered"
-    return f"recovery probe: {event.data.get('step')}, {answer}" + (f": {detail}" if detail else "")
-
-
-def _limit(event: Event) -> str:
-    return f"the load's time is over ({event.data.get('seconds')} s)"
-
-
-def _lag(event: Event) -> str:
-    return f"the harness itself did not run for {event.data.get('seconds')} s"
-
-
-def _infra(event: Event) -> str:
-    return f"harness: {event.data.get('error')}"
-
-
-def _note(event: Event) -> str:
-    return str(event.data.get("text"))
-
-
-_WORDS: dict[Kind, Callable[[Event], str | None]] = {
-    Kind.PHASE: _phase,
-    Kind.OPINION: _opinion,
-    Kind.CONSOLE: _console,
-    Kind.FAULT: _fault,
-    Kind.RECOVERY: _recovery,
-    Kind.LIMIT: _limit,
-    Kind.LAG: _lag,
-    Kind.INFRA: _infra,
-    Kind.NOTE: _note,
-}
+def _harness_words(payload: Payload) -> str | None:
+    """What the harness says of itself."""
+    match payload:
+        case LoadLimit():
+            return f"the load's time is over ({payload.seconds} s)"
+        case Lag():
+            return f"the harness itself did not run for {payload.seconds} s"
+        case InfraFailure():
+            return f"harness: {payload.error}"
+        case Note():
+            return payload.text
+    return None

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
+from harness.model.events import Phase, RungSample, WatchOpinion, WorkloadProgress
 from harness.model.history import Event, Kind
 from harness.plugin.live.lines import describe
 
@@ -67,9 +66,15 @@ class View:
     def apply(self, event: Event) -> None:
         """Take in one event."""
         self.t = max(self.t, event.t)
-        handler = _HANDLERS.get(event.kind)
-        if handler is not None:
-            handler(self, event)
+        match event.payload:
+            case RungSample() as sample:
+                self._rung(event, sample)
+            case WorkloadProgress() as progress:
+                self._progress(event, progress)
+            case WatchOpinion() as opinion:
+                self.opinion, self.since_s, self.why = opinion.state, opinion.since_s, opinion.why
+            case Phase() as phase if phase.begins:
+                self.phase = phase.name
         line = describe(event)
         if line is not None and event.kind not in (Kind.PHASE, Kind.OPINION):
             self.lines.append(line)
@@ -77,43 +82,19 @@ class View:
     def _host(self, event: Event) -> HostView:
         return self.hosts.setdefault(event.host, HostView())
 
-    def _phase(self, event: Event) -> None:
-        if event.data.get("state") == "begin":
-            self.phase = str(event.data.get("name", ""))
-
-    def _opinion(self, event: Event) -> None:
-        self.opinion = str(event.data.get("state", ""))
-        self.since_s = _number(event.data, "since_s")
-        self.why = str(event.data.get("why", ""))
-
-    def _rung(self, event: Event) -> None:
-        self._host(event).rungs[str(event.data.get("rung", ""))] = RungView(
+    def _rung(self, event: Event, sample: RungSample) -> None:
+        self._host(event).rungs[sample.rung] = RungView(
             t=event.t,
-            ok=bool(event.data.get("ok")),
-            latency_s=_number(event.data, "latency_s"),
-            blocked_s=_number(event.data, "blocked_s"),
-            detail=str(event.data.get("detail") or ""),
+            ok=sample.ok,
+            latency_s=sample.latency_s,
+            blocked_s=sample.blocked_s,
+            detail=sample.detail,
         )
 
-    def _progress(self, event: Event) -> None:
+    def _progress(self, event: Event, progress: WorkloadProgress) -> None:
         host = self._host(event)
-        host.samples.append((event.t, _number(event.data, "ops") or 0.0))
+        host.samples.append((event.t, progress.ops or 0))
         while len(host.samples) > 2 and event.t - host.samples[0][0] > RATE_WINDOW_S:
             host.samples.popleft()
-        host.workers = int(_number(event.data, "workers") or 0)
-        host.finished = int(_number(event.data, "finished") or 0)
-        host.failed = int(_number(event.data, "failed") or 0)
-        host.label = str(event.data.get("label") or "")
-
-
-_HANDLERS = {
-    Kind.PHASE: View._phase,
-    Kind.OPINION: View._opinion,
-    Kind.RUNG: View._rung,
-    Kind.PROGRESS: View._progress,
-}
-
-
-def _number(data: Mapping[str, Any], key: str) -> float | None:
-    value = data.get(key)
-    return float(value) if isinstance(value, int | float) else None
+        host.workers, host.finished, host.failed = progress.workers, progress.finished, progress.failed
+        host.label = progress.label or ""

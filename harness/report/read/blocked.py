@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.model.history import Event, Kind, Rung
+from harness.model.events import RungSample
+from harness.model.history import Event, Rung, select
 from harness.report.read.lanes import number
 
 LEAST_S = 2.0  # a rung that blocks for less is nothing to speak of
@@ -32,7 +33,7 @@ class _Stretch:
 
 def blocked_sentences(events: Iterable[Event], onset: float, certain: float) -> list[tuple[float, str]]:
     """(trial time, sentence) of what blocked between `onset` and `certain`; a host's last says what still answered."""
-    samples = [event for event in events if event.kind is Kind.RUNG and event.data.get("rung") in tuple(_NAMES)]
+    samples = [(event, sample) for event, sample in select(events, RungSample) if sample.rung in _NAMES]
     stretches = [
         stretch
         for stretch in _stretches(samples)
@@ -52,13 +53,13 @@ def blocked_sentences(events: Iterable[Event], onset: float, certain: float) -> 
     return sentences
 
 
-def _stretches(samples: Iterable[Event]) -> list[_Stretch]:
+def _stretches(samples: Iterable[tuple[Event, RungSample]]) -> list[_Stretch]:
     """Times in which a rung was blocked, from when its probe began."""
     found: list[_Stretch] = []
     open_: dict[tuple[str, Rung], _Stretch] = {}
-    for event in samples:
-        key = event.host, Rung(event.data["rung"])
-        blocked = number(event.data.get("blocked_s"))
+    for event, sample in samples:
+        key = event.host, Rung(sample.rung)
+        blocked = number(sample.blocked_s)
         if blocked is None:
             open_.pop(key, None)
         elif key in open_:
@@ -79,12 +80,12 @@ def _groups(stretches: list[_Stretch]) -> list[list[_Stretch]]:
     return groups
 
 
-def _answering(samples: Iterable[Event], host: str, blocked: set[Rung], until: float) -> list[str]:
+def _answering(samples: Iterable[tuple[Event, RungSample]], host: str, blocked: set[Rung], until: float) -> list[str]:
     """Names of the other rungs whose newest sample at that time was an answer."""
-    newest: dict[Rung, bool] = defaultdict(bool)
-    for event in samples:
+    newest: dict[str, bool] = defaultdict(bool)
+    for event, sample in samples:
         if event.host == host and event.t <= until:
-            newest[Rung(event.data["rung"])] = bool(event.data.get("ok")) and event.data.get("blocked_s") is None
+            newest[sample.rung] = sample.ok and sample.blocked_s is None
     return [name for rung, name in _NAMES.items() if newest[rung] and rung not in blocked]
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from harness.model.history import Event, Kind
+from harness.model.events import Counters, WorkloadProgress
+from harness.model.history import Event, select
 from harness.report.read.lanes import number
 
 _POINTS = 400  # about two points of the drawing each
@@ -72,9 +73,8 @@ def rates(points: Points, end: float) -> tuple[Step, ...]:
 
 def _progress(events: Iterable[Event], end: float) -> list[Curve]:
     points: dict[str, Points] = defaultdict(list)
-    for event in events:
-        ops = number(event.data.get("ops")) if event.kind is Kind.PROGRESS else None
-        if ops is not None:
+    for event, done in select(events, WorkloadProgress):
+        if (ops := number(done.ops)) is not None:
             points[event.host].append((event.t, ops))
     curves = [Curve(host, "", rates(readings, end)) for host, readings in points.items()]
     return [curve for curve in curves if curve.steps]
@@ -84,11 +84,9 @@ def _counters(events: Iterable[Event], end: float, names: Mapping[str, tuple[str
     """A curve for each host and entry of `names`; a counter that an event leaves out has not moved."""
     latest: dict[tuple[str, str], float] = {}
     points: dict[tuple[str, str], Points] = defaultdict(list)
-    for event in events:
-        if event.kind is not Kind.VMSTAT:
-            continue
+    for event, moved in select(events, Counters):
         for counter in (counter for counters in names.values() for counter in counters):
-            value = number(event.data.get(counter))
+            value = number(moved.value(counter))
             if value is not None:
                 latest[event.host, counter] = value
         for name, counters in names.items():
@@ -111,7 +109,5 @@ def _thinned(points: Points, step: float) -> Points:
 
 
 def _unit(events: Iterable[Event]) -> str:
-    for event in events:
-        if event.kind is Kind.PROGRESS and event.data.get("label"):
-            return f"{event.data['label']}/s"
-    return "operations/s"
+    labels = (done.label for _, done in select(events, WorkloadProgress) if done.label)
+    return f"{next(labels, 'operations')}/s"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from harness.model.history import Event, Kind
+from harness.model.finding import Finding
+from harness.model.history import Event, select
 from harness.report.read.lanes import number
 from harness.results.text import plain_line
 
@@ -25,31 +25,31 @@ class FindingView:
 
 def make_findings(events: Iterable[Event]) -> list[FindingView]:
     """The findings of a history, in its order."""
-    return [_finding(event) for event in events if event.kind is Kind.CONSOLE]
+    return [_view(event, finding) for event, finding in select(events, Finding)]
 
 
-def _finding(event: Event) -> FindingView:
-    data = event.data
-    stack = data.get("stack")
+def _view(event: Event, finding: Finding) -> FindingView:
     return FindingView(
         t=event.t,
         host=event.host,
-        kind=plain_line(str(data.get("kind", "–")), 40).replace("_", " "),
-        title=plain_line(str(data.get("title", "–")), 300),
-        details=tuple(_details(data)),
-        stack="\n".join(plain_line(str(frame), 120) for frame in stack) if isinstance(stack, list) else "",
+        kind=plain_line(finding.kind or "–", 40).replace("_", " "),
+        title=plain_line(finding.title or "–", 300),
+        details=tuple(_details(finding)),
+        stack="\n".join(plain_line(frame, 120) for frame in finding.stack),
     )
 
 
-def _details(data: Any) -> Iterable[str]:
-    if data.get("task"):
-        pid = f" ({data['pid']})" if data.get("pid") is not None else ""
-        yield plain_line(f"task {data['task']}{pid}", 80)
-    if data.get("function"):
-        yield plain_line(f"in {data['function']}", 100)
-    for key, words in (("cpu", "CPU {:.0f}"), ("time_s", "kernel time {:.3f} s"), ("line", "console line {:.0f}")):
-        value = number(data.get(key))
-        if value is not None:
-            yield words.format(value)
-    if data.get("corrupted"):
+def _details(finding: Finding) -> Iterable[str]:
+    if finding.task:
+        pid = f" ({finding.pid})" if finding.pid is not None else ""
+        yield plain_line(f"task {finding.task}{pid}", 80)
+    if finding.function:
+        yield plain_line(f"in {finding.function}", 100)
+    if (cpu := number(finding.cpu)) is not None:
+        yield f"CPU {cpu:.0f}"
+    if (time_s := number(finding.time_s)) is not None:
+        yield f"kernel time {time_s:.3f} s"
+    if line := number(finding.line):
+        yield f"console line {line:.0f}"
+    if finding.corrupted:
         yield "the report is cut or interleaved"

@@ -11,13 +11,15 @@ from enum import IntEnum
 from itertools import pairwise
 from typing import Any
 
-from harness.model.history import Event, Kind, Rung
+from harness.model.events import RungSample
+from harness.model.history import Event, Rung, select
 from harness.report.read.words import instant, seconds
 
 SLOW_S = 1.0  # a user notices
 VERY_SLOW_S = 5.0  # a user gives up; a login under heavy but healthy swapping takes ten
 _SILENCE_S = 3.0  # three missed samples: the lane is grey, because nothing is known
 _LARGEST = 1e15
+_RUNGS = frozenset(Rung)
 
 
 class State(IntEnum):
@@ -73,9 +75,9 @@ def number(value: Any) -> float | None:
 def make_lanes(events: Iterable[Event], end: float) -> list[Lane]:
     """A lane for each host and rung that was sampled, in the order of the ladder; `end` is the trial's."""
     samples: dict[tuple[str, Rung], list[Sample]] = defaultdict(list)
-    for event in events:
-        if event.kind is Kind.RUNG and event.data.get("rung") in tuple(Rung):
-            samples[event.host, Rung(event.data["rung"])].append(_sample(event))
+    for event, sample in select(events, RungSample):
+        if sample.rung in _RUNGS:
+            samples[event.host, Rung(sample.rung)].append(_sample(event.t, sample))
     # the host that does the work comes first: it is the one that hangs
     hosts = sorted({host for host, _ in samples}, key=lambda host: ((host, Rung.PROGRESS) not in samples, host))
     order = [(host, rung) for host in hosts for rung in Rung if (host, rung) in samples]
@@ -107,9 +109,8 @@ def make_segments(samples: Sequence[Sample]) -> tuple[Segment, ...]:
     return tuple(segments)
 
 
-def _sample(event: Event) -> Sample:
-    latency, blocked = number(event.data.get("latency_s")), number(event.data.get("blocked_s"))
-    return Sample(event.t, bool(event.data.get("ok")), latency, blocked)
+def _sample(t: float, sample: RungSample) -> Sample:
+    return Sample(t, sample.ok, number(sample.latency_s), number(sample.blocked_s))
 
 
 def _lane(host: str, rung: Rung, samples: list[Sample], end: float) -> Lane:

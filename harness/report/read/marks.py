@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
-from harness.model.history import Event, Kind
+from harness.model.events import FaultStep, InfraFailure, Payload, Phase, RecoveryStep, WatchOpinion
+from harness.model.finding import Finding
+from harness.model.history import Event, select
 from harness.report.read.lanes import number
 from harness.report.read.words import OPINIONS
 from harness.results.text import plain_line
@@ -40,10 +41,10 @@ def make_marks(events: Iterable[Event]) -> list[Mark]:
     marks: dict[tuple[object, ...], Mark] = {}
     opinion = None
     for event in events:
-        if event.kind is Kind.OPINION:
-            if event.data.get("state") == opinion:
+        if isinstance(event.payload, WatchOpinion):
+            if event.payload.state == opinion:
                 continue
-            opinion = event.data.get("state")
+            opinion = event.payload.state
         mark = _mark(event)
         if mark is not None:
             # only console findings repeat without meaning anything new
@@ -57,11 +58,9 @@ def make_phases(events: Iterable[Event], end: float) -> list[Span]:
     """The phases of the trial; one that never ended lasts to `end`."""
     starts: dict[str, float] = {}
     spans: list[Span] = []
-    for event in events:
-        if event.kind is not Kind.PHASE:
-            continue
-        name = plain_line(str(event.data.get("name", "?")), 24)
-        if event.data.get("state") == "begin":
+    for event, phase in select(events, Phase):
+        name = plain_line(phase.name or "?", 24)
+        if phase.begins:
             starts[name] = event.t
         elif name in starts:
             spans.append(Span(name, starts.pop(name), event.t, open_end=False))
@@ -73,11 +72,9 @@ def make_fault_spans(events: Iterable[Event], end: float) -> list[Span]:
     """Faults from injection to healing; one that was never healed lasts to `end`."""
     active: dict[tuple[str, str], float] = {}
     spans: list[Span] = []
-    for event in events:
-        if event.kind is not Kind.FAULT:
-            continue
-        key = (event.host, plain_line(str(event.data.get("name", "?")), 40))
-        if event.data.get("action") == "inject":
+    for event, step in select(events, FaultStep):
+        key = (event.host, plain_line(step.name or "?", 40))
+        if step.action == "inject":
             active.setdefault(key, event.t)
         elif key in active:
             spans.append(Span(key[1], active.pop(key), event.t, open_end=False))
@@ -95,55 +92,50 @@ def _labelled(marks: list[Mark]) -> list[Mark]:
 
 
 def _mark(event: Event) -> Mark | None:
-    sentence = _SENTENCES.get(event.kind)
-    if sentence is None:
-        return None
-    row, make = sentence
-    return Mark(t=event.t, row=row, host=event.host, text=plain_line(make(event.data), 400))
+    row, words = _sentence(event.payload)
+    return Mark(t=event.t, row=row, host=event.host, text=plain_line(words, 400)) if row else None
 
 
-def _fault(data: Mapping[str, Any]) -> str:
-    action = {"inject": "fault injected", "heal": "fault healed"}.get(str(data.get("action")), "fault")
-    return _joined(f"{action}: {data.get('name', '?')}", data.get("detail"))
+def _sentence(payload: Payload) -> tuple[str, str]:
+    """The row of an event and what it says there; ("", "") if it is none."""
+    match payload:
+        case FaultStep():
+            return "fault", _fault(payload)
+        case Finding():
+            return "console", _console(payload)
+        case WatchOpinion():
+            return "watch", _opinion(payload)
+        case RecoveryStep():
+            return "watch", _recovery(payload)
+        case InfraFailure():
+            return "watch", f"the harness or its infrastructure failed: {payload.error or '?'}"
+    return "", ""
 
 
-def _console(data: Mapping[str, Any]) -> str:
-    function = data.get("function")
-    place = f" in {function}" if function else ""
-    return f"{_kind(data)}: {data.get('title', '?')}{place}"
+def _fault(step: FaultStep) -> str:
+    action = {"inject": "fault injected", "heal": "fault healed"}.get(step.action, "fault")
+    return _joined(f"{action}: {step.name or '?'}", step.detail)
 
 
-def _opinion(data: Mapping[str, Any]) -> str:
-    since = number(data.get("since_s"))
-    words = OPINIONS.get(str(data.get("state")), f"the watch says {data.get('state', '?')}")
-    if since is not None and data.get("state") in {"suspect", "stopped"}:
+def _console(finding: Finding) -> str:
+    place = f" in {finding.function}" if finding.function else ""
+    return f"{(finding.kind or 'finding').replace('_', ' ')}: {finding.title or '?'}{place}"
+
+
+def _opinion(opinion: WatchOpinion) -> str:
+    since = number(opinion.since_s)
+    words = OPINIONS.get(opinion.state, f"the watch says {opinion.state or '?'}")
+    if since is not None and opinion.state in {"suspect", "stopped"}:
         words += f" (no progress since {since:.1f} s)"
-    return _joined(words, data.get("why"))
+    return _joined(words, opinion.why)
 
 
-def _recovery(data: Mapping[str, Any]) -> str:
-    if data.get("step") == "release":
-        return _joined("recovery probe: the memory pressure is taken away", data.get("detail"))
-    came_back = "came back" if data.get("recovered") else "did not come back"
-    return _joined(f"recovery probe: progress {came_back}", data.get("detail"))
+def _recovery(step: RecoveryStep) -> str:
+    if step.step == "release":
+        return _joined("recovery probe: the memory pressure is taken away", step.detail)
+    came_back = "came back" if step.recovered else "did not come back"
+    return _joined(f"recovery probe: progress {came_back}", step.detail)
 
 
-def _infra(data: Mapping[str, Any]) -> str:
-    return f"the harness or its infrastructure failed: {data.get('error', '?')}"
-
-
-def _joined(words: str, detail: object) -> str:
+def _joined(words: str, detail: str) -> str:
     return f"{words}: {detail}" if detail else words
-
-
-def _kind(data: Mapping[str, Any]) -> str:
-    return str(data.get("kind", "finding")).replace("_", " ")
-
-
-_SENTENCES = {
-    Kind.FAULT: ("fault", _fault),
-    Kind.CONSOLE: ("console", _console),
-    Kind.OPINION: ("watch", _opinion),
-    Kind.RECOVERY: ("watch", _recovery),
-    Kind.INFRA: ("watch", _infra),
-}

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from harness.model.finding import CRASHES, LOCKUPS
-from harness.model.history import Event, Kind
+from harness.model.events import (
+    Baseline,
+    EvidencePiece,
+    FaultStep,
+    InfraFailure,
+    Lag,
+    LoadLimit,
+    Phase,
+    RecoveryStep,
+    TrialFacts,
+    WatchOpinion,
+    WorkloadProgress,
+)
+from harness.model.finding import CRASHES, LOCKUPS, Finding
+from harness.model.history import Event, select
 from harness.model.verdict import Verdict, VerdictKind
 from harness.report.read.blocked import blocked_sentences
 from harness.report.read.lanes import number
@@ -47,41 +60,35 @@ def timeline(events: Sequence[Event], verdict: Verdict | None) -> list[tuple[flo
     return [(moment.t, plain_line(moment.text, 300)) for moment in moments if moment in kept]
 
 
-def _of(events: Iterable[Event], kind: Kind) -> Iterator[Event]:
-    return (event for event in events if event.kind is kind)
-
-
 def _phase(events: Iterable[Event], name: str, state: str) -> Event | None:
     """The first beginning or end of a phase."""
-    wanted = {"name": name, "state": state}
-    return next((event for event in _of(events, Kind.PHASE) if wanted.items() <= dict(event.data).items()), None)
+    wanted = Phase(name=name, state=state)
+    return next((event for event, phase in select(events, Phase) if phase == wanted), None)
 
 
 def _preparation(events: Sequence[Event]) -> Iterator[_Moment]:
-    trial: dict[str, Any] = {}
-    for event in _of(events, Kind.TRIAL):
-        trial.update(event.data)
+    trial = [facts for _, facts in select(events, TrialFacts)]
     if (booted := _phase(events, "boot", "end")) is not None:
-        slowdown = number(trial.get("slowdown"))
+        slowdown = number(next((facts.slowdown for facts in reversed(trial) if facts.slowdown is not None), None))
         slow = f"; the slowest is {slowdown:.0f} times slower than this machine" if slowdown and slowdown >= 2 else ""
         yield _Moment(booted.t, 3, f"the hosts are up{slow}")
-    if (baseline := next(_of(events, Kind.BASELINE), None)) is not None:
-        rate = number(baseline.data.get("ops_per_s"))
-        alone = f"; alone it does {rate:.0f} operations a second" if rate is not None else ""
-        yield _Moment(baseline.t, 4, f"the storage is up{_named(trial, 'storage')}{alone}")
+    for event, baseline in itertools.islice(select(events, Baseline), 1):
+        rate = number(baseline.ops_per_s)
+        alone = f"; alone it does {rate:.0f} operations a second" if rate else ""
+        yield _Moment(event.t, 4, f"the storage is up{_named([facts.storage for facts in trial])}{alone}")
     if (load := _phase(events, "load", "begin")) is not None:
-        yield _Moment(load.t, 7, f"the load begins{_named(trial, 'workload')}")
+        yield _Moment(load.t, 7, f"the load begins{_named([facts.workload for facts in trial])}")
 
 
-def _named(trial: Mapping[str, Any], key: str) -> str:
-    return f" ({trial[key]})" if isinstance(trial.get(key), str) and trial[key] else ""
+def _named(names: Sequence[str]) -> str:
+    """The newest name that says anything, in brackets."""
+    return next((f" ({name})" for name in reversed(names) if name), "")
 
 
 def _faults(events: Iterable[Event]) -> Iterator[_Moment]:
     done = {"inject": "fault", "heal": "healed"}
-    for event in _of(events, Kind.FAULT):
-        words = done.get(str(event.data.get("action")), str(event.data.get("action")))
-        yield _Moment(event.t, 8, _on(event.host, f"{words}: {event.data.get('name', '?')}"))
+    for event, step in select(events, FaultStep):
+        yield _Moment(event.t, 8, _on(event.host, f"{done.get(step.action, step.action)}: {step.name or '?'}"))
 
 
 def _stop(events: Sequence[Event], verdict: Verdict | None) -> Iterator[_Moment]:
@@ -105,20 +112,18 @@ def _onset(events: Iterable[Event], verdict: Verdict, onset: float, certain: flo
         return "the last sign of life"
     if verdict.kind not in (VerdictKind.DEADLOCKED, VerdictKind.LIVELOCKED):
         return None
-    counts = [
-        number(event.data.get("ops")) or 0.0 for event in _of(events, Kind.PROGRESS) if onset < event.t <= certain
-    ]
+    counts = [done.ops or 0 for event, done in select(events, WorkloadProgress) if onset < event.t <= certain]
     return "progress falls to a crawl" if counts and counts[-1] > counts[0] else "the last progress"
 
 
 def _workers(events: Iterable[Event], t: float) -> str:
     """How many workers there were at time `t`, and how many of them had come to their end."""
-    newest = {event.host: event.data for event in _of(events, Kind.PROGRESS) if event.t <= t}
-    workers = sum(number(data.get("workers")) or 0 for data in newest.values())
-    finished = sum(number(data.get("finished")) or 0 for data in newest.values())
+    newest = {event.host: done for event, done in select(events, WorkloadProgress) if event.t <= t}
+    workers = sum(done.workers for done in newest.values())
+    finished = sum(done.finished for done in newest.values())
     if not workers:
         return ""
-    return f"; {finished:.0f} of {workers:.0f} workers are done"
+    return f"; {finished} of {workers} workers are done"
 
 
 def _stalls(verdict: Verdict | None) -> Iterator[_Moment]:
@@ -132,74 +137,71 @@ def _stalls(verdict: Verdict | None) -> Iterator[_Moment]:
 
 def _opinions(events: Iterable[Event]) -> Iterator[_Moment]:
     reported: set[str] = set()
-    for event in _of(events, Kind.OPINION):
-        state = str(event.data.get("state"))
-        if state in _REPORTED - reported:
-            reported.add(state)
-            why = f": {event.data['why']}" if event.data.get("why") else ""
-            yield _Moment(event.t, 8, f"{OPINIONS[state]}{why}")
+    for event, opinion in select(events, WatchOpinion):
+        if opinion.state in _REPORTED - reported:
+            reported.add(opinion.state)
+            why = f": {opinion.why}" if opinion.why else ""
+            yield _Moment(event.t, 8, f"{OPINIONS[opinion.state]}{why}")
 
 
 def _console(events: Iterable[Event]) -> Iterator[_Moment]:
     """The first finding of each kind on each host, with the number of those like it."""
-    alike: dict[tuple[str, str], list[Event]] = defaultdict(list)
-    for event in _of(events, Kind.CONSOLE):
-        alike[event.host, str(event.data.get("kind"))].append(event)
+    alike: dict[tuple[str, str], list[tuple[float, Finding]]] = defaultdict(list)
+    for event, finding in select(events, Finding):
+        alike[event.host, finding.kind].append((event.t, finding))
     for (host, kind), found in alike.items():
-        more = f" (and {len(found) - 1} more until {instant(found[-1].t)})" if len(found) > 1 else ""
-        function = f" in {found[0].data['function']}" if found[0].data.get("function") else ""
-        title = plain_line(str(found[0].data.get("title", "?")), 160)
+        (t, first), (last, _) = found[0], found[-1]
+        more = f" (and {len(found) - 1} more until {instant(last)})" if len(found) > 1 else ""
+        function = f" in {first.function}" if first.function else ""
+        title = plain_line(first.title or "?", 160)
         text = f"console, {kind.replace('_', ' ')}: {title}{function}{more}"
         weight = 9 if kind in CRASHES | LOCKUPS | {"oom_kill"} else 6
-        yield _Moment(found[0].t, weight, _on(host, text))
+        yield _Moment(t, weight, _on(host, text))
 
 
 def _evidence(events: Iterable[Event]) -> Iterator[_Moment]:
     # What is read before the load, to compare with, is no evidence of anything yet.
-    loaded = next((event.t for event in _of(events, Kind.PHASE) if event.data.get("name") == "load"), 0.0)
-    pieces = [event for event in _of(events, Kind.EVIDENCE) if event.t >= loaded]
+    loaded = next((event.t for event, phase in select(events, Phase) if phase.name == "load"), 0.0)
+    pieces = [(event, piece) for event, piece in select(events, EvidencePiece) if event.t >= loaded]
     if pieces:
-        failed = sum(not event.data.get("ok") for event in pieces)
+        failed = sum(not piece.ok for _, piece in pieces)
         but = f", {failed} of them in vain" if failed else ""
         many = f"{len(pieces)} pieces" if len(pieces) > 1 else "1 piece"
-        yield _Moment(pieces[0].t, 4, f"evidence is collected: {many}{but}")
-    for event in pieces:
-        waiting = number(event.data.get("waiting"))
-        if waiting is not None:
-            yield _Moment(
-                event.t, 9, _on(event.host, f"{waiting:.0f}{_all(events, event.t)} workers are blocked in the kernel")
-            )
+        yield _Moment(pieces[0][0].t, 4, f"evidence is collected: {many}{but}")
+    for event, piece in pieces:
+        if piece.waiting is not None:
+            blocked = f"{piece.waiting}{_all(events, event.t)} workers are blocked in the kernel"
+            yield _Moment(event.t, 9, _on(event.host, blocked))
 
 
 def _all(events: Iterable[Event], t: float) -> str:
-    workers = [number(event.data.get("workers")) for event in _of(events, Kind.PROGRESS) if event.t <= t]
-    return f" of {workers[-1]:.0f}" if workers and workers[-1] else ""
+    workers = [done.workers for event, done in select(events, WorkloadProgress) if event.t <= t]
+    return f" of {workers[-1]}" if workers and workers[-1] else ""
 
 
 def _recovery(events: Iterable[Event]) -> Iterator[_Moment]:
-    for event in _of(events, Kind.RECOVERY):
-        step = {"hold": "the workload is held", "release": "the workload is killed"}.get(str(event.data.get("step")))
-        if step is None:
+    for event, step in select(events, RecoveryStep):
+        words = {"hold": "the workload is held", "release": "the workload is killed"}.get(step.step)
+        if words is None:
             continue
-        after = seconds(number(event.data.get("after_s")))
-        if not event.data.get("done", True):
-            answer = f"not done: {event.data.get('detail', '?')}"
-        elif event.data.get("recovered"):
+        after = seconds(number(step.after_s))
+        if not step.done:
+            answer = f"not done: {step.detail or '?'}"
+        elif step.recovered:
             answer = f"everything answers again after {after}"
         else:
-            still = f"; still blocked: {event.data['detail']}" if event.data.get("detail") else ""
+            still = f"; still blocked: {step.detail}" if step.detail else ""
             answer = f"nothing comes back within {after}{still}"
-        yield _Moment(event.t, 8, f"recovery probe: {step}, {answer}")
+        yield _Moment(event.t, 8, f"recovery probe: {words}, {answer}")
 
 
 def _trouble(events: Iterable[Event]) -> Iterator[_Moment]:
-    for event in _of(events, Kind.INFRA):
-        yield _Moment(
-            event.t, 10, _on(event.host, f"the harness or its infrastructure failed: {event.data.get('error', '?')}")
-        )
-    for event in _of(events, Kind.LIMIT):
-        yield _Moment(event.t, 6, f"the load's time is over ({seconds(number(event.data.get('seconds')))})")
-    lags = [(event.t, number(event.data.get("seconds")) or 0.0) for event in _of(events, Kind.LAG)]
+    for event, failure in select(events, InfraFailure):
+        words = f"the harness or its infrastructure failed: {failure.error or '?'}"
+        yield _Moment(event.t, 10, _on(event.host, words))
+    for event, limit in select(events, LoadLimit):
+        yield _Moment(event.t, 6, f"the load's time is over ({seconds(number(limit.seconds))})")
+    lags = [(event.t, number(lag.seconds) or 0.0) for event, lag in select(events, Lag)]
     if lags:
         yield _Moment(
             lags[0][0], 5, f"this machine starves the harness, for {seconds(sum(lag for _, lag in lags))} in all"

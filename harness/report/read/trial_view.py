@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.model.diagnosis import Diagnosis
-from harness.model.history import Event, Kind
+from harness.model.events import EvidencePiece, InfraFailure, Note, TrialFacts
+from harness.model.history import Event, select
 from harness.model.measure import Measure
 from harness.model.verdict import VerdictKind
 from harness.report.draw.timeline import Story
@@ -76,7 +77,7 @@ class TrialView:
     phases: Sequence[Span]
     findings: Sequence[FindingView]
     findings_left_out: int
-    notes: Sequence[Event]
+    notes: Sequence[tuple[Event, str]]
     evidence: Sequence[EvidenceFile]
     evidence_left_out: int
     consoles: Sequence[Excerpt]
@@ -99,7 +100,7 @@ def read_trial(store: TrialStore) -> TrialView:
     if not events:
         problems.append(f"{store.history_path.name}: no events were recorded")
     findings = make_findings(events)
-    notes = [event for event in events if event.kind in {Kind.NOTE, Kind.INFRA}]
+    notes = list(_notes(events))
     story = _story(events, end, judgement)
     evidence = _evidence(store.path, events)
     return TrialView(
@@ -121,7 +122,7 @@ def read_trial(store: TrialStore) -> TrialView:
         story=story,
         diagnosis=diagnosis,
         measures=_measures(store, problems),
-        about=next((str(event.data.get("about", "")) for event in events if event.kind is Kind.TRIAL), ""),
+        about=next((facts.about for _, facts in select(events, TrialFacts)), ""),
     )
 
 
@@ -198,22 +199,27 @@ def _stalls(value: Any) -> Iterable[tuple[float, float, bool]]:
                 yield onset, duration, bool(stall.get("ended"))
 
 
-def _evidence(folder: Path, events: Iterable[Event]) -> list[tuple[Path | None, Event | None]]:
-    """Evidence that an event tells of, then files that no event does (a kill can come in between)."""
-    entries: list[tuple[Path | None, Event | None]] = []
+def _notes(events: Iterable[Event]) -> Iterable[tuple[Event, str]]:
+    """What the harness noted, and how it failed."""
     for event in events:
-        if event.kind is Kind.EVIDENCE:
-            entries.append((_inside(folder, event.data.get("path")), event))
-    known = {path for path, _ in entries}
+        match event.payload:
+            case Note(text=words) | InfraFailure(error=words):
+                yield event, words or "–"
+
+
+def _evidence(folder: Path, events: Iterable[Event]) -> list[tuple[Path | None, str, EvidencePiece]]:
+    """(file, host, piece) of evidence that an event tells of, then files that none does: a kill can come in between."""
+    entries = [(_inside(folder, piece.path), event.host, piece) for event, piece in select(events, EvidencePiece)]
+    known = {path for path, _, _ in entries}
     for path in sorted((folder / "evidence").rglob("*")):
         if not path.is_dir() and path not in known:
-            entries.append((path, None))
+            entries.append((path, "", EvidencePiece(name="", ok=True)))
     return entries
 
 
-def _inside(folder: Path, path: Any) -> Path | None:
+def _inside(folder: Path, path: str) -> Path | None:
     """`path` of an evidence event, if it is within the trial's folder, as a history may come from anywhere."""
-    if not path or not isinstance(path, str) or "\0" in path:
+    if not path or "\0" in path:
         return None
     for base in (folder, folder / "evidence"):
         candidate = base / path
@@ -223,16 +229,15 @@ def _inside(folder: Path, path: Any) -> Path | None:
     return None
 
 
-def _evidence_file(folder: Path, path: Path | None, event: Event | None) -> EvidenceFile:
-    data = event.data if event else {}
+def _evidence_file(folder: Path, path: Path | None, host: str, piece: EvidencePiece) -> EvidenceFile:
     if path is None:
-        content = Excerpt(name=str(data.get("path") or "no file"), note="there is no such file in the run")
+        content = Excerpt(name=piece.path or "no file", note="there is no such file in the run")
     else:
         content = excerpt(path, str(path.relative_to(folder)))
     return EvidenceFile(
-        host=event.host if event else "",
-        title=str(data.get("name") or content.name),
-        ok=bool(data.get("ok", True)),
-        detail=str(data.get("detail") or ""),
+        host=host,
+        title=piece.name or content.name,
+        ok=piece.ok,
+        detail=piece.detail,
         content=content,
     )

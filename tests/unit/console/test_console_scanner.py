@@ -26,7 +26,7 @@ HUNG = b"""\
 STUCK = b"block nbd0: Possible stuck request 00000000abcd: control (read@0,4096B). Runtime 90 seconds\r\n"
 
 
-def kinds(findings: list[Finding]) -> list[Kind]:
+def kinds(findings: list[Finding]) -> list[Kind | str]:
     return [finding.kind for finding in findings]
 
 

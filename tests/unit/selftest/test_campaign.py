@@ -168,6 +168,13 @@ def test_a_solo_trial_has_the_machine_for_itself(settings: Settings) -> None:
         assert run(make_run(settings, trials), settings, survive, [Thread(), Thread()]).together == 1
 
 
+def test_no_lane_waits_for_a_trial_that_must_be_alone(settings: Settings) -> None:
+    solo = "instrument.machine-overloaded/1"
+    log = run(make_run(settings, ["live.cpu/1", solo, "live.cpu/2"]), settings, survive, [Thread(), Thread()])
+    assert log.begun == ["live.cpu/1", "live.cpu/2", solo]
+    assert log.together == 2
+
+
 def test_a_run_of_something_else_is_refused(settings: Settings) -> None:
     store = RunStore.create(settings.results, manifest={"harness": "x"})
     with pytest.raises(UsageError, match="not a run of `harness selftest`"):

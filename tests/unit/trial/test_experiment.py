@@ -22,6 +22,7 @@ from fakes import (
 from harness.faults.base import Fault
 from harness.faults.guest import Fence, LinkDown, Pause, PowerOff
 from harness.model.errors import DeadlineExceeded, InfraError
+from harness.model.events import TrialFacts
 from harness.model.history import Kind
 from harness.model.measure import Measure
 from harness.model.power import PowerState
@@ -163,7 +164,7 @@ class Trial:
             self.router.on_record(host, {**beat, "p": {"storage": storage} if done else {}, "w": done})
 
     def run(self) -> VerdictKind:
-        self.log.recorder.emit(Kind.TRIAL, name="fake", policy=self.plan.policy.to_dict())
+        self.log.recorder.emit(TrialFacts(name="fake", policy=self.plan.policy.to_dict()))
         self.ticker = ByHand.of(self.site, self.router.agents, self.log.recorder, self.clock)
         experiment = Experiment(
             self.plan,

@@ -6,8 +6,8 @@ import pytest
 from fakes import FakeClock, Log, agent_of, make_target, make_topology
 
 from harness.drivers.protocols import Pausable, Power
-from harness.model.history import Event, Kind
-from harness.trial.run import host_facts
+from harness.model.history import Event
+from harness.trial.run import host_record
 
 
 @pytest.mark.parametrize("proof", [True, False])
@@ -15,7 +15,7 @@ def test_what_is_known_of_a_host_is_in_the_history(proof: bool) -> None:
     target = make_target(make_topology(), "c1", offers=frozenset({Power, Pausable}))
     agent_of(target).transport.silence_is_proof = proof
     log = Log(FakeClock())
-    log.recorder.emit(Kind.HOST, target.name, **host_facts(target))
+    log.recorder.emit(host_record(target), target.name)
     event = Event.from_json(log.events[0].to_json())
     assert event.data["capabilities"] == ["Pausable", "Power"] and event.data["transport"] == "fake"
     assert event.data["facts"]["interfaces"]["lan"] == {

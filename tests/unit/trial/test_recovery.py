@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 from fakes import FakeClock, Log, agent_of, make_target, make_topology, no_answer
 
+from harness.model.events import Heartbeat, Phase, Rung, RungSample, WorkloadProgress
 from harness.model.history import Kind
 from harness.trial.recovery import probe_recovery
-
-COUNTS = {"workers": 16, "finished": 0, "failed": 0}
 
 
 class Stopped:
@@ -22,14 +21,14 @@ class Stopped:
         self.since: float | None = None
         self.alive = 16
         self._reported = 0.0
-        self.log.recorder.emit(Kind.PHASE, name="load", state="begin")
+        self.log.recorder.emit(Phase(name="load", state="begin"))
         self.tell()
         self.since = 0.5 if blocked else None
         self.clock.at_each = self._pass
         while self.log.watch.open_stop is None:
             self.clock.sleep(0.25)
-        self.log.recorder.emit(Kind.PHASE, name="load", state="end")
-        self.log.recorder.emit(Kind.PHASE, name="recovery", state="begin")
+        self.log.recorder.emit(Phase(name="load", state="end"))
+        self.log.recorder.emit(Phase(name="recovery", state="begin"))
 
     def _pass(self, now: float) -> None:
         if now - self._reported >= 1.0:
@@ -38,10 +37,10 @@ class Stopped:
     def tell(self) -> None:
         self._reported = now = self.clock.monotonic()
         emit = self.log.recorder.emit
-        emit(Kind.HEARTBEAT, "c1", seq=1, uptime_s=now)
-        emit(Kind.PROGRESS, "c1", ops=5, alive=self.alive, **COUNTS)
+        emit(Heartbeat(seq=1, uptime_s=now), "c1")
+        emit(WorkloadProgress(ops=5, workers=16, alive=self.alive), "c1")
         blocked = None if self.since is None else now - self.since
-        emit(Kind.RUNG, "c1", rung="storage", ok=True, latency_s=0.1, blocked_s=blocked, detail="")
+        emit(RungSample(rung=Rung.STORAGE, ok=True, latency_s=0.1, blocked_s=blocked), "c1")
 
     def unblock(self, *_: object) -> None:
         self.since = None

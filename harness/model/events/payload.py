@@ -1,0 +1,125 @@
+"""What every payload of an event has, and how values of a history are read.
+
+A history may be older than this version, and what a guest said stands in it as it came. So reading never raises: what
+is missing or of the wrong type has its default, and what this version does not know is ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+if TYPE_CHECKING:
+    from harness.model.history import Event
+
+LARGEST = 1e300
+_NUMBERS = (float, int)
+
+
+class Rung(StrEnum):
+    """The ladder, from what needs least to what needs most."""
+
+    VCPU = "vcpu"
+    HEARTBEAT = "heartbeat"
+    ALLOC = "alloc"
+    FORK = "fork"
+    WORK = "work"
+    DISK = "disk"
+    NET = "net"
+    SHELL = "shell"
+    STORAGE = "storage"
+    PROGRESS = "progress"
+
+
+class Kind(StrEnum):
+    """What an event says; `harness.model.events` has the payload of each."""
+
+    TRIAL = "trial"
+    HOST = "host"
+    PHASE = "phase"
+    RUNG = "rung"
+    PROGRESS = "progress"
+    BASELINE = "baseline"
+    VMSTAT = "vmstat"
+    HEARTBEAT = "heartbeat"
+    CONSOLE = "console"
+    FAULT = "fault"
+    FENCE = "fence"
+    MEASURE = "measure"
+    OPINION = "opinion"
+    RECOVERY = "recovery"
+    EVIDENCE = "evidence"
+    INFRA = "infra"
+    LIMIT = "limit"
+    LAG = "lag"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """What an event of one kind says. Its fields have the names that the history has.
+
+    `optional` names those that are left out of a history where they are None; every other one is null then.
+    """
+
+    event_kind: ClassVar[Kind]
+    optional: ClassVar[frozenset[str]] = frozenset()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The payload as plain JSON values."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: _plain(value) for name, value in values.items() if value is not None or name not in self.optional}
+
+    @classmethod
+    def from_event(cls, event: Event) -> Self:
+        """The payload of an event of this kind; `Event.payload` is the same, read once."""
+        return cls()
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, StrEnum):
+        return value.value
+    return list(value) if isinstance(value, tuple) else value
+
+
+def text(value: object) -> str:
+    """`value` as text, "" for None."""
+    return "" if value is None else str(value)
+
+
+def optional_text(value: object) -> str | None:
+    """`value` as text, or None where it says nothing."""
+    return str(value) if value not in (None, "") else None
+
+
+def number(value: object) -> float | None:
+    """`value` if it is a finite number, else None."""
+    if value is None or not isinstance(value, _NUMBERS) or isinstance(value, bool):
+        return None
+    return value if -LARGEST < value < LARGEST else None
+
+
+def whole(value: object) -> int | None:
+    """`value` as a whole number, None if it is no number."""
+    found = number(value)
+    return None if found is None else int(found)
+
+
+def texts(value: object) -> tuple[str, ...]:
+    """A list of texts."""
+    return tuple(str(item) for item in value) if isinstance(value, list | tuple) else ()
+
+
+def numbers(value: object) -> tuple[float, ...]:
+    """A list of numbers, empty if anything in it is none: its places count."""
+    if not isinstance(value, list | tuple):
+        return ()
+    found = [item for item in value if number(item) is not None]
+    return tuple(found) if len(found) == len(value) else ()
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """A JSON object."""
+    return value if isinstance(value, Mapping) else {}

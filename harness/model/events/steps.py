@@ -1,0 +1,279 @@
+"""What the harness itself did, saw or thought in a trial."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from harness.model.events.payload import Kind, Payload, mapping, number, text, texts, whole
+from harness.model.opinion import Opinion
+
+if TYPE_CHECKING:
+    from harness.model.history import Event
+
+# What histories of harness 0.1 call them.
+_STATES_BEFORE = {"mute": "agent_dead"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialFacts(Payload):
+    """What a trial is made of: its first event. The second has the policy as scaled by the hosts' `slowdown`.
+
+    `started` is in epoch seconds, `policy` what `verdicts.policy.Policy` reads, `roles` role → host; storage, workload,
+    faults, tunings and instruments are described in words.
+    """
+
+    event_kind: ClassVar[Kind] = Kind.TRIAL
+    optional: ClassVar[frozenset[str]] = frozenset({"slowdown"})
+
+    name: str
+    started: float = 0.0
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    topology: str = ""
+    roles: Mapping[str, str] = field(default_factory=dict)
+    storage: str = ""
+    workload: str = ""
+    faults: tuple[str, ...] = ()
+    tunings: tuple[str, ...] = ()
+    instruments: tuple[str, ...] = ()
+    about: str = ""
+    slowdown: float | None = None
+
+    @classmethod
+    def from_event(cls, event: Event) -> Self:
+        """See `Payload.from_event`."""
+        data = event.data
+        return cls(
+            name=text(data.get("name")),
+            started=number(data.get("started")) or 0.0,
+            policy=mapping(data.get("policy")),
+            topology=text(data.get("topology")),
+            roles={role: str(host) for role, host in mapping(data.get("roles")).items()},
+            storage=text(data.get("storage")),
+            workload=text(data.get("workload")),
+            faults=texts(data.get("faults")),
+            tunings=texts(data.get("tunings")),
+            instruments=texts(data.get("instruments")),
+            about=text(data.get("about")),
+            slowdown=number(data.get("slowdown")),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostRecord(Payload):
+    """What is known of a host once it is up: `facts` as `site.facts.HostFacts` has them, `capabilities` by name.
+
+    `silence_is_proof` says whether the `transport` of its agent loses nothing, `power_source` who says whether it has
+    power. Earlier histories have none: their hosts are guests, whose UART loses nothing.
+    """
+
+    event_kind: ClassVar[Kind] = Kind.HOST
+
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    capabilities: tuple[str, ...] = ()
+    transport: str = ""
+    silence_is_proof: bool = True
+    power_source: str = ""
+
+    @classmethod
+    def from_event(cls, event: Event) -> Self:
+        """See `Payload.from_event`."""
+        data = event.data
+        return cls(
+            facts=mapping(data.get("facts")),
+            capabilities=texts(data.get("capabilities")),
+            transport=text(data.get("transport")),
+            silence_is_proof=bool(data.get("silence_is_proof", True)),
+            power_source=text(data.get("power_source")),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase(Payload):
+    """A phase begins or ends: boot, storage, baseline, load, fault, recovery, evidence, measure, teardown."""
+
+    event_kind: ClassVar[Kind] = Kind.PHASE
+
+    name: str
+    state: str
+
+    @property
+    def begins(self) -> bool:
+        """Whether it begins."""
+        return self.state == "begin"
+
+    @property
+    def ends(self) -> bool:
+        """Whether it ends."""
+        return self.state == "end"
+
+    @classmethod
+    def from_event(cls, event: Event) -> Self:
+        """See `Payload.from_event`."""
+        return cls(name=text(event.data.get("name")), state=text(event.data.get("state")))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultStep(Payload):
+    """A fault was injected or healed (`action`: inject, heal); it was done by then, begun `took_s` before."""
+
+    event_kind: ClassVar[Kind] = Kind.FAULT
+
+    name: str
+    action: str
+    took_s: float = 0.0
+    detail: str = ""
+
+    @classmethod
+    def from_event(cls, event: Event) -> Self:
+        """See `Payload.from_event`."""
+        data = event.data
+        return cls(
+            name=text(data.get("name")),
+            action=text(data.get("action")),
+            took_s=number(data.get("took_s")) or 0.0,
+            detail=text(data.get("detail")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Fence(Payload):
+    """The host loses its power on purpose: from now on nothing is expected of it."""
+
+    event_kind: ClassVar[Kind] = Kind.FENCE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchOpinion(Payload):
+    """What the watch thinks now (`state`: a `model.opinion.State`, or the word of a newer version), and why."""
+
+    event_kind: ClassVar[Kind] = Kind.OPINION
+
+    state: str
+    since_s: float | None = None
+    why: str = ""
+
+    @classmethod
+    def of(cls, opinion: Opinion) -> Self:
+        """What is recorded of an opinion."""
+        return cls(state=opinion.state.value, since_s=opinion.since_s, why=opinion.why)
+
+    @classmethod
+    def from_event(cls, event: Event) -> Self:
+        """See `Payload.from_event`."""
+        data = event.data
+        state = text(data.get("state"))
+        return cls(
+            state=_STATES_BEFORE.get(state, state), since_s=number(data.get("since_s")), why=text(data.get("why"))
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryStep(Payload):
+    """A step of the recovery probe (hold, release; docs/verdicts/): whether it was `done`, and what came of it."""
+
+    event_kind: ClassVar[Kind] = Kind.RECOVERY
+
+    step: str
+    done: bool = True
+    recovered: bool = False
+    after_s: float | None = None
+    detail: str = ""
+
+    @classmethod
+    def from_event(cls, event: Event) -> Self:
+        """See `Payload.from_event`."""
+        data = event.data
+        return cls(
+            step=text(data.get("step")),
+            done=bool(data.get("done", True)),
+            recovered=bool(data.get("recovered")),
+            after_s=number(data.get("after_s")),
+            detail=text(data.get("detail")),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidencePiece(Payload):
+    """A piece of evidence was collected, or not (`ok`); `path` is its file.
+
+    `waiting` is how many tasks of the load the kernel shows blocked; only a dump of blocked tasks tells it.
+    """
+
+    event_kind: ClassVar[Kind] = Kind.EVIDENCE
+    optional: ClassVar[frozenset[str]] = frozenset({"waiting"})
+
+    name: str
+    path: str = ""
+    ok: bool = False
+    detail: str = ""
+    waiting: int | None = None
+
+    @classmethod
+    def from_event(cls, event: Event) -> Self:
+        """See `Payload.from_event`."""
+        data = event.data
+        return cls(
+            name=text(data.get("name")),
+            path=text(data.get("path")),
+            ok=bool(data.get("ok")),
+            detail=text(data.get("detail")),
+            waiting=whole(data.get("waiting")),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InfraFailure(Payload):
+    """The harness or its infrastructure failed."""
+
+    event_kind: ClassVar[Kind] = Kind.INFRA
+
+    error: str
+
+    @classmethod
+    def from_event(cls, event: Event) -> Self:
+        """See `Payload.from_event`."""
+        return cls(error=text(event.data.get("error")))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadLimit(Payload):
+    """The load was given no more time than this, and it is over."""
+
+    event_kind: ClassVar[Kind] = Kind.LIMIT
+
+    seconds: float
+
+    @classmethod
+    def from_event(cls, event: Event) -> Self:
+        """See `Payload.from_event`."""
+        return cls(seconds=number(event.data.get("seconds")) or 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lag(Payload):
+    """The harness itself did not run for so long, so silence in it says nothing."""
+
+    event_kind: ClassVar[Kind] = Kind.LAG
+
+    seconds: float
+
+    @classmethod
+    def from_event(cls, event: Event) -> Self:
+        """See `Payload.from_event`."""
+        return cls(seconds=number(event.data.get("seconds")) or 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note(Payload):
+    """Anything else worth telling."""
+
+    event_kind: ClassVar[Kind] = Kind.NOTE
+
+    text: str
+
+    @classmethod
+    def from_event(cls, event: Event) -> Self:
+        """See `Payload.from_event`."""
+        return cls(text=text(event.data.get("text")))
