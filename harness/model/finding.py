@@ -29,6 +29,21 @@ class FindingKind(StrEnum):
     REBOOT = "reboot"
 
 
+class NoticeKind(StrEnum):
+    """Single lines that say something about storage or memory."""
+
+    NFS_SILENT = "NFS server does not respond"
+    NFS_BACK = "NFS server responds again"
+    NFSD_HERE = "an NFS server runs on this host"
+    BLOCK_STUCK = "block request is stuck"
+    BLOCK_ERROR = "block device fails"
+    LINK_DOWN = "connection to the storage is lost"
+    SWAP = "swap device"
+    DROP_CACHES = "drop_caches"
+    MEMORY_LOW = "memory is below its minimum"
+    SELF_CONNECTED = "a connection of this host to itself"
+
+
 CRASHES = frozenset({FindingKind.PANIC, FindingKind.OOPS, FindingKind.SANITIZER})
 LOCKUPS = frozenset({FindingKind.SOFT_LOCKUP, FindingKind.HARD_LOCKUP, FindingKind.RCU_STALL})
 
