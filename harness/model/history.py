@@ -5,7 +5,8 @@ seconds since the trial began, on the harness's monotonic clock. The first event
 
 | kind | host | data |
 | --- | --- | --- |
-| trial | – | name, started (epoch seconds), policy (`verdicts.policy.Policy`), topology, roles (role → host), about |
+| trial | – | name, started (epoch seconds), policy (`verdicts.policy.Policy`), topology, roles (role → host), about, |
+| | | protocol (the name of the storage's, "" if it is local), served_by (host → hosts, `storage.base.ServedBy`) |
 | phase | – | name (boot, storage, baseline, load, fault, recovery, evidence, measure, teardown), state (begin, end) |
 | rung | yes | rung, ok, latency_s or null, blocked_s or null (seconds since it blocks), detail; see below |
 | progress | yes | ops, workers, finished, failed, alive, label: cumulative operations of the workload |

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.model.errors import InfraError, UsageError
+from harness.model.storage_protocols import NVME_TCP, StorageProtocol
 from harness.model.topology import MIB, Topology
 from harness.site.needs import Needs, together
 from harness.site.target import Site, Target
-from harness.storage.base import MEMORY, StorageProbe, pages_per_second
+from harness.storage.base import MEMORY, ServedBy, StorageProbe, pages_per_second, serves
 from harness.storage.folder import Folder
 
 NQN = "nqn.2012-06.invalid.harness:disk"
-PORT = 4420  # IANA's
+PORT = NVME_TCP.port
 FOLDER = "/srv/harness-nvme"
 NOTES = "/run/harness/storage"  # of what tear-down has to undo
 DEVICE = "/dev/harness-nvme"
@@ -99,6 +100,15 @@ class NvmeTcpDisk:
         return f"NVMe/TCP disk of {self.client}, served by {self.server} (nvmet)"
 
     @property
+    def protocol(self) -> StorageProtocol | None:
+        """See `Storage.protocol`."""
+        return NVME_TCP
+
+    def served_by(self, topology: Topology) -> ServedBy:
+        """See `Storage.served_by`."""
+        return serves(topology, [self.server], [self.client])
+
+    @property
     def critical_tasks(self) -> tuple[str, ...]:
         """See `Storage.critical_tasks`."""
         return ()  # workers of the kernel on both hosts
@@ -129,7 +139,7 @@ class NvmeTcpDisk:
 
     def needs(self, topology: Topology) -> Needs:
         """See `Needing.needs`."""
-        return together({self.client: ("nvme_tcp",)}, {self.server: ("configfs", "nvmet", "nvmet_tcp")})
+        return together({self.client: NVME_TCP.client_modules}, {self.server: NVME_TCP.server_modules})
 
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`."""

@@ -119,7 +119,7 @@ def _run(plan: Plan, settings: Settings, store: RunStore, trial: TrialStore, rec
     def note(text: str) -> None:
         recorder.emit(Kind.NOTE, text=text)
 
-    recorder.emit(Kind.TRIAL, **_facts(plan))
+    recorder.emit(Kind.TRIAL, **facts_of(plan))
     for line in clean(StateDir.of(settings)):
         note(f"left by a dead run, removed: {line}")
     notes = Steps(note)
@@ -140,14 +140,15 @@ def _run(plan: Plan, settings: Settings, store: RunStore, trial: TrialStore, rec
         slowest = max(target.slowdown for target in site.targets.values())
         plan = replace(plan, policy=plan.policy.scaled(slowest))
         watch.policy = plan.policy
-        recorder.emit(Kind.TRIAL, **_facts(plan), slowdown=slowest)
+        recorder.emit(Kind.TRIAL, **facts_of(plan), slowdown=slowest)
         ticker = Ticker.of(site, router.agents, recorder, SYSTEM_CLOCK)
         Experiment(
             plan, site, machines, recorder, watch, router, trial.evidence, SYSTEM_CLOCK, ticker, lab.failure
         ).run()
 
 
-def _facts(plan: Plan) -> dict[str, Any]:
+def facts_of(plan: Plan) -> dict[str, Any]:
+    """What the event `trial` says of a plan."""
     return {
         "name": plan.name,
         "started": time.time(),
@@ -155,6 +156,8 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "topology": plan.topology.name,
         "roles": dict(plan.topology.roles),
         "storage": plan.storage.describe(),
+        "protocol": plan.storage.protocol.name if plan.storage.protocol else "",
+        "served_by": {host: list(servers) for host, servers in plan.storage.served_by(plan.topology).items()},
         "workload": plan.workload.describe(),
         "faults": [fault.describe() for fault in plan.faults],
         "tunings": [tuning.describe() for tuning in plan.tunings],

@@ -40,9 +40,9 @@ class StorageProtocol:
     """One protocol. Strings that are patterns hold several, separated by blanks, matched from the start of a name on.
 
     `client_modules` and `server_modules` are the kernel's; `servers` programs that serve it from user space, by the
-    names of their tasks; `port` where servers listen. `bound` names the settings that end a wait, `loopback` says
-    whether its server can sit on its client. `device` is a part of the paths of its devices, and `shares_device` says
-    that local devices have the same. Functions of its block driver hold `function` in their names.
+    names of their tasks; `port` is IANA's. `bound` names the settings that end a wait, `loopback` says whether its
+    server can sit on its client. `device` is a part of the paths of its devices, and `shares_device` says that local
+    devices have the same. Functions of its block driver hold `function` in their names.
 
     `waits` are the resources of `diagnosis.graph.waits` that whoever waits for a server of it waits for. As patterns:
     `receivers`, tasks of the client; `senders`, functions that send a request; `drivers` and `driver_modules`,

@@ -18,13 +18,14 @@ from sandbox.sandbox_supervisor import FakeLab
 import harness.sandbox.guests as module
 from harness.model.errors import InfraError
 from harness.model.settings import Settings
-from harness.model.topology import MIB
+from harness.model.storage_protocols import StorageProtocol
+from harness.model.topology import MIB, Topology
 from harness.sandbox.guests import SandboxRequest, guests
 from harness.sandbox.once import Silence, run_once
 from harness.site.target import Site
 from harness.state.lease import leases
 from harness.state.state import StateDir
-from harness.storage.base import StorageProbe
+from harness.storage.base import ServedBy, StorageProbe
 
 
 @dataclass
@@ -46,6 +47,13 @@ class FakeStorage:
 
     def describe(self) -> str:
         return "a fake disk"
+
+    @property
+    def protocol(self) -> StorageProtocol | None:
+        return None
+
+    def served_by(self, topology: Topology) -> ServedBy:
+        return {}
 
     def set_up(self, site: Site) -> StorageProbe:
         self._do("set-up")
