@@ -12,8 +12,9 @@ from harness.diagnosis.graph.host_context import HostContext
 from harness.diagnosis.read.facts import Device, Facts
 from harness.diagnosis.reader import read_facts
 from harness.diagnosis.rules.engine import diagnose
-from harness.model.diagnosis import Cited, Confidence, Diagnosis, HangClass
+from harness.model.diagnosis import Cited, Confidence, Diagnosis
 from harness.model.finding import FindingKind
+from harness.model.hang_classes import HangClass
 from harness.model.history import Event, Kind, Rung
 from harness.model.storage_protocols import protocol_named
 

@@ -18,7 +18,8 @@ import pytest
 from harness.diagnosis import Reader
 from harness.diagnosis.read.parser import Parser
 from harness.diagnosis.reader import read_facts
-from harness.model.diagnosis import Confidence, Diagnosis, HangClass
+from harness.model.diagnosis import Confidence, Diagnosis
+from harness.model.hang_classes import HangClass
 
 CORPUS = Path(os.environ.get("HARNESS_CORPUS") or Path(__file__).parents[3] / "shared" / "corpus")
 pytestmark = pytest.mark.skipif(

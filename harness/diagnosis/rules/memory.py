@@ -8,8 +8,9 @@ from harness.diagnosis.graph.traits import Trait
 from harness.diagnosis.read.names import any_of
 from harness.diagnosis.rules.claims import Claim, by_gaps, lower, waiting
 from harness.diagnosis.rules.devices import cite_devices, devices_say
-from harness.model.diagnosis import Confidence, HangClass
+from harness.model.diagnosis import Confidence
 from harness.model.finding import NoticeKind
+from harness.model.hang_classes import HangClass
 from harness.model.storage_protocols import PROTOCOLS
 
 __all__ = ["local_storage_server", "loopback_nfs", "memcg_reclaim", "swap_over_network"]

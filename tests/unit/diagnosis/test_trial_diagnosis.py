@@ -8,7 +8,8 @@ import pytest
 
 from harness.diagnosis import diagnose_trial
 from harness.diagnosis.trial import context_of
-from harness.model.diagnosis import Confidence, Diagnosis, HangClass
+from harness.model.diagnosis import Confidence, Diagnosis
+from harness.model.hang_classes import HangClass
 from harness.model.history import Event, Kind
 from harness.model.topology import Topology
 from harness.storage.aoe import AoeDisk
