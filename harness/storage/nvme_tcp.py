@@ -21,14 +21,16 @@ CONFIGFS = "/sys/kernel/config"
 SUBSYSTEM = f"{CONFIGFS}/nvmet/subsystems/{NQN}"
 NAMESPACE = f"{SUBSYSTEM}/namespaces/1"
 LISTENER = f"{CONFIGFS}/nvmet/ports/1"
-# nvmetcli writes the same files. The link makes the port listen, and fails if it cannot.
+# nvmetcli writes the same files. The target opens a file with O_DIRECT, which tmpfs does not take before v6.6. Through
+# the page cache it takes a read of which half is there for an I/O error (nvmet_file_execute_io(), seen with 6.1), but of
+# a tmpfs all is there. The link makes the port listen, and fails if it cannot.
 SERVE = f"""\
 mkdir -p {NOTES} && modprobe configfs && \
 {{ mountpoint -q {CONFIGFS} || {{ mount -t configfs none {CONFIGFS} && touch {NOTES}/configfs; }}; }} && \
 modprobe nvmet && modprobe nvmet_tcp && \
 mkdir -p {SUBSYSTEM} && echo 1 >{SUBSYSTEM}/attr_allow_any_host && \
-mkdir -p {NAMESPACE} && printf %%s %s >{NAMESPACE}/device_path && echo 1 >{NAMESPACE}/buffered_io && \
-echo 1 >{NAMESPACE}/enable && \
+mkdir -p {NAMESPACE} && printf %%s %s >{NAMESPACE}/device_path && \
+{{ echo 1 >{NAMESPACE}/enable || {{ echo 1 >{NAMESPACE}/buffered_io && echo 1 >{NAMESPACE}/enable; }}; }} && \
 mkdir -p {LISTENER} && echo tcp >{LISTENER}/addr_trtype && echo ipv4 >{LISTENER}/addr_adrfam && \
 echo 0.0.0.0 >{LISTENER}/addr_traddr && echo {PORT} >{LISTENER}/addr_trsvcid && \
 ln -s {SUBSYSTEM} {LISTENER}/subsystems/"""
@@ -42,7 +44,7 @@ modprobe nvme_tcp && nvme connect --transport=tcp --traddr={{address}} --trsvcid
 # path is a hidden disk of its own (nvme0c0n1), which alone counts requests in every kernel.
 FIND = f"""\
 for i in $(seq 50); do for nvme in /sys/class/nvme/nvme*; do grep -qx {NQN} $nvme/subsysnqn || continue; \
-for path in $nvme/nvme*n1; do path=${{path##*/}}; disk=$(echo $path | sed 's/c[0-9]*n/n/'); \
+for path in $nvme/nvme*n1; do [ -e $path ] || continue; path=${{path##*/}}; disk=$(echo $path | sed 's/c[0-9]*n/n/'); \
 [ -b /dev/$disk ] || continue; ln -sf $disk {DEVICE} && echo ${{nvme##*/}} $disk $path; exit 0; done; done; \
 sleep 0.1; done"""
 # Fails if a controller is still there.
@@ -66,10 +68,10 @@ FOR_EVER = -1  # ctrl_loss_tmo: nvmf_should_reconnect() counts no attempts, driv
 class NvmeTcpDisk:
     """A disk of `ratio` × the client's memory that the role `server` serves; `path` is for a load.
 
-    The server keeps it as `Folder` says, and writes it through the page cache. A keep-alive that is not answered in
-    `keep_alive_s` ends the connection; a new one is tried every `reconnect_delay_s`. Requests wait for it, and fail
-    after `fast_io_fail_s`, or after `ctrl_loss_s`, when the controller is removed; None: never, as swap and root disks
-    want it. The times are the kernel's own by default.
+    The server keeps it as `Folder` says, and reads and writes it past the page cache where it can. A keep-alive that is
+    not answered in `keep_alive_s` ends the connection; a new one is tried every `reconnect_delay_s`. Requests wait for
+    it, and fail after `fast_io_fail_s`, or after `ctrl_loss_s`, when the controller is removed; None: never, as swap
+    and root disks want it. The times are the kernel's own by default.
     """
 
     client: str = "client"

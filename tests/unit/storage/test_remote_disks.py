@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
 from fakes import agent_of, make_site, make_topology, no_answer, shell_of
@@ -10,7 +11,7 @@ from fakes import agent_of, make_site, make_topology, no_answer, shell_of
 from harness.model.errors import DeadlineExceeded, InfraError, UsageError
 from harness.model.topology import GIB, MIB, Host, Topology
 from harness.site.target import Site
-from harness.storage import aoe, iscsi, smb
+from harness.storage import aoe, iscsi, nvme_tcp, smb
 from harness.storage.aoe import AoeDisk
 from harness.storage.base import Storage
 from harness.storage.iscsi import IscsiDisk
@@ -171,6 +172,29 @@ def test_the_path_of_an_nvme_disk_is_what_is_watched() -> None:
     assert "/sys/class/nvme/nvme0/state" in probe.evidence
 
 
+@pytest.mark.parametrize(
+    ("paths", "disks", "found"),
+    [
+        (["nvme0c0n1"], ["nvme0n1"], "nvme0 nvme0n1 nvme0c0n1"),
+        (["nvme0n1"], ["nvme0n1"], "nvme0 nvme0n1 nvme0n1"),  # without multipath
+        (["nvme0c0n1"], [], ""),
+        ([], ["nvme0n1"], ""),  # not yet scanned, and the disk of another controller is there
+    ],
+)
+def test_a_disk_is_found_once_it_and_its_path_are_there(
+    tmp_path: Path, paths: list[str], disks: list[str], found: str
+) -> None:
+    controller, devices = tmp_path / "class" / "nvme0", tmp_path / "dev"
+    for folder in (controller, devices, *(controller / path for path in paths)):
+        folder.mkdir(parents=True)
+    (controller / "subsysnqn").write_text(f"{NQN}\n")
+    for disk in disks:
+        (devices / disk).touch()
+    script = nvme_tcp.FIND.replace("/sys/class/nvme", str(controller.parent)).replace("/dev", str(devices))
+    script = script.replace("[ -b ", "[ -e ").replace("seq 50", "seq 1")
+    assert subprocess.run(["sh", "-c", script], check=True, capture_output=True, text=True).stdout.strip() == found
+
+
 def test_the_times_of_an_nvme_controller_are_set_as_it_connects() -> None:
     site = willing()
     NvmeTcpDisk(ctrl_loss_s=33, fast_io_fail_s=22, keep_alive_s=4, reconnect_delay_s=3).set_up(site)
@@ -195,7 +219,6 @@ def test_the_nvme_target_listens_once_its_namespace_is_there_and_stops_before_th
     port = "/sys/kernel/config/nvmet/ports/1"
     serve = (
         "modprobe nvmet_tcp",
-        f"{namespace}/buffered_io",
         f"echo 1 >{namespace}/enable",
         f"{port}/addr_trsvcid",
         "ln -s",
