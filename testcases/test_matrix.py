@@ -47,12 +47,18 @@ SWAPS: dict[str, Storage] = {
     **{name: Swap(on=disk, ratio=SWAP) for name, disk in DISKS.items() if name != "nbd"},
     "nbd": NbdSwap(ratio=SWAP),
 }
+WAYS = ("write", "mmap", "swap")
 PLACES = {"remote": "pair", "loopback": "loopback"}
 HANGS = {f"{protocol}-swap-loopback": "deadlock" for protocol in DISKS}  # every other cell is to survive
 # Servers that write through the page cache of their own client: its dirty pages throttle them. With HOG, or more, that
 # is a deadlock, a livelock, a stall or requests that fail, by chance, so they get less.
 THROTTLED = {f"{protocol}-write-loopback" for protocol in ("iscsi", "lio", "nvme", "aoe", "nbd")}
 LESS = 0.1  # in place of HOG
+
+
+def _places(protocol: str) -> list[str]:
+    record = DISKS[protocol].protocol
+    return [place for place in PLACES if place == "remote" or (record is not None and record.loopback)]
 
 
 def _cell(protocol: str, way: str, place: str) -> object:
@@ -65,7 +71,7 @@ def _cell(protocol: str, way: str, place: str) -> object:
 
 @pytest.mark.parametrize(
     ("protocol", "way", "hog"),
-    [_cell(protocol, way, place) for protocol in DISKS for way in ("write", "mmap", "swap") for place in PLACES],
+    [_cell(protocol, way, place) for protocol in DISKS for way in WAYS for place in _places(protocol)],
 )
 def test_cell(trial: Trial, protocol: str, way: str, hog: float) -> None:
     """One cell: it survives pressure that its figures show, or it hangs as the table of known hangs says."""

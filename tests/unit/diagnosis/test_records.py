@@ -15,7 +15,7 @@ from harness.model.hang_classes import HANG_CLASSES, HangClass
 from harness.model.storage_protocols import NVME_TCP, PROTOCOLS, StorageProtocol, protocol_named
 from harness.verdicts.console.scanner import scan
 
-DOCS = Path(__file__).parents[3] / "docs" / "diagnosis.md"
+TABLES, DOCS = (Path(__file__).parents[3] / "docs" / name for name in ("writing-a-testcase.md", "diagnosis.md"))
 SECTIONS = {
     name: " ".join(body.split())
     for name, body in re.findall(r"^### (\w+)\n(.*?)(?=^##)", DOCS.read_text(), re.MULTILINE | re.DOTALL)
@@ -32,6 +32,17 @@ def test_the_section_of_a_class_says_what_its_record_does(hang_class: HangClass)
     assert record.title and record.confirm
     assert section.startswith(record.meaning)
     assert [remedy.commit for remedy in record.remedies if remedy.commit not in section] == []
+
+
+def in_code(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "–"
+
+
+def test_the_documentation_lists_the_protocols_of_the_storages() -> None:
+    text = TABLES.read_text()
+    for protocol in (it for it in PROTOCOLS if it.bound):
+        client, server = map(in_code, (protocol.client_modules, protocol.server_modules))
+        assert f"| {protocol.name} | {client} | {server} | {protocol.port or '–'} | {protocol.bound} |" in text
 
 
 def test_a_protocol_and_a_server_are_found_by_their_names() -> None:
