@@ -9,6 +9,7 @@ AOE = StorageProtocol(
     name="aoe",
     client_modules=("aoe",),
     server_modules=("af_packet",),
+    symbols={"aoe": "ATA_OVER_ETH", "af_packet": "PACKET"},
     servers=("vblade",),
     bound="aoe_deadsecs",
     device="etherd",

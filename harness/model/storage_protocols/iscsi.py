@@ -12,6 +12,10 @@ ISCSI = StorageProtocol(
     name="iscsi",
     client_modules=("iscsi_tcp", "sd_mod"),
     server_modules=("configfs", "iscsi_target_mod", "target_core_file"),
+    symbols={
+        "configfs": "CONFIGFS_FS", "iscsi_target_mod": "ISCSI_TARGET", "iscsi_tcp": "ISCSI_TCP",
+        "sd_mod": "BLK_DEV_SD", "target_core_file": "TCM_FILEIO",
+    },
     servers=("tgtd", "istgtd", "tcmu-runner", "scst_daemon"),
     port=3260,
     bound="noop_out, replacement_timeout",

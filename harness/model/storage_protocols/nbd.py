@@ -10,6 +10,7 @@ _TIMEOUT = FindingKind.STORAGE_TIMEOUT
 NBD = StorageProtocol(
     name="nbd",
     client_modules=("nbd",),
+    symbols={"nbd": "BLK_DEV_NBD"},
     servers=("nbd-server", "nbdkit", "qemu-nbd", "qemu-storage-d"),
     port=10809,
     bound="timeout, dead_conn_timeout",

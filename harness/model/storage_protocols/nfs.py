@@ -9,6 +9,7 @@ NFS = StorageProtocol(
     name="nfs",
     client_modules=("nfs", "nfsv3", "nfsv4"),
     server_modules=("nfsd",),
+    symbols={"nfs": "NFS_FS", "nfsd": "NFSD", "nfsv3": "NFS_V3", "nfsv4": "NFS_V4"},
     servers=("ganesha.nfsd", "unfsd", "rpc.nfsd3"),
     port=2049,
     bound="lease, grace, timeo and retrans",

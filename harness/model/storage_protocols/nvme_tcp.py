@@ -17,6 +17,7 @@ NVME_TCP = StorageProtocol(
     name="nvme-tcp",
     client_modules=("nvme_tcp",),
     server_modules=("configfs", "nvmet", "nvmet_tcp"),
+    symbols={"nvme_tcp": "NVME_TCP", "nvmet": "NVME_TARGET", "nvmet_tcp": "NVME_TARGET_TCP", "configfs": "CONFIGFS_FS"},
     port=4420,
     bound="keep_alive_tmo, ctrl_loss_tmo, fast_io_fail_tmo",
     device="/nvme",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from harness.model.finding import FindingKind, NoticeKind
 
@@ -39,10 +40,11 @@ class Sign:
 class StorageProtocol:
     """One protocol. Strings that are patterns hold several, separated by blanks, matched from the start of a name on.
 
-    `client_modules` and `server_modules` are the kernel's; `servers` programs that serve it from user space, by the
-    names of their tasks; `port` is IANA's. `bound` names the settings that end a wait, `loopback` says whether its
-    server can sit on its client. `device` is a part of the paths of its devices, and `shares_device` says that local
-    devices have the same. Functions of its block driver hold `function` in their names.
+    `client_modules` and `server_modules` are the kernel's, `symbols` the options that make them; `servers` programs
+    that serve it from user space, by the names of their tasks; `port` is IANA's. `bound` names the settings that
+    end a wait, `loopback` says whether its server can sit on its client. `device` is a part of the paths of its
+    devices, and `shares_device` says that local devices have the same. Functions of its block driver hold
+    `function` in their names.
 
     `waits` are the resources of `diagnosis.graph.waits` that whoever waits for a server of it waits for. As patterns:
     `receivers`, tasks of the client; `senders`, functions that send a request; `drivers` and `driver_modules`,
@@ -52,6 +54,7 @@ class StorageProtocol:
     name: str
     client_modules: tuple[str, ...] = ()
     server_modules: tuple[str, ...] = ()
+    symbols: Mapping[str, str] = field(default_factory=dict, hash=False)
     servers: tuple[str, ...] = ()
     port: int | None = None
     bound: str = ""
