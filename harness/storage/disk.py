@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.model.storage_protocols import StorageProtocol
+from harness.model.topology import Topology
 from harness.site.target import Site
-from harness.storage.base import BASELINE_PAGES, PAGE, StorageProbe, pages_per_second
+from harness.storage.base import BASELINE_PAGES, PAGE, ServedBy, StorageProbe, pages_per_second
 
 FILE = "/var/tmp/harness-storage"
 
@@ -19,6 +21,15 @@ class PlainDisk:
     def describe(self) -> str:
         """See `Storage.describe`."""
         return f"plain disk of {self.host}"
+
+    @property
+    def protocol(self) -> StorageProtocol | None:
+        """See `Storage.protocol`."""
+        return None
+
+    def served_by(self, topology: Topology) -> ServedBy:
+        """See `Storage.served_by`."""
+        return {}
 
     @property
     def critical_tasks(self) -> tuple[str, ...]:

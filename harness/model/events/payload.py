@@ -9,10 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Self
-
-if TYPE_CHECKING:
-    from harness.model.history import Event
+from typing import Any, ClassVar, Protocol, Self
 
 LARGEST = 1e300
 _NUMBERS = (float, int)
@@ -56,6 +53,14 @@ class Kind(StrEnum):
     NOTE = "note"
 
 
+class Recorded(Protocol):
+    """An event as a history has it (`harness.model.history.Event`)."""
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """Its plain JSON values."""
+
+
 @dataclass(frozen=True, slots=True)
 class Payload:
     """What an event of one kind says. Its fields have the names that the history has.
@@ -72,7 +77,7 @@ class Payload:
         return {name: _plain(value) for name, value in values.items() if value is not None or name not in self.optional}
 
     @classmethod
-    def from_event(cls, event: Event) -> Self:
+    def from_event(cls, event: Recorded) -> Self:
         """The payload of an event of this kind; `Event.payload` is the same, read once."""
         return cls()
 
