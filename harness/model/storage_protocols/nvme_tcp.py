@@ -33,11 +33,11 @@ NVME_TCP = StorageProtocol(
         Message(_TIMEOUT, "error recovery", rf"{_CONTROLLER}starting error recovery"),
         # The first stands behind the error recovery, the others after each attempt.
         Message(_TIMEOUT, "econnect", rf"{_CONTROLLER}(?:Reconnecting in \d|Failed reconnect attempt)", "se"),
-        Message(_TIMEOUT, "no usable path", rf"{_DISK}no usable path - requeuing I/O"),
+        Message(_TIMEOUT, "no usable path", rf"{_DISK}no usable path - requeuing I/O", "se"),
         Message(FindingKind.IO_ERROR, "no available path", rf"{_DISK}no available path - failing I/O"),
-        Message(FindingKind.IO_ERROR, "failfast expired", rf"{_CONTROLLER}failfast expired"),
-        # "Removing ctrl: NQN" stands there after a disconnect as well; this is said where no attempt is left.
-        Message(FindingKind.IO_ERROR, "Removing controller", rf"{_CONTROLLER}Removing controller"),
+        # Given up: after fast_io_fail_tmo, and after ctrl_loss_tmo. A disconnect says "Removing ctrl".
+        Message(_TIMEOUT, "failfast expired", rf"{_CONTROLLER}failfast expired"),
+        Message(_TIMEOUT, "Removing controller", rf"{_CONTROLLER}Removing controller"),
     ),
     signs=(
         Sign(NoticeKind.BLOCK_STUCK, " timeout", rf"{_ABOUT}queue \d{{1,5}}: timeout"),
