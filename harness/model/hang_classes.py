@@ -110,8 +110,8 @@ HANG_CLASSES: Mapping[HangClass, HangClassRecord] = {
     ),
     HangClass.LOCAL_STORAGE_SERVER: HangClassRecord(
         title="a storage server in user space waits for memory on its own host",
-        meaning="A userspace storage server waits for memory, or in the queue of dirty pages, behind those that it "
-        "serves itself.",
+        meaning="A userspace storage server waits for memory, or in the queue of dirty pages, behind the tasks that "
+        "it serves itself.",
         confirm=(
             "/proc/net/tcp or ss -tnp: the client's connection goes to this host",
             "sysrq t: the server's stack stands in reclaim while all requests of its device are in flight",

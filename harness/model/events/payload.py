@@ -124,6 +124,6 @@ def numbers(value: object) -> tuple[float, ...]:
     return tuple(found) if len(found) == len(value) else ()
 
 
-def mapping(value: object) -> Mapping[str, Any]:
+def mapping(value: object) -> Mapping[str, object]:
     """A JSON object."""
     return value if isinstance(value, Mapping) else {}

@@ -113,7 +113,7 @@ class Counters(Payload):
 
     event_kind: ClassVar[Kind] = Kind.VMSTAT
 
-    moved: Mapping[str, Any] = field(default_factory=dict)
+    moved: Mapping[str, object] = field(default_factory=dict)
 
     def value(self, name: str) -> int | None:
         """A counter of /proc/vmstat; None if it did not move."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from harness.model.events.payload import Kind, Payload, Recorded, mapping, number, text, texts, whole
 from harness.model.opinion import Opinion
@@ -28,7 +28,7 @@ class TrialFacts(Payload):
 
     name: str
     started: float = 0.0
-    policy: Mapping[str, Any] = field(default_factory=dict)
+    policy: Mapping[str, object] = field(default_factory=dict)
     topology: str = ""
     roles: Mapping[str, str] = field(default_factory=dict)
     storage: str = ""
