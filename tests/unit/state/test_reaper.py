@@ -290,7 +290,7 @@ def test_a_run_is_found_by_the_path_that_it_was_made_with(state: StateDir) -> No
 
 def test_leases_and_ports_of_the_dead_go_too(state: StateDir) -> None:
     script = (
-        "from harness.model.clock import Deadline; from harness.targets import lease, ports\n"
+        "from harness.model.clock import Deadline; from harness.state import lease, ports\n"
         "with ports.port_lease(state) as port, lease.acquire(state, memory=1, budget=1, deadline=Deadline.after(9),"
         " on_wait=print):\n    print(port, flush=True); sys.stdin.read()"
     )
