@@ -35,13 +35,14 @@ docs: setup ## the documentation as a site: build/docs/index.html; a broken link
 	@sh scripts/docs.sh
 
 unit: setup ## tests without guests: our own logic, and console logs of real kernels
-	@$(PYTEST) tests/unit tests/corpus </dev/null
+	@$(PYTEST) tests/unit tests/corpus -m "not slow" </dev/null
 
 plugin: setup ## tests of the pytest plugin
-	@$(PYTEST) tests/plugin </dev/null
+	@$(PYTEST) tests/plugin -m "not slow" </dev/null
 
-live: setup ## all tests that boot guests
-	@$(PYTEST) tests/live </dev/null
+live: setup ## all tests that boot guests, and what else is marked slow
+	@status=0; $(PYTEST) tests/unit tests/plugin -m slow </dev/null || status=1; \
+		$(PYTEST) tests/live </dev/null || status=1; exit $$status
 
 smoke: setup ## the quick cases of testcases/ (minutes)
 	@.venv/bin/harness run testcases -n 2 --profile smoke </dev/null

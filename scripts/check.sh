@@ -1,15 +1,21 @@
 #!/bin/sh
 # Everything that has to hold before a change goes in: lint, types, import contracts, the documentation's links, all
-# tests but the slow ones among those that boot guests (make live). Arguments go to pytest.
+# tests but the slow ones (make live). Arguments go to pytest.
 #
 # Goes on after a failure, so that one run tells all. Exit codes, which `make check` cannot pass on: 0 all passed, 1 a
 # check failed, 2 the set-up failed.
 unset CDPATH
 cd -P "$(dirname "$0")/.." || exit 2
 exec </dev/null
+# Most of the time of a short process is imports: hundreds are started, and each would compile all of them again.
+unset PYTHONDONTWRITEBYTECODE
 
 sh scripts/setup.sh || exit 2
+mkdir -p build || exit 2
 failed=""
+types="" prepare=""
+trap 'kill $types $prepare 2>/dev/null' EXIT
+trap 'exit 130' INT TERM
 
 check() {
 	name=$1
@@ -18,15 +24,54 @@ check() {
 	"$@" || failed="$failed, $name"
 }
 
+# Waits for process $2, of which build/check-$1.log has the output.
+finish() {
+	wait "$2"
+	status=$?
+	printf 'check: %s\n' "$1"
+	cat "build/check-$1.log"
+	[ "$status" -eq 0 ] || failed="$failed, $1"
+}
+
+# Tests of a name, whose closing line is said again at the end. A pipe keeps no exit code: it goes through a file.
+tests() {
+	name=$1
+	shift
+	printf 'check: %s\n' "$name"
+	{
+		PYTHONUNBUFFERED=1 .venv/bin/python -m pytest -m "not slow" $color "$@"
+		echo $? >"build/check-$name.status"
+	} 2>&1 | tee "build/check-$name.log"
+	status=$(cat "build/check-$name.status")
+	# 5: arguments, as of -k, may leave nothing of one part
+	[ "$status" -eq 0 ] || { [ "$status" -eq 5 ] && [ "$selected" = yes ]; } || failed="$failed, $name"
+}
+
+[ -t 1 ] && color=--color=yes || color=""
+[ $# -eq 0 ] && selected=no || selected=yes
+
+# What the live tests boot is built, and types are checked, beside what else there is to do.
+.venv/bin/harness prepare >build/check-prepare.log 2>&1 &
+prepare=$!
+.venv/bin/mypy >build/check-types.log 2>&1 &
+types=$!
 check lint .venv/bin/ruff check .
 check format .venv/bin/ruff format --check .
-check types .venv/bin/mypy
 check "import contracts" .venv/bin/lint-imports
 check docs sh scripts/docs.sh
-# What the live tests boot: built here, where its progress shows.
-check prepare .venv/bin/harness prepare
-# Last, so that what takes longest hides nothing.
-check tests .venv/bin/python -m pytest tests/unit tests/corpus tests/plugin tests/live -m "not slow" "$@"
+# What takes longest goes first, so that no worker is left alone with it.
+tests tests-without-guests tests/plugin tests/unit tests/corpus -n "$(nproc)" --dist worksteal "$@"
+finish types "$types"
+types=""
+finish prepare "$prepare"
+prepare=""
+# Last and alone, so that nothing else takes the guests' time.
+tests live-tests tests/live "$@"
+
+printf 'check: all tests\n'
+for name in tests-without-guests live-tests; do
+	tail -n 1 "build/check-$name.log"
+done
 if [ -n "$failed" ]; then
 	printf 'check: failed: %s\n' "${failed#, }" >&2
 	exit 1

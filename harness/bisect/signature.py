@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from harness.model.diagnosis import Confidence, Diagnosis, HangClass
+from harness.model.diagnosis import Confidence, Diagnosis
 from harness.model.errors import UsageError
+from harness.model.hang_classes import HangClass
 from harness.model.verdict import Verdict, VerdictKind
 
 NOTHING_SAID = frozenset({VerdictKind.INCONCLUSIVE, VerdictKind.LOST})

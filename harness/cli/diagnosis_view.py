@@ -10,9 +10,10 @@ from rich.panel import Panel
 from rich.text import Text
 from rich.tree import Tree
 
-from harness.model.diagnosis import Diagnosis, HangClass, Node, NodeKind, Remedy
+from harness.model.diagnosis import Diagnosis, Node, NodeKind
+from harness.model.hang_classes import HANG_CLASSES, HangClass, Remedy
 from harness.report.read.chain_words import End, Wait, cited_lines, cycle_pairs, node_words, waits
-from harness.report.read.words import CONFIDENCE, HANG_CLASSES
+from harness.report.read.words import CONFIDENCE
 from harness.results.text import plain
 
 # What a terminal shows in place of a sign that its encoding lacks; anything else becomes an escape.
@@ -38,9 +39,9 @@ class _View:
         found = self._diagnosis
         yield self._text(found.title, style="bold")
         if found.hang_class is HangClass.UNKNOWN:
-            yield self._text(f"class: {HANG_CLASSES[found.hang_class]}")
+            yield self._text(f"class: {HANG_CLASSES[found.hang_class].title}")
         else:
-            yield self._text(f"class: {HANG_CLASSES[found.hang_class]} ({found.hang_class.value})")
+            yield self._text(f"class: {HANG_CLASSES[found.hang_class].title} ({found.hang_class.value})")
             yield self._text(f"confidence: {found.confidence.value}, {CONFIDENCE[found.confidence]}", style="dim")
         if found.explanation:
             yield Padding(self._text(found.explanation), (1, 0, 0, 0))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 COMMAND = "harness.cli.up.command"
 # Those of harness.sandbox.storages, which is not imported for a help text.
-STORAGES = "aoe, aoe-swap, ganesha, iscsi, iscsi-swap, nbd, nbd-swap, nfs, nfs3, smb"
+STORAGES = "aoe, aoe-swap, ganesha, iscsi, iscsi-swap, nbd, nbd-swap, nfs, nfs3, nvme-tcp, nvme-tcp-swap, smb"
 HEADINGS = ("host", "roles", "kernel", "memory", "cpus", "address", "get in")
 
 

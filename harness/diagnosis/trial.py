@@ -11,13 +11,16 @@ from harness.diagnosis.graph.host_context import HostContext
 from harness.diagnosis.read.facts import Device, Facts
 from harness.diagnosis.reader import read_facts
 from harness.diagnosis.rules.engine import diagnose
-from harness.model.diagnosis import Cited, Confidence, Diagnosis, HangClass
-from harness.model.events import EvidencePiece, FaultStep, RungSample, TrialFacts
+from harness.model.diagnosis import Cited, Confidence, Diagnosis
+from harness.model.events import EvidencePiece, FaultStep, Fence, RungSample, TrialFacts
 from harness.model.finding import Finding, FindingKind
+from harness.model.hang_classes import HangClass
 from harness.model.history import Event, Rung, select
+from harness.model.storage_protocols import protocol_named
 
-__all__ = ["diagnose_trial"]
+__all__ = ["context_of", "diagnose_trial"]
 
+# Of histories that do not say who serves whom.
 _NETWORK_STORAGE = re.compile(r"\b(?:nfs|nbd|iscsi|aoe|ceph|smb|served by)", re.IGNORECASE)
 _SERVED_BY = re.compile(r"served by (?P<role>[\w.-]{1,64})")
 _IN_FLIGHT = re.compile(r"sys-block-(?P<device>[\w.-]{1,64})-inflight\b")
@@ -45,7 +48,7 @@ def diagnose_trial(events: Sequence[Event], texts: Mapping[str, Sequence[tuple[s
             facts.add(read_facts(data, name))
         facts.devices += [device for name, data in sources if (device := _device(name, data))]
         stood_s, returned = _probed(events, host)
-        context = replace(_context(events, hosts, host), stood_s=stood_s, returned=returned)
+        context = replace(context_of(events, hosts, host), stood_s=stood_s, returned=returned)
         diagnosis = diagnose(facts, context)
         if diagnosis is not None:
             found.append(_with_ladder(diagnosis, host, events))
@@ -66,9 +69,27 @@ def _unlike(sources: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
     ]
 
 
-def _context(events: Sequence[Event], hosts: set[str], host: str) -> HostContext:
-    """Who serves the storage of `host`: as the roles of the trial say, or itself where there is no other host."""
+def context_of(events: Sequence[Event], hosts: set[str], host: str) -> HostContext:
+    """Who serves the storage of `host`, as the trial says."""
     trial = next((facts for _, facts in select(reversed(events), TrialFacts)), TrialFacts(name=""))
+    served_by = trial.served_by
+    if served_by is None:
+        return _context_in_words(trial, hosts, host)
+    fenced = {event.host for event, _ in select(events, Fence) if event.host != host}
+    serving = next((server for server in served_by.get(host, ()) if server not in fenced), None)
+    return HostContext(
+        loopback=serving == host,
+        apart=bool(served_by) and not any(host in servers for servers in served_by.values()),
+        protocol=protocol_named(trial.protocol or ""),
+    )
+
+
+def _context_in_words(trial: TrialFacts, hosts: set[str], host: str) -> HostContext:
+    """The same of a history written before it said who serves whom: read from the description of the storage.
+
+    It is right for one server with a role. A cluster's nodes are taken to be apart from their server, and where a
+    userspace server is named in place of a role the number of hosts decides.
+    """
     if _NETWORK_STORAGE.search(trial.storage) is None:
         return HostContext()
     roles, served = trial.roles, _SERVED_BY.search(trial.storage)

@@ -15,6 +15,7 @@ from harness.kernels.kernels import Kernel
 from harness.kernels.module_set import all_modules, built_in, module_name, plain, read_dependencies
 from harness.model.errors import UsageError
 from harness.model.observe import Progress
+from harness.model.storage_protocols import PROTOCOLS
 
 # What the harness itself needs of every guest's kernel, and what for.
 EVERY_GUEST: Mapping[str, str] = {
@@ -38,29 +39,17 @@ EVERY_GUEST: Mapping[str, str] = {
 }
 # The option that makes each module.
 SYMBOLS: Mapping[str, str] = {
-    "af_packet": "PACKET",
-    "aoe": "ATA_OVER_ETH",
-    "cifs": "CIFS",
-    "configfs": "CONFIGFS_FS",
     "dm_delay": "DM_DELAY",
     "dm_mod": "BLK_DEV_DM",
     "ext4": "EXT4_FS",
     "inet_diag": "INET_DIAG",
-    "iscsi_target_mod": "ISCSI_TARGET",
-    "iscsi_tcp": "ISCSI_TCP",
     "loop": "BLK_DEV_LOOP",
-    "nbd": "BLK_DEV_NBD",
-    "nfs": "NFS_FS",
-    "nfsd": "NFSD",
-    "nfsv3": "NFS_V3",
-    "nfsv4": "NFS_V4",
-    "sd_mod": "BLK_DEV_SD",
-    "target_core_file": "TCM_FILEIO",
     "tcp_diag": "INET_TCP_DIAG",
     "veth": "VETH",
     "virtio_blk": "VIRTIO_BLK",
     "virtio_net": "VIRTIO_NET",
     "virtio_pci": "VIRTIO_PCI",
+    **{module: symbol for protocol in PROTOCOLS for module, symbol in protocol.symbols.items()},
 }
 _CONFIG = "CONFIG_"
 

@@ -7,24 +7,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-
-class HangClass(StrEnum):
-    """Classes of hang; docs/diagnosis.md says what each means, and what it takes to be named."""
-
-    LOOPBACK_NFS_RECLAIM = "loopback_nfs_reclaim"
-    SWAP_OVER_NETWORK = "swap_over_network"
-    LOCAL_STORAGE_SERVER = "local_storage_server"
-    NFS_SERVER_UNREACHABLE = "nfs_server_unreachable"
-    BLOCK_REQUEST_STUCK = "block_request_stuck"
-    FILESYSTEM_FROZEN = "filesystem_frozen"
-    JOURNAL_COMMIT_STUCK = "journal_commit_stuck"
-    LOCK_HOLDER_WAITS = "lock_holder_waits"
-    WORKQUEUE_STARVATION = "workqueue_starvation"
-    MEMCG_RECLAIM = "memcg_reclaim"
-    THROTTLED_WRITERS = "throttled_writers"
-    PROCESSOR_STUCK = "processor_stuck"
-    SLOW_NOT_STUCK = "slow_not_stuck"
-    UNKNOWN = "unknown"
+from harness.model.hang_classes import HangClass, Remedy
 
 
 class Confidence(StrEnum):
@@ -85,14 +68,6 @@ class Edge:
     label: str
     evidence: tuple[Cited, ...] = ()
     sure: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remedy:
-    """What is known to cure or to soften it; `commit` is the kernel's, in the form `abcdef123456 ("subject"), v6.7`."""
-
-    text: str
-    commit: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar, Self
 
-from harness.model.events.payload import Kind, Payload, number, optional_text, text, texts, whole
-
-if TYPE_CHECKING:
-    from harness.model.history import Event
+from harness.model.events.payload import Kind, Payload, Recorded, number, optional_text, text, texts, whole
 
 
 class FindingKind(StrEnum):
@@ -32,6 +29,21 @@ class FindingKind(StrEnum):
     STORAGE_TIMEOUT = "storage_timeout"
     IO_ERROR = "io_error"
     REBOOT = "reboot"
+
+
+class NoticeKind(StrEnum):
+    """Single lines that say something about storage or memory."""
+
+    NFS_SILENT = "NFS server does not respond"
+    NFS_BACK = "NFS server responds again"
+    NFSD_HERE = "an NFS server runs on this host"
+    BLOCK_STUCK = "block request is stuck"
+    BLOCK_ERROR = "block device fails"
+    LINK_DOWN = "connection to the storage is lost"
+    SWAP = "swap device"
+    DROP_CACHES = "drop_caches"
+    MEMORY_LOW = "memory is below its minimum"
+    SELF_CONNECTED = "a connection of this host to itself"
 
 
 CRASHES = frozenset({FindingKind.PANIC, FindingKind.OOPS, FindingKind.SANITIZER})
@@ -63,7 +75,7 @@ class Finding(Payload):
     stack: tuple[str, ...] = ()
 
     @classmethod
-    def from_event(cls, event: Event) -> Self:
+    def from_event(cls, event: Recorded) -> Self:
         """See `Payload.from_event`."""
         data = event.data
         kind = text(data.get("kind"))

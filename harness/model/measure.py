@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar, Self
 
-from harness.model.events.payload import Kind, Payload, number, text
-
-if TYPE_CHECKING:
-    from harness.model.history import Event
+from harness.model.events.payload import Kind, Payload, Recorded, number, text
 
 Value = float | int | str
 
@@ -24,7 +21,7 @@ class Measure(Payload):
     unit: str = ""
 
     @classmethod
-    def from_event(cls, event: Event) -> Self:
+    def from_event(cls, event: Recorded) -> Self:
         """See `Payload.from_event`."""
         data = event.data
         value = data.get("value")

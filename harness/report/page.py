@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from harness.model.hang_classes import HANG_CLASSES
 from harness.model.history import Rung
 from harness.report.draw.graph import draw_graph
 from harness.report.draw.palette import BANDS, BLOCKED_HATCH, COLOURS, CURVES, LINES, ROWS, UNKNOWN
@@ -80,7 +81,7 @@ def _environment() -> Environment:
         slow=SLOW_S,
         very_slow=VERY_SLOW_S,
         line=plain_line,
-        hang_classes=words.HANG_CLASSES,
+        hang_classes=HANG_CLASSES,
         confidence=words.CONFIDENCE,
         cited=cited_lines,
         node_words=node_words,

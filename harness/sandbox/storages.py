@@ -14,6 +14,7 @@ from harness.storage.ganesha import GaneshaDisk
 from harness.storage.iscsi import IscsiDisk
 from harness.storage.nbd import NbdDisk, NbdSwap
 from harness.storage.nfs import NfsDisk
+from harness.storage.nvme_tcp import NvmeTcpDisk
 from harness.storage.smb import SmbDisk
 from harness.storage.swap import Swap
 
@@ -28,6 +29,8 @@ STORAGES: Mapping[str, Callable[[], Storage]] = {
     "nbd-swap": lambda: NbdSwap(ratio=2.0),
     "nfs": NfsDisk,
     "nfs3": lambda: NfsDisk(version="3"),
+    "nvme-tcp": NvmeTcpDisk,
+    "nvme-tcp-swap": lambda: Swap(on=NvmeTcpDisk(ratio=2.0, ctrl_loss_s=None)),
     "smb": SmbDisk,
 }
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 import traceback
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ from harness.state.sandboxes import Sandbox, remove
 from harness.state.state import StateDir
 
 KEEP = "keep"
+# A signal that comes just before a wait begins does not interrupt it: its handler runs when the wait is over. So the
+# main thread never waits without an end.
+HOLD_S = 0.2
 # A kernel console takes no input of its own: a shell reads from the port, and another one when that ends.
 SHELL_S = 10.0
 SHELL = (
@@ -100,7 +104,8 @@ class Supervisor:
         write_config(self._sandbox.name, addresses, self._sandbox.ssh_config, self._sandbox.known_hosts)
         self._sandbox.write(record_of(site, self._request))
         self._send(Up())
-        threading.Event().wait()
+        while True:
+            time.sleep(HOLD_S)
 
     def on_console(self, host: str, data: bytes) -> None:
         """See `Listener.on_console`."""

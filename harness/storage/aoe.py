@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.model.errors import InfraError, UsageError
+from harness.model.storage_protocols import AOE, StorageProtocol
 from harness.model.topology import MIB, Topology
 from harness.site.needs import Needs, together
 from harness.site.target import Site, Target
-from harness.storage.base import MEMORY, StorageProbe, pages_per_second
+from harness.storage.base import MEMORY, ServedBy, StorageProbe, pages_per_second, serves
 from harness.storage.folder import Folder
 
 FOLDER = "/srv/harness-aoe"
@@ -87,6 +88,15 @@ class AoeDisk:
         return f"AoE disk of {self.client}, served by {self.server} (vblade)"
 
     @property
+    def protocol(self) -> StorageProtocol | None:
+        """See `Storage.protocol`."""
+        return AOE
+
+    def served_by(self, topology: Topology) -> ServedBy:
+        """See `Storage.served_by`."""
+        return serves(topology, [self.server], [self.client])
+
+    @property
     def critical_tasks(self) -> tuple[str, ...]:
         """See `Storage.critical_tasks`."""
         return ("vblade",)
@@ -103,7 +113,8 @@ class AoeDisk:
     def needs(self, topology: Topology) -> Needs:
         """See `Needing.needs`."""
         alone = topology.roles.get(self.client) == topology.roles.get(self.server)
-        return together({self.client: ("aoe", *(("veth",) if alone else ()))}, {self.server: ("af_packet",)})
+        modules = (*AOE.client_modules, "veth") if alone else AOE.client_modules
+        return together({self.client: modules}, {self.server: AOE.server_modules})
 
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from harness.model.errors import HarnessError, InfraError
+from harness.model.storage_protocols import StorageProtocol
+from harness.model.topology import Topology
 from harness.site.target import Site, Target
 
 PAGE = 4096
@@ -16,6 +18,10 @@ BASELINE_S = 3
 MEMORY = ("/proc/meminfo", "/proc/vmstat", "/proc/pressure/memory", "/proc/pressure/io")  # evidence of any storage
 # All of the tables now: ext4 would fill them in the background for minutes.
 MKFS = "mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0,nodiscard"
+
+
+# By host whose storage it is, the hosts that serve it, in the order in which one takes over from another.
+ServedBy = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +44,13 @@ class Storage(Protocol):
     def describe(self) -> str:
         """What it is, in a few words."""
 
+    @property
+    def protocol(self) -> StorageProtocol | None:
+        """What its client and its server speak; None if it is local."""
+
+    def served_by(self, topology: Topology) -> ServedBy:
+        """Who serves it to whom; empty if it is local."""
+
     def set_up(self, site: Site) -> StorageProbe:
         """Bring it up; raises InfraError if it cannot be."""
 
@@ -54,6 +67,12 @@ class Storage(Protocol):
     @property
     def bound_s(self) -> float:
         """Seconds that its protocol may rightly wait (lease and grace, dead_conn_timeout); 0.0 if there is no bound."""
+
+
+def serves(topology: Topology, servers: Sequence[str], clients: Sequence[str]) -> ServedBy:
+    """The hosts of the roles `clients`, each served by those of the roles `servers`."""
+    roles = topology.roles
+    return {roles[role]: tuple(roles[one] for one in servers if one in roles) for role in clients if role in roles}
 
 
 def unmount(folder: str) -> str:

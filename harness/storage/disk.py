@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.model.storage_protocols import StorageProtocol
+from harness.model.topology import Topology
 from harness.site.facts import ROOT
 from harness.site.target import Site
-from harness.storage.base import BASELINE_PAGES, PAGE, StorageProbe, pages_per_second
+from harness.storage.base import BASELINE_PAGES, PAGE, ServedBy, StorageProbe, pages_per_second
 
 FILE = "/var/tmp/harness-storage"
 
@@ -20,6 +22,15 @@ class PlainDisk:
     def describe(self) -> str:
         """See `Storage.describe`."""
         return f"plain disk of {self.host}"
+
+    @property
+    def protocol(self) -> StorageProtocol | None:
+        """See `Storage.protocol`."""
+        return None
+
+    def served_by(self, topology: Topology) -> ServedBy:
+        """See `Storage.served_by`."""
+        return {}
 
     @property
     def critical_tasks(self) -> tuple[str, ...]:

@@ -10,11 +10,12 @@ from pathlib import Path
 from harness.drivers.protocols import Power
 from harness.model.measure import Measure
 from harness.model.power import PowerState
+from harness.model.storage_protocols import NFS, StorageProtocol
 from harness.model.topology import Topology
 from harness.site.capabilities import Capabilities
 from harness.site.needs import Needs, together
 from harness.site.target import Site, Target
-from harness.storage.base import StorageProbe, take_down
+from harness.storage.base import ServedBy, StorageProbe, serves, take_down
 from harness.storage.cluster.scripted import Scripted
 from harness.storage.cluster.service import EXPORT, MARKS, Driver, Service
 from harness.storage.mount import Mount, written_through
@@ -67,6 +68,16 @@ class FailoverNfs:
         return f"NFS 4.2 on {' and '.join(self.nodes)} ({how}), {self.driver.describe()}"
 
     @property
+    def protocol(self) -> StorageProtocol | None:
+        """See `Storage.protocol`."""
+        return NFS
+
+    def served_by(self, topology: Topology) -> ServedBy:
+        """See `Storage.served_by`; both nodes may come to serve themselves."""
+        mounting = self.nodes if self.server_mounts else self.nodes[1:]
+        return serves(topology, self.nodes, (self.client, *mounting))
+
+    @property
     def critical_tasks(self) -> tuple[str, ...]:
         """See `Storage.critical_tasks`."""
         return ("nfsd", "rpc.mountd", "nfsdcld", *self.driver.critical_tasks)
@@ -79,7 +90,7 @@ class FailoverNfs:
     def needs(self, topology: Topology) -> Needs:
         """See `Needing.needs`."""
         mounts = dict.fromkeys((self.client, *self.nodes), CLIENT_MODULES[False])
-        return together(mounts, dict.fromkeys(self.nodes, ("nfsd", "CONFIG_NFSD_V4")))
+        return together(mounts, dict.fromkeys(self.nodes, (*NFS.server_modules, "CONFIG_NFSD_V4")))
 
     def requires(self) -> Capabilities:
         """See `Requiring.requires`: a cluster that fences powers its nodes off."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.model.errors import UsageError
+from harness.model.storage_protocols import NFS
 from harness.site.target import Site
 from harness.site.zipapp import pack
 from harness.storage.nfs_files import FOLDER, NfsFiles
@@ -15,7 +16,7 @@ RUN = "/run/harness/ganesha"
 PID_FILE, LOG = f"{RUN}/pid", f"{RUN}/log"
 STATE = "/var/lib/nfs/ganesha"  # where the clients are noted that may reclaim (RecoveryBackend fs)
 LONGEST_LEASE_S, LONGEST_GRACE_S = 120, 180  # nfs-ganesha's ganesha-core-config(8)
-PORT = 2049
+PORT = NFS.port
 CONFIG = """\
 NFS_CORE_PARAM {{ Protocols = 4; NFS_Port = {port}; Enable_NLM = false; Enable_RQUOTA = false; }}
 NFSv4 {{ Lease_Lifetime = {lease}; Grace_Period = {grace}; Minor_Versions = 1, 2; RecoveryBackend = fs; }}

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.model.errors import InfraError, UsageError
+from harness.model.storage_protocols import ISCSI, StorageProtocol
 from harness.model.topology import MIB, Topology
 from harness.site.needs import Needs, together
 from harness.site.target import Site, Target
-from harness.storage.base import MEMORY, StorageProbe, pages_per_second
+from harness.storage.base import MEMORY, ServedBy, StorageProbe, pages_per_second, serves
 from harness.storage.folder import Folder
 from harness.storage.iscsi_target import FOLDER, LISTENS, NOTES, PORT, TARGET, TGT, IscsiServer
 
@@ -76,6 +77,15 @@ class IscsiDisk:
         return f"iSCSI disk of {self.client}, served by {self.server} ({self.program})"
 
     @property
+    def protocol(self) -> StorageProtocol | None:
+        """See `Storage.protocol`."""
+        return ISCSI
+
+    def served_by(self, topology: Topology) -> ServedBy:
+        """See `Storage.served_by`."""
+        return serves(topology, [self.server], [self.client])
+
+    @property
     def critical_tasks(self) -> tuple[str, ...]:
         """See `Storage.critical_tasks`."""
         return ("iscsid", *self.program.critical_tasks)
@@ -91,7 +101,7 @@ class IscsiDisk:
 
     def needs(self, topology: Topology) -> Needs:
         """See `Needing.needs`."""
-        return together({self.client: ("iscsi_tcp", "sd_mod")}, {self.server: self.program.modules})
+        return together({self.client: ISCSI.client_modules}, {self.server: self.program.modules})
 
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`."""

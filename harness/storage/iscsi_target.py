@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from harness.model.storage_protocols import ISCSI
+
 TARGET = "iqn.2012-06.invalid.harness:disk"
-PORT = 3260  # IANA's
+PORT = ISCSI.port
 FOLDER = "/srv/harness-iscsi"
 NOTES = "/run/harness/storage"  # of what tear-down has to undo
 CONFIGFS = "/sys/kernel/config"
@@ -99,7 +101,7 @@ class Lio:
     @property
     def modules(self) -> tuple[str, ...]:
         """See `IscsiServer.modules`."""
-        return ("configfs", "iscsi_target_mod", "target_core_file")
+        return ISCSI.server_modules
 
     def start(self, image: str, size: int) -> str:
         """See `IscsiServer.start`."""

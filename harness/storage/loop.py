@@ -8,11 +8,12 @@ from functools import partial
 from typing import Any, Protocol
 
 from harness.model.errors import InfraError, UsageError
+from harness.model.storage_protocols import StorageProtocol
 from harness.model.topology import MIB, Topology
 from harness.site.capabilities import Capabilities, required_by
 from harness.site.needs import Needs, needs_of, together
 from harness.site.target import Site, Target
-from harness.storage.base import MKFS, Storage, StorageProbe, pages_per_second, take_down, unmount
+from harness.storage.base import MKFS, ServedBy, Storage, StorageProbe, pages_per_second, take_down, unmount
 
 MOUNT = "/srv/harness-loop"
 DEVICE = "/run/harness/loop"  # a link to the device, whatever its number is
@@ -58,6 +59,15 @@ class LoopDisk:
         how = "past the page cache" if self.direct_io else "through the page cache"
         how += "" if self.merges else ", no requests merged"
         return f"loop device of {self.client}, as {self.use}, {how}, on: {self.disk.describe()}"
+
+    @property
+    def protocol(self) -> StorageProtocol | None:
+        """See `Storage.protocol`."""
+        return self.disk.protocol
+
+    def served_by(self, topology: Topology) -> ServedBy:
+        """See `Storage.served_by`."""
+        return self.disk.served_by(topology)
 
     @property
     def critical_tasks(self) -> tuple[str, ...]:

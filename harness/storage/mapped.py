@@ -9,12 +9,13 @@ from typing import Any
 
 from harness.drivers.protocols import DiskThrottle
 from harness.model.errors import InfraError, UsageError
+from harness.model.storage_protocols import StorageProtocol
 from harness.model.topology import MIB, Topology
 from harness.site import dm_device
 from harness.site.facts import SCRATCH
 from harness.site.needs import Needs
 from harness.site.target import Site, Target
-from harness.storage.base import MEMORY, MKFS, StorageProbe, pages_per_second, take_down, unmount
+from harness.storage.base import MEMORY, MKFS, ServedBy, StorageProbe, pages_per_second, take_down, unmount
 
 MOUNT = "/srv/harness"
 USES = ("raw", "file", "swap")
@@ -47,6 +48,15 @@ class MappedDisk:
     def describe(self) -> str:
         """See `Storage.describe`."""
         return f"scratch disk of {self.host} behind device-dm_device, as {self.use}"
+
+    @property
+    def protocol(self) -> StorageProtocol | None:
+        """See `Storage.protocol`."""
+        return None
+
+    def served_by(self, topology: Topology) -> ServedBy:
+        """See `Storage.served_by`."""
+        return {}
 
     @property
     def critical_tasks(self) -> tuple[str, ...]:

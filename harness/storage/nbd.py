@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.model.measure import Measure
+from harness.model.storage_protocols import NBD, StorageProtocol
 from harness.model.topology import MIB, Topology
 from harness.site.needs import Needs
 from harness.site.target import Site
-from harness.storage.base import MEMORY, StorageProbe, pages_per_second
+from harness.storage.base import MEMORY, ServedBy, StorageProbe, pages_per_second, serves
 from harness.storage.nbd_client import HandedOver, Kept, NbdConnection, disconnect, held_by, still_held
 from harness.storage.nbd_server import NbdServer
 
@@ -52,6 +53,15 @@ class NbdSwap:
         return f"swap on {self.device}, {served}, {self.connection.describe()}"
 
     @property
+    def protocol(self) -> StorageProtocol | None:
+        """See `Storage.protocol`."""
+        return NBD
+
+    def served_by(self, topology: Topology) -> ServedBy:
+        """See `Storage.served_by`."""
+        return serves(topology, [self.server], [self.client])
+
+    @property
     def critical_tasks(self) -> tuple[str, ...]:
         """See `Storage.critical_tasks`."""
         return _mortal(self.program, self.connection)
@@ -63,7 +73,7 @@ class NbdSwap:
 
     def needs(self, topology: Topology) -> Needs:
         """See `Needing.needs`."""
-        return {self.client: ("nbd", "CONFIG_SWAP")}
+        return {self.client: (*NBD.client_modules, "CONFIG_SWAP")}
 
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`."""
@@ -135,6 +145,15 @@ class NbdDisk:
         return f"{self.device}, served by {self.server}, waits {self.dead_conn_timeout_s} s for a connection"
 
     @property
+    def protocol(self) -> StorageProtocol | None:
+        """See `Storage.protocol`."""
+        return NBD
+
+    def served_by(self, topology: Topology) -> ServedBy:
+        """See `Storage.served_by`."""
+        return serves(topology, [self.server], [self.client])
+
+    @property
     def critical_tasks(self) -> tuple[str, ...]:
         """See `Storage.critical_tasks`."""
         return _mortal(self.program, self._connection)
@@ -146,7 +165,7 @@ class NbdDisk:
 
     def needs(self, topology: Topology) -> Needs:
         """See `Needing.needs`."""
-        return {self.client: ("nbd",)}
+        return {self.client: NBD.client_modules}
 
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`."""

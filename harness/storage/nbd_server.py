@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.model.errors import InfraError, UsageError
+from harness.model.storage_protocols import NBD
 from harness.site.target import Site
 from harness.storage.folder import IMAGE as FILE
 from harness.storage.folder import Folder
 
 EXPORT = "swap"
-PORT = 10809  # IANA's, and the default of both servers
+PORT = NBD.port  # the default of both servers
 FOLDER = "/srv/harness-nbd"
 IMAGE = f"{FOLDER}/{FILE}"
 PID_FILE = "/run/harness-nbd.pid"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.model.errors import UsageError
+from harness.model.storage_protocols import NFS
 from harness.model.topology import Topology
 from harness.site.needs import Needs, together
 from harness.site.target import Site
@@ -55,7 +56,7 @@ class NfsDisk(NfsFiles):
     def needs(self, topology: Topology) -> Needs:
         """See `Needing.needs`."""
         v4 = () if is_v3(self.version) else ("CONFIG_NFSD_V4",)
-        return together(NfsFiles.needs(self, topology), {self.server: ("nfsd", *v4)})
+        return together(NfsFiles.needs(self, topology), {self.server: (*NFS.server_modules, *v4)})
 
     def _serve(self, site: Site) -> None:
         words = {"pipes": PIPES, "clients": CLIENTS, "lease": self.lease_s, "grace": self.grace_s}

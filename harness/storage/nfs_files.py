@@ -7,11 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from harness.model.errors import HarnessError
+from harness.model.storage_protocols import NFS, StorageProtocol
 from harness.model.topology import MIB, Topology
 from harness.site.capabilities import Capabilities
 from harness.site.needs import Needs
 from harness.site.target import Site
-from harness.storage.base import StorageProbe
+from harness.storage.base import ServedBy, StorageProbe, serves
 from harness.storage.folder import Folder
 from harness.storage.mount import Mount, written_through
 from harness.storage.nfs_mount import CLIENT_MODULES, MOUNT, RETRANS, TIMEO_S, UNMOUNT, hard_mount, is_v3
@@ -67,6 +68,15 @@ class NfsFiles(ABC):
     def folder(self) -> str:
         """What the server exports."""
         return FOLDER
+
+    @property
+    def protocol(self) -> StorageProtocol | None:
+        """See `Storage.protocol`."""
+        return NFS
+
+    def served_by(self, topology: Topology) -> ServedBy:
+        """See `Storage.served_by`."""
+        return serves(topology, [self.server], [self.client])
 
     @property
     def bound_s(self) -> float:

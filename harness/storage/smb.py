@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.model.errors import InfraError, UsageError
+from harness.model.storage_protocols import SMB, StorageProtocol
 from harness.model.topology import MIB, Topology
 from harness.site.needs import Needs
 from harness.site.target import Site
-from harness.storage.base import MEMORY, StorageProbe, unmount
+from harness.storage.base import MEMORY, ServedBy, StorageProbe, serves, unmount
 from harness.storage.folder import Folder
 from harness.storage.mount import Mount, written_through
 
@@ -16,7 +17,7 @@ FOLDER = "/srv/harness-smb"
 NAME = "harness"
 DATA, STATE = f"{FOLDER}/data", f"{FOLDER}/state"
 MOUNT = "/mnt/harness-smb"
-PORT = 445  # IANA's
+PORT = SMB.port
 SHORTEST_S, LONGEST_S = 1, 600  # SMB_ECHO_INTERVAL_MIN and _MAX, fs/smb/client/cifsglob.h
 # Intervals without an answer after which cifs connects again: server_unresponsive(), fs/smb/client/connect.c
 ECHOES = 3
@@ -82,6 +83,15 @@ class SmbDisk:
         return f"SMB {self.version} mount of {self.client}, served by {self.server} (samba)"
 
     @property
+    def protocol(self) -> StorageProtocol | None:
+        """See `Storage.protocol`."""
+        return SMB
+
+    def served_by(self, topology: Topology) -> ServedBy:
+        """See `Storage.served_by`."""
+        return serves(topology, [self.server], [self.client])
+
+    @property
     def critical_tasks(self) -> tuple[str, ...]:
         """See `Storage.critical_tasks`."""
         return ("smbd", "cifsd")
@@ -103,7 +113,7 @@ class SmbDisk:
 
     def needs(self, topology: Topology) -> Needs:
         """See `Needing.needs`."""
-        return {self.client: ("cifs",)}
+        return {self.client: SMB.client_modules}
 
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`."""

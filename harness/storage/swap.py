@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from harness.model.storage_protocols import StorageProtocol
 from harness.model.topology import MIB, Topology
 from harness.site.capabilities import Capabilities, required_by
 from harness.site.needs import Needs, needs_of, together
 from harness.site.target import Site
-from harness.storage.base import Storage, StorageProbe, pages_per_second
+from harness.storage.base import ServedBy, Storage, StorageProbe, pages_per_second
 
 
 class Writable(Storage, Protocol):
@@ -37,6 +38,15 @@ class Swap:
     def describe(self) -> str:
         """See `Storage.describe`."""
         return f"swap on {self.on.describe()}"
+
+    @property
+    def protocol(self) -> StorageProtocol | None:
+        """See `Storage.protocol`."""
+        return self.on.protocol
+
+    def served_by(self, topology: Topology) -> ServedBy:
+        """See `Storage.served_by`."""
+        return self.on.served_by(topology)
 
     @property
     def critical_tasks(self) -> tuple[str, ...]:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from harness.model.errors import InfraError, UsageError
 from harness.model.measure import Measure
+from harness.model.storage_protocols import StorageProtocol
 from harness.model.topology import MIB, Topology
 from harness.site.capabilities import Capabilities, required_by
 from harness.site.needs import Needs, needs_of
 from harness.site.target import Site, Target
-from harness.storage.base import Storage, StorageProbe, take_down
+from harness.storage.base import ServedBy, Storage, StorageProbe, take_down
 
 MOUNT = "/srv/harness-memory"
 BLOCK = "/run/harness/block"
@@ -47,6 +48,15 @@ class Tmpfs:
     def source(self) -> str:
         """The file in tmpfs."""
         return f"{MOUNT}/dump"
+
+    @property
+    def protocol(self) -> StorageProtocol | None:
+        """See `Storage.protocol`."""
+        return self.disk.protocol
+
+    def served_by(self, topology: Topology) -> ServedBy:
+        """See `Storage.served_by`."""
+        return self.disk.served_by(topology)
 
     @property
     def critical_tasks(self) -> tuple[str, ...]:

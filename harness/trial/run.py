@@ -107,7 +107,7 @@ def _run(plan: Plan, settings: Settings, store: RunStore, trial: TrialStore, rec
     def note(text: str) -> None:
         recorder.emit(Note(text=text))
 
-    recorder.emit(_facts(plan))
+    recorder.emit(facts_of(plan))
     for line in clean(settings):
         note(f"left by a dead run, removed: {line}")
     notes = Steps(note)
@@ -134,12 +134,13 @@ def _run(plan: Plan, settings: Settings, store: RunStore, trial: TrialStore, rec
         slowest = max(target.facts.slowdown for target in site.targets.values())
         plan = replace(plan, policy=plan.policy.scaled(slowest))
         watch.policy = plan.policy
-        recorder.emit(replace(_facts(plan), slowdown=slowest))
+        recorder.emit(replace(facts_of(plan), slowdown=slowest))
         ticker = Ticker.of(site, router.agents, recorder, SYSTEM_CLOCK)
         Experiment(plan, site, prepared.hosts, recorder, watch, router, trial.evidence, SYSTEM_CLOCK, ticker).run()
 
 
-def _facts(plan: Plan) -> TrialFacts:
+def facts_of(plan: Plan) -> TrialFacts:
+    """What the history says of a plan."""
     return TrialFacts(
         name=plan.name,
         started=time.time(),
@@ -147,6 +148,8 @@ def _facts(plan: Plan) -> TrialFacts:
         topology=plan.topology.name,
         roles=dict(plan.topology.roles),
         storage=plan.storage.describe(),
+        protocol=plan.storage.protocol.name if plan.storage.protocol else "",
+        served_by=plan.storage.served_by(plan.topology),
         workload=plan.workload.describe(),
         faults=tuple(fault.describe() for fault in plan.faults),
         tunings=tuple(tuning.describe() for tuning in plan.tunings),

@@ -15,6 +15,7 @@ from harness.monitors.recorder import Recorder
 from harness.site.target import Site
 
 LAG_S = 2.0  # a tick that comes later than this says that this machine starves
+LAST_LOOK_S = 10.0  # what a tick under way gets to end when the load is over
 BLIND_S = 60.0  # a tick that takes this long does not end: it only tells what probes on other threads have learnt
 
 
@@ -50,7 +51,7 @@ class Ticker:
         self._stop.set()
         for monitor in self._monitors:
             monitor.stop()
-        self._thread.join(timeout=10.0)
+        self._thread.join(timeout=LAST_LOOK_S)
         if error is None:
             self.check()
 

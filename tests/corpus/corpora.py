@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.model.diagnosis import HangClass
+from harness.model.hang_classes import HangClass
 
 OWN = Path(__file__).with_name("own")
 OTHER = Path(os.environ.get("HARNESS_CORPUS") or Path(__file__).parents[3] / "shared" / "corpus")

@@ -17,7 +17,8 @@ from corpora import CORPORA, NO_HANG, Hang, Log, read_corpus, read_hangs
 from harness.diagnosis import Reader
 from harness.diagnosis.read.parser import Parser
 from harness.diagnosis.reader import read_facts
-from harness.model.diagnosis import Confidence, Diagnosis, HangClass
+from harness.model.diagnosis import Confidence, Diagnosis
+from harness.model.hang_classes import HangClass
 
 WAITING = ("hung_task", "lockup_stall", "lockdep")
 CONFIDENT = (Confidence.HIGH, Confidence.MEDIUM)

@@ -21,6 +21,12 @@ for _module in pkgutil.iter_modules(harness.plugin.__path__, "harness.plugin."):
 for _name in ("harness.inventory.inventory", "harness.trial", "psutil", "rich.console"):
     importlib.import_module(_name)
 
+INI = """
+[pytest]
+addopts = -p no:hypothesispytest
+filterwarnings = error
+harness_inventory = inventory.toml
+"""
 INVENTORY = """
 [[host]]
 name = "small"
@@ -54,7 +60,8 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
         monkeypatch.delenv(name, raising=False)
     # What dead runs left on this machine is not for the sessions under test to find.
     monkeypatch.setenv("HARNESS_STATE", str(pytester.path / "state"))
-    pytester.makeini("[pytest]\nfilterwarnings = error\nharness_inventory = inventory.toml")
+    # Without hypothesis, of which no session here has a use: importing it takes longer than all the rest of one.
+    pytester.makeini(INI)
     pytester.path.joinpath("inventory.toml").write_text(INVENTORY)
     pytester.makeconftest(Path(__file__).with_name("fake_trial.py").read_text())
     return pytester

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked_commands import forks
 
 # Imported here, once: a session inside of this one forgets the modules that it was the first to import.
 import harness.cli.compare
@@ -200,7 +202,7 @@ def test_until_sure_undecided_after_the_most_runs_ends_with_1(cases: pytest.Pyte
 def test_a_trial_without_a_verdict_is_run_once_more(cases: pytest.Pytester, compare: Compare) -> None:
     result = compare("--a", "cmdline=DEADLOCKED,flaky", "--b", "stock", "--runs", "2", CASE)
     assert result.ret == 0
-    assert sides(cases) == [(1, 2), (0, 2)]
+    assert sides(cases) == [(1, 1), (0, 1)]
     assert record(cases)["repeated"] == ["a-2"]
     assert "Run again, as they had no verdict about the kernel: a-2." in result.out
 
@@ -326,6 +328,29 @@ def killed_now_and_then(cases: pytest.Pytester, way: signal.Signals, dice: rando
     return kills
 
 
+@pytest.mark.parametrize(("way", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+def test_killed_before_every_change_of_its_folder(cases: pytest.Pytester, way: signal.Signals, code: int) -> None:
+    """One command after the other is killed, each one change later; then commands that have no trial left to run."""
+    words = ("--a", "cmdline=DEADLOCKED", "--b", "cmdline=SURVIVED", "-n", "1", "--run", "kill")
+    store = RunStore(cases.path / "kill")
+    with forks(cases.path) as processes:
+        for _ in range(2):
+            for change in itertools.count(1):
+                how = ("--resume", "kill") if (store.path / MANIFEST).exists() else (*words, CASE)
+                before, count = {trial.slug for trial in store.trials() if trial.is_finished}, len(began(cases))
+                ended = processes.run("compare", *how, "--live", "off", folder=store.path, change=change, number=way)
+                assert before.isdisjoint(began(cases)[count:])
+                assert before <= {trial.slug for trial in store.trials() if trial.is_finished}
+                if ended.code == 0:
+                    break
+                assert ended.code == code, ended.output
+            assert change > 5
+            found = json.loads((store.path / "comparison.json").read_text())["result"]["sides"]
+            assert [(side["hits"], side["runs"]) for side in found] == [(1, 1), (0, 1)]
+            assert len(store.trials()) == 2
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGKILL])
 def test_killed_at_random_instants(cases: pytest.Pytester, way: signal.Signals) -> None:
     dice, kills = random.Random(way), 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.model.diagnosis import Cited, Confidence, Diagnosis, Edge, HangClass, Node, NodeKind, Remedy
+from harness.model.diagnosis import Cited, Confidence, Diagnosis, Edge, Node, NodeKind
+from harness.model.hang_classes import HangClass, Remedy
 
 
 def cite(line: int, task: str = "", frame: str = "", source: str = "consoles/client.log") -> Cited:

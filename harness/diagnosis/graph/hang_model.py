@@ -12,8 +12,9 @@ import networkx as nx
 from harness.diagnosis.graph.host_context import HostContext
 from harness.diagnosis.graph.traits import Trait, first_with
 from harness.diagnosis.graph.waits import Wait
-from harness.diagnosis.read.facts import Facts, Notice, NoticeKind, Step, Task
+from harness.diagnosis.read.facts import Facts, Notice, Step, Task
 from harness.model.diagnosis import Cited, NodeKind
+from harness.model.finding import NoticeKind
 
 __all__ = ["Case", "Group", "cite_notice"]
 

@@ -5,20 +5,13 @@ from __future__ import annotations
 from harness.diagnosis.graph.hang_model import Case, Group, cite_notice
 from harness.diagnosis.graph.host_context import serves
 from harness.diagnosis.graph.traits import Trait, first_with
-from harness.diagnosis.read.facts import NoticeKind, Workqueue
+from harness.diagnosis.read.facts import Workqueue
 from harness.model.diagnosis import Cited, NodeKind
+from harness.model.finding import NoticeKind
+from harness.model.storage_protocols import NFS, PROTOCOLS, StorageProtocol
 
 __all__ = ["full_queues", "imply"]
 
-_SERVED = {
-    "nbd": ("swap", "driver:nbd", "request"), "nfs": ("rpc", "nfs-request", "swap"), "fuse": ("fuse",),
-    "iscsi": ("swap", "request"), "aoe": ("swap", "request"), "ceph": ("ceph",), "ublk": ("request",),
-}  # fmt: skip
-"""What a server of a protocol may be waited for by."""
-_DEVICES = {"nbd": "nbd", "aoe": "etherd", "ceph": "rbd"}
-"""How devices of a protocol are called."""
-_DRIVERS = {"nbd": "nbd_", "etherd": "aoe", "rbd": "rbd_"}
-"""How the functions of a device's driver are called."""
 _SHRINKING = ("shrink_slab", "super_cache_scan", "do_shrink_slab")
 
 
@@ -51,8 +44,12 @@ def _sends(case: Case, group: Group) -> None:
         return
     devices = case.facts.noticed(NoticeKind.SWAP)[-1:]
     names = [step.name for step in group.first.path]
-    same = any(word in device.about and any(mark in name for name in names)
-               for device in devices for word, mark in _DRIVERS.items())  # fmt: skip
+    same = any(
+        protocol.device in device.about and any(protocol.function in name for name in names)
+        for device in devices
+        for protocol in PROTOCOLS
+        if protocol.device
+    )
     evidence = [group.shows(Trait.STORAGE_SEND), *(cite_notice(device) for device in devices)]
     case.link("swap", group.node, "its requests are sent by", evidence, sure=same)
 
@@ -61,20 +58,20 @@ def _serves(case: Case, group: Group) -> None:
     """From storage to a userspace server of this host that waits for memory itself."""
     protocol = serves(group.first.name)
     starved = any(case.graph.has_edge(group.node, key) for key in ("memory", "memcg", "throttle", "swap"))
-    if not protocol or not starved or case.context.apart:
+    if protocol is None or not starved or case.context.apart:
         return
     evidence = [group.cite(), *case.notices(NoticeKind.SELF_CONNECTED)]
     known = case.context.loopback or bool(case.notices(NoticeKind.SELF_CONNECTED))
-    for key in _SERVED[protocol]:
+    for key in protocol.waits:
         if key in case.graph and _on_device_of(case, protocol, key):
             case.link(key, group.node, "is served by", evidence, sure=known and key != "request")
 
 
-def _on_device_of(case: Case, protocol: str, key: str) -> bool:
+def _on_device_of(case: Case, protocol: StorageProtocol, key: str) -> bool:
     """Whether swap may be what this server serves: the name of its device says so, or says nothing."""
     devices = case.facts.noticed(NoticeKind.SWAP)
-    word = _DEVICES.get(protocol)
-    return key != "swap" or word is None or not devices or any(word in device.about for device in devices)
+    word = protocol.device
+    return key != "swap" or not word or not devices or any(word in device.about for device in devices)
 
 
 def _answers(case: Case, group: Group) -> None:
@@ -119,7 +116,7 @@ def _evicts(case: Case) -> None:
 
 def _dirty_pages_of_nfs(case: Case) -> None:
     """The dirty limit holds a server back until pages are written; with a client on the host, perhaps the client's."""
-    servers = [g for g in case.on("throttle") if Trait.NFSD in g.traits or serves(g.first.name) == "nfs"]
+    servers = [g for g in case.on("throttle") if Trait.NFSD in g.traits or serves(g.first.name) is NFS]
     for key in ("rpc", "nfs-request"):
         if servers and case.on(key):
             case.link("throttle", key, "perhaps falls only after", [case.on(key)[0].cite()], sure=False)

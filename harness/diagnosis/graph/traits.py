@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from harness.diagnosis.read.facts import Step
 from harness.diagnosis.read.names import any_of
+from harness.model.storage_protocols import NFS, PROTOCOLS
 
 __all__ = ["Trait", "first_with", "traits_of"]
 
@@ -66,20 +67,14 @@ _PATTERNS: dict[Trait, re.Pattern[str]] = {
         ext4_ext_insert_extent ext4_mb_new_blocks ext4_free_blocks ext4_orphan_add ext4_add_(?:entry|nondir)
         ext4_ext_(?:truncate|remove_space) ocfs2_journal_access
     """),
-    Trait.STORAGE_SEND: any_of(r"""
-        _*nbd_(?:send|queue|handle)_\w+ _*sock_xmit xs_(?:tcp|udp|local)_send\w* xs_sendpages
-        xprt_(?:sock_sendmsg|transmit|request_transmit) iscsi_(?:sw_)?tcp_\w+ iscsi_xmit\w+
-        nvme_tcp_(?:try_send|io_work)\w* aoe\w*_(?:xmit|send)\w* ceph_tcp_send\w+ drbd_send\w* rpc_rdma\w*
-    """),
+    Trait.STORAGE_SEND: any_of(" ".join(protocol.senders for protocol in PROTOCOLS)),
     Trait.LOOP: any_of(r"""
         loop_(?:process|queue|handle|rootcg|work)\w* lo_(?:rw|write|read|req)_\w+ do_req_filebacked
     """),
 }  # fmt: skip
 _MODULES = {
-    "nfs": Trait.NFS,
-    "nfsv3": Trait.NFS,
-    "nfsv4": Trait.NFS,
-    "nfsd": Trait.NFSD,
+    **dict.fromkeys(NFS.client_modules, Trait.NFS),
+    **dict.fromkeys(NFS.server_modules, Trait.NFSD),
     "loop": Trait.LOOP,
 }
 

@@ -10,6 +10,7 @@ from harness.diagnosis.graph.traits import Trait, traits_of
 from harness.diagnosis.read.facts import Step, Task
 from harness.diagnosis.read.names import any_of
 from harness.model.diagnosis import NodeKind
+from harness.model.storage_protocols import PROTOCOLS
 from harness.verdicts.console.blame import blocked_in
 
 __all__ = ["Wait", "wait_of"]
@@ -120,15 +121,18 @@ _LOCK = any_of(r"""
     _*(?:ww_|rt_)?mutex_lock _*rt_mutex rwsem_ call_rwsem _*down(?:_(?!interruptible$)|$) _*percpu_down percpu_rwsem
     rwbase_ _*lock_sock __mutex rtlock
 """)
-_DRIVERS = any_of(r"""
+_DRIVERS = any_of(
+    r"""
     raid(?:0|1|10|5|456)?_?\w* r[15](?:l|c|or|bio)_\w+ md_\w+ dm_\w+ wait_and_add_new_range writecache_\w+ _*loop_\w+
-    lo_\w+ nbd_\w+ drbd_\w+ bch_\w+ cached_dev\w+ scsi_\w+ sd_\w+ nvme_\w+ iscsi_\w+ ata_\w+ virtblk_\w+ wait_barrier
+    lo_\w+ bch_\w+ cached_dev\w+ scsi_\w+ sd_\w+ nvme_\w+ ata_\w+ virtblk_\w+ wait_barrier
     _wait_barrier wait_read_barrier freeze_array sas_\w+ mpt\w+ qla\w+ zram_\w+ null_\w+
-""")
+"""
+    + " ".join(protocol.drivers for protocol in PROTOCOLS)
+)
 _DRIVER_MODULES = any_of(r"""
-    raid\w+$ md_mod$ dm_\w+$ nbd$ loop$ drbd$ bcache$ scsi_\w+$ sd_mod$ nvme\w*$ libata$ libiscsi\w*$ iscsi_tcp$
-    virtio_blk$ qla\w+$ mpt3sas$ megaraid\w*$ zram$ null_blk$ aoe$ rbd$
-""")
+    raid\w+$ md_mod$ dm_\w+$ loop$ bcache$ scsi_\w+$ sd_mod$ nvme\w*$ libata$
+    virtio_blk$ qla\w+$ mpt3sas$ megaraid\w*$ zram$ null_blk$
+""" + " ".join(protocol.driver_modules for protocol in PROTOCOLS))  # fmt: skip
 _IDLE = any_of(r"""
     worker_thread rescuer_thread kthreadd rcu_gp_kthread smpboot_thread kthread_worker_fn do_sys_poll do_select
     do_epoll_wait ep_poll futex_wait do_nanosleep do_wait sk_wait_data svc_recv pipe_(?:read|wait) kjournald2$ kswapd$

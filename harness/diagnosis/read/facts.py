@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-__all__ = ["Device", "Facts", "Held", "Notice", "NoticeKind", "Stall", "StallKind", "Step", "Task", "Workqueue"]
+from harness.model.finding import NoticeKind
+
+__all__ = ["Device", "Facts", "Held", "Notice", "Stall", "StallKind", "Step", "Task", "Workqueue"]
 
 MOST_TASKS = 2048
 """Tasks that are kept of one host."""
@@ -127,21 +129,6 @@ class Device:
     name: str
     in_flight: int
     source: str
-
-
-class NoticeKind(StrEnum):
-    """Single lines that say something about storage or memory."""
-
-    NFS_SILENT = "NFS server does not respond"
-    NFS_BACK = "NFS server responds again"
-    NFSD_HERE = "an NFS server runs on this host"
-    BLOCK_STUCK = "block request is stuck"
-    BLOCK_ERROR = "block device fails"
-    LINK_DOWN = "connection to the storage is lost"
-    SWAP = "swap device"
-    DROP_CACHES = "drop_caches"
-    MEMORY_LOW = "memory is below its minimum"
-    SELF_CONNECTED = "a connection of this host to itself"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from harness.diagnosis.read.facts import NoticeKind, StallKind
+from harness.diagnosis.read.facts import StallKind
+from harness.model.finding import NoticeKind
+from harness.model.storage_protocols import PROTOCOLS
 from harness.verdicts.console.prefilter import Needles
 
 __all__ = [
@@ -67,15 +69,10 @@ STALLS: tuple[tuple[str, StallKind, re.Pattern[str]], ...] = (
 )  # fmt: skip
 """A literal that the line holds, the kind, and the pattern."""
 
+# As /proc/net/tcp spells them.
+_PORTS = "|".join(f"{protocol.port:04X}" for protocol in PROTOCOLS if protocol.port)
 _NOTICES: tuple[tuple[str, NoticeKind, re.Pattern[str]], ...] = (
-    ("not responding", NoticeKind.NFS_SILENT, re.compile(
-        r"\s*(?:nfs|lockd): server (?P<about>\S{1,255}) not responding")),
-    (" OK", NoticeKind.NFS_BACK, re.compile(r"\s*(?:nfs|lockd): server (?P<about>\S{1,255}) OK")),
-    ("NFSD: ", NoticeKind.NFSD_HERE, re.compile(
-        r"\s*NFSD: (?:Using .{1,40}? client tracking"
-        r"|starting \d{1,6}-second grace|all clients done|no clients to reclaim)")),
-    ("stuck request", NoticeKind.BLOCK_STUCK, re.compile(
-        r"\s*block (?P<about>\w{1,32}): Possible stuck request .{1,80}?Runtime \d{1,9} seconds")),
+    *((sign.token, sign.kind, re.compile(sign.regex)) for protocol in PROTOCOLS for sign in protocol.signs),
     ("timing out command", NoticeKind.BLOCK_STUCK, re.compile(
         r".{0,80}?\[?(?P<about>\w{1,16})?\]? ?timing out command")),
     (" timeout", NoticeKind.BLOCK_STUCK, re.compile(
@@ -86,27 +83,18 @@ _NOTICES: tuple[tuple[str, NoticeKind, re.Pattern[str]], ...] = (
         r"(?:resetting (?:device|link|controller|target|host)|(?:device|bus|host|target|controller) reset)")),
     ("abort", NoticeKind.BLOCK_STUCK, re.compile(
         r"\s*(?:sd|scsi) (?P<about>[\d:]{3,20}):.{0,40}?(?:attempting task abort|[Aa]bort command issued|abort)")),
-    ("blocked for", NoticeKind.BLOCK_STUCK, re.compile(r"\s*(?P<about>drbd \S{1,40}): .{0,60}?blocked for")),
     ("offline", NoticeKind.BLOCK_ERROR, re.compile(
         r"\s*(?:sd|scsi) (?P<about>[\d:]{3,20}):.{0,40}?(?:rejecting I/O to offline device|Device offlined)")),
     ("I/O error", NoticeKind.BLOCK_ERROR, re.compile(
         r".{0,40}?I/O error, dev (?P<about>\w{1,32}), sector")),
-    ("onnection", NoticeKind.LINK_DOWN, re.compile(
-        r"\s*(?P<about>connection\d{1,6}:\d{1,3}|block nbd\d{1,4}): "
-        r".{0,60}?(?:conn error|onnection timed out|ead connection)")),
-    ("onnection", NoticeKind.LINK_DOWN, re.compile(
-        r"\s*(?P<about>connection\d{1,6}:\d{1,3}): ping timeout of \d{1,6} secs expired")),
-    ("timed out after", NoticeKind.LINK_DOWN, re.compile(
-        r"\s*(?P<about>session\d{1,6}): session recovery timed out")),
     (" swap on ", NoticeKind.SWAP, re.compile(r"\s*Adding \d{1,15}k swap on (?P<about>[^\s.]{1,255})")),
     ("partition", NoticeKind.SWAP, re.compile(r"(?P<about>/dev/\S{1,255})\s{1,80}partition\s{1,20}\d{1,15}\s")),
     ("file\t", NoticeKind.SWAP, re.compile(r"(?P<about>/\S{1,255})\s{1,80}file\s{1,20}\d{1,15}\s")),
     ("drop_caches: ", NoticeKind.DROP_CACHES, re.compile(r"\s*\S{1,40} \((?P<about>\d{1,10})\): drop_caches: \d")),
     ("all_unreclaimable? yes", NoticeKind.MEMORY_LOW, re.compile(r"\s*(?P<about>Node \d{1,4}) ")),
     (": 0100007F:", NoticeKind.SELF_CONNECTED, re.compile(
-        r"\s*\d{1,6}: 0100007F:[0-9A-F]{4} 0100007F:(?P<about>0801|0CBC|1144|2A39) 01 ")),
+        rf"\s*\d{{1,6}}: 0100007F:[0-9A-F]{{4}} 0100007F:(?P<about>{_PORTS}) 01 ")),
 )  # fmt: skip
-# The ports of NFS (2049), iSCSI (3260), NVMe (4420) and NBD (10809), as /proc/net/tcp spells them, are above.
 _FREE = re.compile(
     r"\s*(?P<about>Node \d{1,4} \w{1,12}) free:(?P<free>\d{1,15})kB (?:boost:\d{1,15}kB )?min:(?P<least>\d{1,15})kB"
 )

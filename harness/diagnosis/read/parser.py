@@ -14,9 +14,10 @@ from dataclasses import replace
 from sys import intern
 
 from harness.diagnosis.read import lines
-from harness.diagnosis.read.facts import Facts, Notice, NoticeKind, Stall, StallKind, Task
+from harness.diagnosis.read.facts import Facts, Notice, Stall, StallKind, Task
 from harness.diagnosis.read.sections import MOST_OTHERS, Sections
 from harness.diagnosis.read.stacks import Stack
+from harness.model.finding import NoticeKind
 from harness.verdicts.console.frames import Frame, frame_in, register_frame, trace_start
 from harness.verdicts.console.text import Piece
 

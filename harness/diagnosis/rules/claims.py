@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.diagnosis.graph.hang_model import Case
-from harness.model.diagnosis import Cited, Confidence, HangClass
+from harness.model.diagnosis import Cited, Confidence
+from harness.model.hang_classes import HangClass
 
 __all__ = ["Claim", "by_gaps", "lower", "waiting"]
 

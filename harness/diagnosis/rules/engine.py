@@ -12,8 +12,9 @@ from harness.diagnosis.graph.wait_graph import build
 from harness.diagnosis.read.facts import Facts, Task
 from harness.diagnosis.rules import frozen, memory, storage, stuck
 from harness.diagnosis.rules.claims import Claim, waiting
-from harness.diagnosis.rules.known import confirm_of, remedies_of
-from harness.model.diagnosis import Cited, Confidence, Diagnosis, Edge, HangClass, Node
+from harness.diagnosis.rules.known import remedies_of
+from harness.model.diagnosis import Cited, Confidence, Diagnosis, Edge, Node
+from harness.model.hang_classes import HANG_CLASSES, HangClass
 
 __all__ = ["diagnose"]
 
@@ -88,7 +89,7 @@ def _written(case: Case, claim: Claim) -> Diagnosis:
         cycle=claim.cycle,
         leaves=claim.leaves,
         evidence=tuple(dict.fromkeys(claim.evidence)),
-        confirm=confirm_of(claim.hang_class),
+        confirm=HANG_CLASSES[claim.hang_class].confirm,
         remedies=remedies_of(claim.hang_class, case),
     )
 

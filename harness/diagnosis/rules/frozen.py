@@ -8,7 +8,8 @@ from harness.diagnosis.graph.hang_model import Case, Group
 from harness.diagnosis.read.facts import Step, Task
 from harness.diagnosis.read.names import any_of
 from harness.diagnosis.rules.claims import Claim, waiting
-from harness.model.diagnosis import Cited, Confidence, HangClass
+from harness.model.diagnosis import Cited, Confidence
+from harness.model.hang_classes import HangClass
 
 __all__ = ["frozen"]
 

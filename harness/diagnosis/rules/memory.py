@@ -5,14 +5,17 @@ from __future__ import annotations
 from harness.diagnosis.graph.hang_model import Case, Group
 from harness.diagnosis.graph.host_context import serves
 from harness.diagnosis.graph.traits import Trait
-from harness.diagnosis.read.facts import NoticeKind
+from harness.diagnosis.read.names import any_of
 from harness.diagnosis.rules.claims import Claim, by_gaps, lower, waiting
 from harness.diagnosis.rules.devices import cite_devices, devices_say
-from harness.model.diagnosis import Confidence, HangClass
+from harness.model.diagnosis import Confidence
+from harness.model.finding import NoticeKind
+from harness.model.hang_classes import HangClass
+from harness.model.storage_protocols import PROTOCOLS
 
 __all__ = ["local_storage_server", "loopback_nfs", "memcg_reclaim", "swap_over_network"]
 
-NETWORK_DEVICES = ("/nbd", "nbd", "etherd", "/rbd", "/drbd")
+_RECEIVERS = any_of(" ".join(protocol.receivers for protocol in PROTOCOLS))
 
 
 def local_storage_server(case: Case) -> Claim | None:
@@ -62,9 +65,18 @@ def _server_claim(case: Case, server: Group, cycle: list[str]) -> Claim:
 def _is_client(case: Case) -> bool:
     """Whether this host is known to have a device that its own server could serve."""
     notices = case.facts.noticed(NoticeKind.SWAP, NoticeKind.BLOCK_STUCK, NoticeKind.LINK_DOWN)
-    named = any(word in notice.about for notice in notices for word in NETWORK_DEVICES)
-    receives = any(task.name.endswith("-recv") and task.name.startswith("nbd") for task in case.facts.tasks)
+    named = any(_is_remote(case, notice.about) for notice in notices)
+    receives = any(_RECEIVERS.match(task.name) for task in case.facts.tasks)
     return case.context.loopback or named or receives or bool(case.notices(NoticeKind.SELF_CONNECTED))
+
+
+def _is_remote(case: Case, device: str) -> bool:
+    """Whether a device is one of network storage: by its name, or by what the trial says that it serves."""
+    return any(
+        protocol.device in device and (not protocol.shares_device or protocol is case.context.protocol)
+        for protocol in PROTOCOLS
+        if protocol.device
+    )
 
 
 def swap_over_network(case: Case) -> Claim | None:
@@ -102,7 +114,7 @@ def _waits_for_remote_swap(case: Case) -> Claim | None:
     if not waiters:
         return None
     swaps = case.facts.noticed(NoticeKind.SWAP)
-    on_network = any(word in notice.about for notice in swaps[-1:] for word in NETWORK_DEVICES)
+    on_network = any(_is_remote(case, notice.about) for notice in swaps[-1:])
     frames = {step.name for group in waiters for step in group.first.path}
     through_nfs = any(name.startswith(("nfs_swap", "nfs_direct")) for name in frames)
     stuck = case.notices(NoticeKind.BLOCK_STUCK, NoticeKind.LINK_DOWN, NoticeKind.NFS_SILENT)
@@ -110,8 +122,9 @@ def _waits_for_remote_swap(case: Case) -> Claim | None:
         return None
     lasts = bool(stuck) or case.lasting or case.stood
     here = case.context.loopback
+    daemon = here and not _served_by_kernel(case)
     return Claim(
-        hang_class=HangClass.LOCAL_STORAGE_SERVER if here else HangClass.SWAP_OVER_NETWORK,
+        hang_class=HangClass.LOCAL_STORAGE_SERVER if daemon else HangClass.SWAP_OVER_NETWORK,
         confidence=Confidence.MEDIUM if lasts and case.share("swap") >= 0.5 else Confidence.LOW,
         title=f"reclaim waits for {_swap(case)}, which is on the network" + (", served by this host" if here else ""),
         explanation=f"{waiting(sum(len(group.tasks) for group in waiters))} for pages to go to swap or to come "
@@ -121,6 +134,11 @@ def _waits_for_remote_swap(case: Case) -> Claim | None:
         evidence=(waiters[0].cite(), *stuck, *case.notices(NoticeKind.SWAP), *cite_devices(case)),
         focus=("memory", "swap"),
     )
+
+
+def _served_by_kernel(case: Case) -> bool:
+    """Whether the storage under test is known to have no server in user space."""
+    return case.context.protocol is not None and not case.context.protocol.servers
 
 
 def loopback_nfs(case: Case) -> Claim | None:

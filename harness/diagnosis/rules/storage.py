@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from harness.diagnosis.graph.hang_model import Case, Group
 from harness.diagnosis.graph.traits import Trait
-from harness.diagnosis.read.facts import NoticeKind
 from harness.diagnosis.rules.claims import Claim, waiting
 from harness.diagnosis.rules.devices import cite_devices, devices_say
-from harness.model.diagnosis import Cited, Confidence, HangClass, NodeKind
+from harness.model.diagnosis import Cited, Confidence, NodeKind
+from harness.model.finding import NoticeKind
+from harness.model.hang_classes import HangClass
 
 __all__ = ["block_stuck", "nfs_unreachable", "slow", "throttled"]
 

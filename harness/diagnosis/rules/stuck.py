@@ -7,9 +7,11 @@ import networkx as nx
 from harness.diagnosis.graph.hang_model import Case, Group
 from harness.diagnosis.graph.implied import full_queues
 from harness.diagnosis.graph.traits import Trait
-from harness.diagnosis.read.facts import NoticeKind, Stall, StallKind, Workqueue
+from harness.diagnosis.read.facts import Stall, StallKind, Workqueue
 from harness.diagnosis.rules.claims import Claim, by_gaps, lower, waiting
-from harness.model.diagnosis import Cited, Confidence, HangClass, NodeKind
+from harness.model.diagnosis import Cited, Confidence, NodeKind
+from harness.model.finding import NoticeKind
+from harness.model.hang_classes import HangClass
 from harness.verdicts.console.blame import stalled_in
 
 __all__ = ["journal_stuck", "lock_holder", "processor_stuck", "workqueue_starved"]

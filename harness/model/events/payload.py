@@ -9,10 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Self
-
-if TYPE_CHECKING:
-    from harness.model.history import Event
+from typing import Any, ClassVar, Protocol, Self
 
 LARGEST = 1e300
 _NUMBERS = (float, int)
@@ -57,6 +54,14 @@ class Kind(StrEnum):
     NOTE = "note"
 
 
+class Recorded(Protocol):
+    """An event as a history has it (`harness.model.history.Event`)."""
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """Its plain JSON values."""
+
+
 @dataclass(frozen=True, slots=True)
 class Payload:
     """What an event of one kind says. Its fields have the names that the history has.
@@ -73,7 +78,7 @@ class Payload:
         return {name: _plain(value) for name, value in values.items() if value is not None or name not in self.optional}
 
     @classmethod
-    def from_event(cls, event: Event) -> Self:
+    def from_event(cls, event: Recorded) -> Self:
         """The payload of an event of this kind; `Event.payload` is the same, read once."""
         return cls()
 
@@ -120,6 +125,6 @@ def numbers(value: object) -> tuple[float, ...]:
     return tuple(found) if len(found) == len(value) else ()
 
 
-def mapping(value: object) -> Mapping[str, Any]:
+def mapping(value: object) -> Mapping[str, object]:
     """A JSON object."""
     return value if isinstance(value, Mapping) else {}

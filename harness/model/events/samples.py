@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
-from harness.model.events.payload import Kind, Payload, number, numbers, optional_text, text, whole
-
-if TYPE_CHECKING:
-    from harness.model.history import Event
+from harness.model.events.payload import Kind, Payload, Recorded, number, numbers, optional_text, text, whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +35,7 @@ class RungSample(Payload):
     age_s: float | None = None
 
     @classmethod
-    def from_event(cls, event: Event) -> Self:
+    def from_event(cls, event: Recorded) -> Self:
         """See `Payload.from_event`."""
         data = event.data
         agent = data.get("agent")
@@ -83,7 +80,7 @@ class WorkloadProgress(Payload):
     label: str | None = None
 
     @classmethod
-    def from_event(cls, event: Event) -> Self:
+    def from_event(cls, event: Recorded) -> Self:
         """See `Payload.from_event`."""
         data = event.data
         return cls(
@@ -106,7 +103,7 @@ class Baseline(Payload):
     ops_per_s: float
 
     @classmethod
-    def from_event(cls, event: Event) -> Self:
+    def from_event(cls, event: Recorded) -> Self:
         """See `Payload.from_event`."""
         return cls(ops_per_s=number(event.data.get("ops_per_s")) or 0.0)
 
@@ -117,7 +114,7 @@ class Counters(Payload):
 
     event_kind: ClassVar[Kind] = Kind.VMSTAT
 
-    moved: Mapping[str, Any] = field(default_factory=dict)
+    moved: Mapping[str, object] = field(default_factory=dict)
 
     def value(self, name: str) -> int | None:
         """A counter of /proc/vmstat; None if it did not move."""
@@ -134,7 +131,7 @@ class Counters(Payload):
         return dict(self.moved)
 
     @classmethod
-    def from_event(cls, event: Event) -> Self:
+    def from_event(cls, event: Recorded) -> Self:
         """See `Payload.from_event`."""
         return cls(event.data)
 
@@ -150,7 +147,7 @@ class Heartbeat(Payload):
     ticks: tuple[float, ...] = ()
 
     @classmethod
-    def from_event(cls, event: Event) -> Self:
+    def from_event(cls, event: Recorded) -> Self:
         """See `Payload.from_event`."""
         data = event.data
         return cls(

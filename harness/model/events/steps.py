@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import ClassVar, Self
 
-from harness.model.events.payload import Kind, Payload, mapping, number, text, texts, whole
+from harness.model.events.payload import Kind, Payload, Recorded, mapping, number, text, texts, whole
 from harness.model.opinion import Opinion
-
-if TYPE_CHECKING:
-    from harness.model.history import Event
 
 # What histories of harness 0.1 call them.
 _STATES_BEFORE = {"mute": "agent_dead"}
@@ -21,15 +18,17 @@ class TrialFacts(Payload):
     """What a trial is made of: its first event. The second has the policy as scaled by the hosts' `slowdown`.
 
     `started` is in epoch seconds, `policy` what `verdicts.policy.Policy` reads, `roles` role → host; storage, workload,
-    faults, tunings and instruments are described in words.
+    faults, tunings and instruments are described in words. `protocol` names the storage's, "" if it is local;
+    `served_by` is host → hosts that may serve it, the first that lives does (`storage.base.ServedBy`). Histories of
+    harness 0.1 have neither.
     """
 
     event_kind: ClassVar[Kind] = Kind.TRIAL
-    optional: ClassVar[frozenset[str]] = frozenset({"slowdown"})
+    optional: ClassVar[frozenset[str]] = frozenset({"protocol", "served_by", "slowdown"})
 
     name: str
     started: float = 0.0
-    policy: Mapping[str, Any] = field(default_factory=dict)
+    policy: Mapping[str, object] = field(default_factory=dict)
     topology: str = ""
     roles: Mapping[str, str] = field(default_factory=dict)
     storage: str = ""
@@ -38,10 +37,12 @@ class TrialFacts(Payload):
     tunings: tuple[str, ...] = ()
     instruments: tuple[str, ...] = ()
     about: str = ""
+    protocol: str | None = None
+    served_by: Mapping[str, tuple[str, ...]] | None = None
     slowdown: float | None = None
 
     @classmethod
-    def from_event(cls, event: Event) -> Self:
+    def from_event(cls, event: Recorded) -> Self:
         """See `Payload.from_event`."""
         data = event.data
         return cls(
@@ -56,8 +57,14 @@ class TrialFacts(Payload):
             tunings=texts(data.get("tunings")),
             instruments=texts(data.get("instruments")),
             about=text(data.get("about")),
+            protocol=text(data["protocol"]) if "protocol" in data else None,
+            served_by=_served_by(data["served_by"]) if "served_by" in data else None,
             slowdown=number(data.get("slowdown")),
         )
+
+
+def _served_by(value: object) -> Mapping[str, tuple[str, ...]]:
+    return {host: texts(servers) for host, servers in mapping(value).items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,14 +77,14 @@ class HostRecord(Payload):
 
     event_kind: ClassVar[Kind] = Kind.HOST
 
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, object] = field(default_factory=dict)
     capabilities: tuple[str, ...] = ()
     transport: str = ""
     silence_is_proof: bool = True
     power_source: str = ""
 
     @classmethod
-    def from_event(cls, event: Event) -> Self:
+    def from_event(cls, event: Recorded) -> Self:
         """See `Payload.from_event`."""
         data = event.data
         return cls(
@@ -109,7 +116,7 @@ class Phase(Payload):
         return self.state == "end"
 
     @classmethod
-    def from_event(cls, event: Event) -> Self:
+    def from_event(cls, event: Recorded) -> Self:
         """See `Payload.from_event`."""
         return cls(name=text(event.data.get("name")), state=text(event.data.get("state")))
 
@@ -126,7 +133,7 @@ class FaultStep(Payload):
     detail: str = ""
 
     @classmethod
-    def from_event(cls, event: Event) -> Self:
+    def from_event(cls, event: Recorded) -> Self:
         """See `Payload.from_event`."""
         data = event.data
         return cls(
@@ -160,7 +167,7 @@ class WatchOpinion(Payload):
         return cls(state=opinion.state.value, since_s=opinion.since_s, why=opinion.why)
 
     @classmethod
-    def from_event(cls, event: Event) -> Self:
+    def from_event(cls, event: Recorded) -> Self:
         """See `Payload.from_event`."""
         data = event.data
         state = text(data.get("state"))
@@ -182,7 +189,7 @@ class RecoveryStep(Payload):
     detail: str = ""
 
     @classmethod
-    def from_event(cls, event: Event) -> Self:
+    def from_event(cls, event: Recorded) -> Self:
         """See `Payload.from_event`."""
         data = event.data
         return cls(
@@ -211,7 +218,7 @@ class EvidencePiece(Payload):
     waiting: int | None = None
 
     @classmethod
-    def from_event(cls, event: Event) -> Self:
+    def from_event(cls, event: Recorded) -> Self:
         """See `Payload.from_event`."""
         data = event.data
         return cls(
@@ -232,7 +239,7 @@ class InfraFailure(Payload):
     error: str
 
     @classmethod
-    def from_event(cls, event: Event) -> Self:
+    def from_event(cls, event: Recorded) -> Self:
         """See `Payload.from_event`."""
         return cls(error=text(event.data.get("error")))
 
@@ -246,7 +253,7 @@ class LoadLimit(Payload):
     seconds: float
 
     @classmethod
-    def from_event(cls, event: Event) -> Self:
+    def from_event(cls, event: Recorded) -> Self:
         """See `Payload.from_event`."""
         return cls(seconds=number(event.data.get("seconds")) or 0.0)
 
@@ -260,7 +267,7 @@ class Lag(Payload):
     seconds: float
 
     @classmethod
-    def from_event(cls, event: Event) -> Self:
+    def from_event(cls, event: Recorded) -> Self:
         """See `Payload.from_event`."""
         return cls(seconds=number(event.data.get("seconds")) or 0.0)
 
@@ -274,6 +281,6 @@ class Note(Payload):
     text: str
 
     @classmethod
-    def from_event(cls, event: Event) -> Self:
+    def from_event(cls, event: Recorded) -> Self:
         """See `Payload.from_event`."""
         return cls(text=text(event.data.get("text")))

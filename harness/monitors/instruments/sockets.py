@@ -13,6 +13,7 @@ from typing import Any
 from harness.guest.board import RUN, STOP, WAIT
 from harness.model.errors import HarnessError, InfraError, UsageError
 from harness.model.measure import Measure
+from harness.model.storage_protocols import PROTOCOLS
 from harness.model.topology import Topology
 from harness.monitors.instrument import ASK_S, ask
 from harness.site.needs import Needs
@@ -33,7 +34,7 @@ for i in $(seq 300); do kill -0 $(cat {FOLDER}/watch.pid) || break
 case $(head -c 4 {BOARD} 2>/dev/null) in {WAIT.decode().strip()}) exit 0;; esac; sleep 0.1; done
 tail -n 3 {FOLDER}/watch.log; exit 1"""
 GONE = f"for i in $(seq 50); do kill -0 $(cat {FOLDER}/watch.pid) 2>/dev/null || break; sleep 0.1; done"
-SERVICES = {"iperf3": 5201, "nfs": 2049, "smb": 445, "nbd": 10809, "iscsi": 3260}
+SERVICES = {"iperf3": 5201, **{protocol.name: protocol.port for protocol in PROTOCOLS if protocol.port}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

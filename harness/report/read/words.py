@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.model.diagnosis import Confidence, HangClass
+from harness.model.diagnosis import Confidence
 from harness.model.history import Rung
 from harness.model.verdict import HANGS, VerdictKind
 
@@ -82,23 +82,6 @@ OPINIONS = {
     "gone": "the watch sees no guest any more",
     "crashed": "the watch sees a crash on the console",
     "killed": "the watch sees an OOM kill that decides the trial",
-}
-
-HANG_CLASSES: dict[HangClass, str] = {
-    HangClass.LOOPBACK_NFS_RECLAIM: "reclaim goes round through loopback NFS",
-    HangClass.SWAP_OVER_NETWORK: "reclaim waits for swap over the network",
-    HangClass.LOCAL_STORAGE_SERVER: "a storage server in user space waits for memory on its own host",
-    HangClass.NFS_SERVER_UNREACHABLE: "an NFS client waits for a server that does not answer",
-    HangClass.BLOCK_REQUEST_STUCK: "a block request never completed",
-    HangClass.FILESYSTEM_FROZEN: "a file system is frozen and nobody thaws it",
-    HangClass.JOURNAL_COMMIT_STUCK: "a journal commit is stuck",
-    HangClass.LOCK_HOLDER_WAITS: "a lock is held by a task that itself waits",
-    HangClass.WORKQUEUE_STARVATION: "a workqueue has no worker left",
-    HangClass.MEMCG_RECLAIM: "reclaim within a memory control group",
-    HangClass.THROTTLED_WRITERS: "writers are throttled",
-    HangClass.PROCESSOR_STUCK: "a processor does not schedule",
-    HangClass.SLOW_NOT_STUCK: "slow, not stuck",
-    HangClass.UNKNOWN: "unknown, no rule fits",
 }
 
 CONFIDENCE: dict[Confidence, str] = {

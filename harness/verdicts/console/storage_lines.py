@@ -2,7 +2,7 @@
 
 A line of the first sort is a `storage_timeout`: somebody waits, or has given up on the other side. A line of the second
 sort is an `io_error`: the request is over, and its caller was told that it failed. The strings are those of Linux
-4.19 to 6.18. AoE has none for its time-outs: a device that answers no more shows as I/O errors.
+4.19 to 6.18. Those of a storage protocol stand in its record; here are those of disks, networks and the block layer.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from harness.model.finding import FindingKind as Kind
+from harness.model.storage_protocols import PROTOCOLS
 from harness.verdicts.console.headline import line
 
 __all__ = ["ORDERLY", "STORAGE"]
@@ -18,23 +19,11 @@ _SCSI = r"(?:sd|sr|st|ses|scsi) [\d:]{7,24}:?"
 _NVME = r"nvme (?:nvme\d{1,5}|\S{7,32}): "
 _PORT = r"(?:NETDEV WATCHDOG: |[^\n]{0,64} (?P<device>[\w.@-]{1,15})(?: \([^)\n]{1,40}\))?: NETDEV WATCHDOG: )"
 
-_NBD = (
-    line(Kind.STORAGE_TIMEOUT, "block nbd",
-         r"block (?P<device>nbd\d{1,5}): (?:Possible stuck request|Connection timed out|Dead connection"
-         r"|(?:Send|Receive) (?:control|data|disconnect) failed|Attempted (?:send|recv|send on invalid socket)"
-         r"|Request send failed|Raced with timeout)", "s"),
-    line(Kind.STORAGE_TIMEOUT, "block nbd", r"block (?P<device>nbd\d{1,5}): shutting down sockets", "se"),
-    line(Kind.IO_ERROR, "block nbd", r"block (?P<device>nbd\d{1,5}): Other side returned error", "s"),
-)  # fmt: skip
-_FILE_SERVERS = (
-    line(Kind.STORAGE_TIMEOUT, "not respond", r"\w{2,12}: server [^\n]{1,255} not responding", "s"),
-    line(Kind.STORAGE_TIMEOUT, "not respond", r"CIFS: [^\n]{1,255} has not responded in", "s"),
-)  # fmt: skip
-_ISCSI = (
-    line(Kind.STORAGE_TIMEOUT, "timeout", r"(?:iscsi: )?connection\d{1,9}:\d{1,9}: ping timeout of", "s"),
-    line(Kind.STORAGE_TIMEOUT, "conn error", r"(?:iscsi: )?connection\d{1,9}:\d{1,9}: detected conn error", "s"),
-    line(Kind.STORAGE_TIMEOUT, "recovery timed out", r"(?:iscsi: )?session\d{1,9}: session recovery timed out", "s"),
-)  # fmt: skip
+_PROTOCOLS = tuple(
+    line(message.kind, message.token, message.regex, message.flags)
+    for protocol in PROTOCOLS
+    for message in protocol.messages
+)
 _SCSI_LINES = (
     line(Kind.STORAGE_TIMEOUT, "timing out", rf"{_SCSI} [^\n]{{0,40}}timing out command", "s"),
     line(Kind.STORAGE_TIMEOUT, "DID_T",
@@ -47,15 +36,11 @@ _SCSI_LINES = (
 )  # fmt: skip
 _DISKS = (
     line(Kind.STORAGE_TIMEOUT, "timeout", rf"{_NVME}I/O [^\n]{{1,100}} timeout", "s"),
-    line(Kind.STORAGE_TIMEOUT, "timeout", rf"{_NVME}queue \d{{1,5}}: timeout request", "s"),
-    line(Kind.STORAGE_TIMEOUT, "keep-alive failed", rf"{_NVME}keep-alive failed", "s"),
-    line(Kind.STORAGE_TIMEOUT, "error recovery", rf"{_NVME}starting error recovery", "s"),
     line(Kind.STORAGE_TIMEOUT, "CSTS=", rf"{_NVME}controller is down; will reset: CSTS=", "s"),
     line(Kind.STORAGE_TIMEOUT, "timeout", r"(?:nvme \S{1,32}: )?NVME-FC\{[\d.]{1,12}\}: io timeout", "s"),
     line(Kind.STORAGE_TIMEOUT, "Emask", r"ata\d{1,4}(?:\.\d\d)?: exception Emask [^\n]{1,80} frozen", "s"),
     line(Kind.STORAGE_TIMEOUT, "timeout", r"ata\d{1,4}\.\d\d: qc timeout", "s"),
     line(Kind.STORAGE_TIMEOUT, "Failing path", r"device-mapper: multipath: (?:\d{1,5}:\d{1,5}: )?Failing path", "s"),
-    line(Kind.IO_ERROR, "aoe: ", r"aoe: (?:device [\d.]{3,12} is not up|disk not up|ata error)", "s"),
 )  # fmt: skip
 _NETWORK = (
     line(Kind.STORAGE_TIMEOUT, "timeout", r"(?P<device>[\w.@-]{1,15}): transmit timeout: latency", "s"),
@@ -76,7 +61,7 @@ _FAILED = (
     line(Kind.IO_ERROR, "Write-error on swap", r"Write-error on swap-device", "s"),
 )  # fmt: skip
 
-STORAGE = (*_NBD, *_FILE_SERVERS, *_ISCSI, *_SCSI_LINES, *_DISKS, *_NETWORK, *_FAILED)
+STORAGE = (*_PROTOCOLS, *_SCSI_LINES, *_DISKS, *_NETWORK, *_FAILED)
 """The headlines of storage."""
 
 ORDERLY = re.compile(r"block (?P<device>nbd\d{1,5}): (?:NBD_DISCONNECT|Disconnected due to user request)")

@@ -16,8 +16,9 @@ from harness.bisect.signature import Signature, judge, read_signature, signature
 from harness.bisect.state import Conclusion, End, Setting, State
 from harness.bisect.step import step
 from harness.bisect.words import conclude
-from harness.model.diagnosis import Confidence, Diagnosis, HangClass
+from harness.model.diagnosis import Confidence, Diagnosis
 from harness.model.errors import UsageError
+from harness.model.hang_classes import HangClass
 from harness.model.verdict import Verdict, VerdictKind
 from harness.results.store import RunStore, TrialStore
 

@@ -20,8 +20,9 @@ import pytest
 
 import harness.cli.scan
 from harness.cli import call
-from harness.model.diagnosis import Cited, Confidence, Diagnosis, Edge, HangClass, Node, NodeKind, Remedy
+from harness.model.diagnosis import Cited, Confidence, Diagnosis, Edge, Node, NodeKind
 from harness.model.finding import FindingKind
+from harness.model.hang_classes import HangClass, Remedy
 
 Capture = pytest.CaptureFixture[str]
 

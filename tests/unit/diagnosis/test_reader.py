@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.diagnosis import Reader
-from harness.diagnosis.read.facts import MOST_TASKS, Facts, NoticeKind
+from harness.diagnosis.read.facts import MOST_TASKS, Facts
 from harness.diagnosis.read.parser import Parser
 from harness.diagnosis.reader import read_facts
-from harness.model.diagnosis import Diagnosis, HangClass
+from harness.model.diagnosis import Diagnosis
+from harness.model.finding import NoticeKind
+from harness.model.hang_classes import HangClass
 from harness.verdicts.console.text import Piece
 
 STACK = ["__schedule", "schedule", "io_schedule", "blk_mq_get_tag", "blk_mq_submit_bio", "ext4_io_submit"]

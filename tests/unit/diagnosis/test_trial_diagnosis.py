@@ -7,8 +7,26 @@ from collections.abc import Mapping
 import pytest
 
 from harness.diagnosis import diagnose_trial
-from harness.model.diagnosis import Confidence, Diagnosis, HangClass
+from harness.diagnosis.trial import context_of
+from harness.model.diagnosis import Confidence, Diagnosis
+from harness.model.hang_classes import HangClass
 from harness.model.history import Event, Kind
+from harness.model.topology import Topology
+from harness.storage.aoe import AoeDisk
+from harness.storage.base import Storage
+from harness.storage.disk import PlainDisk
+from harness.storage.failover import FailoverNfs
+from harness.storage.ganesha import GaneshaDisk
+from harness.storage.loop import LoopDisk
+from harness.storage.nbd import NbdSwap
+from harness.storage.nfs import NfsDisk
+from harness.storage.nvme_tcp import NvmeTcpDisk
+from harness.storage.smb import SmbDisk
+from harness.storage.swap import Swap
+from harness.storage.tmpfs import Tmpfs
+from harness.trial.plan import Plan
+from harness.trial.run import facts_of
+from harness.workloads.thrash import SwapThrash
 
 SWAP_OUT = (
     "__schedule", "schedule", "mempool_alloc", "bio_alloc_bioset", "__swap_writepage", "pageout", "shrink_folio_list",
@@ -63,6 +81,76 @@ def test_without_roles_another_host_may_be_the_server_and_no_circle_is_claimed()
     found = reported(history("client", "server"), {"client": [("console", (ADDED + DUMP).encode())]})
     assert found.hang_class is HangClass.SWAP_OVER_NETWORK
     assert not found.cycle
+
+
+def told(storage: Storage, topology: Topology, *fenced: str) -> list[Event]:
+    """A history that says who serves whom, as `trial.run` writes it."""
+    plan = Plan(name="x", topology=topology, storage=storage, workload=SwapThrash())
+    events = [Event(0.0, Kind.TRIAL, "", facts_of(plan).to_dict())]
+    return events + [Event(20.0, Kind.FENCE, host) for host in fenced]
+
+
+def contexts(events: list[Event], *hosts: str) -> list[tuple[bool, bool]]:
+    """Of each host, whether it is known to be its own server, and whether that is known to be another one."""
+    found = [context_of(events, set(hosts), host) for host in hosts]
+    return [(context.loopback, context.apart) for context in found]
+
+
+PAIR = Topology(name="pair", hosts=(), roles={"client": "a", "server": "b"})
+ALONE = Topology(name="alone", hosts=(), roles={"client": "a", "server": "a"})
+CLUSTER = Topology(name="cluster", hosts=(), roles={"client": "u", "first": "n1", "second": "n2"})
+ITSELF, ANOTHER, OPEN = (True, False), (False, True), (False, False)
+
+
+@pytest.mark.parametrize(
+    "storage",
+    [NfsDisk(), GaneshaDisk(), NbdSwap(), Swap(on=NvmeTcpDisk()), LoopDisk(disk=SmbDisk()), Tmpfs(disk=AoeDisk())],
+    ids=lambda it: type(it).__name__,
+)
+def test_a_history_says_who_serves_whom_whatever_the_storage_is_wrapped_in(storage: Storage) -> None:
+    assert contexts(told(storage, PAIR), "a", "b") == [ANOTHER, OPEN]
+    assert contexts(told(storage, ALONE), "a") == [ITSELF]
+    assert contexts(told(storage, PAIR, "b"), "a", "b") == [ANOTHER, OPEN], "that its server was fenced changes nothing"
+
+
+def test_a_node_of_a_cluster_is_not_apart_from_its_server_and_serves_itself_once_the_other_is_gone() -> None:
+    events = told(FailoverNfs(), CLUSTER)
+    assert contexts(events, "u", "n1", "n2") == [ANOTHER, ITSELF, OPEN]
+    assert contexts(told(FailoverNfs(), CLUSTER, "n1"), "u", "n1", "n2") == [ANOTHER, ITSELF, ITSELF]
+    assert contexts(told(FailoverNfs(server_mounts=False), CLUSTER), "u", "n1", "n2") == [ANOTHER, OPEN, OPEN]
+
+
+def test_a_history_from_before_that_is_read_as_it_always_was() -> None:
+    roles = {"client": "u", "first": "n1", "second": "n2"}
+    cluster = history("u", "n1", "n2", roles=roles, storage=FailoverNfs().describe())
+    assert contexts(cluster, "u", "n1", "n2") == [ANOTHER] * 3
+    ganesha = history("a", "b", roles={"client": "a", "server": "b"}, storage=GaneshaDisk().describe())
+    assert contexts(ganesha, "a", "b") == [ANOTHER, ANOTHER]
+    assert contexts(history("a", storage=GaneshaDisk().describe()), "a") == [ITSELF]
+
+
+def test_a_cluster_that_took_over_is_diagnosed_as_a_loopback_mount() -> None:
+    shrinks = (
+        "__schedule", "schedule", "rpc_wait_bit_killable", "__rpc_execute", "nfs4_proc_delegreturn", "nfs_evict_inode",
+        "super_cache_scan", "do_shrink_slab", "shrink_slab", "drop_slab",
+    )  # fmt: skip
+    stops = (
+        "__schedule", "schedule", "rwsem_down_write_slowpath", "unregister_shrinker", "nfsd_reply_cache_shutdown",
+        "nfsd_last_thread", "nfsd",
+    )  # fmt: skip
+    console = [("console", (task("bash", 9, *shrinks) + task("nfsd", 7, *stops)).encode())]
+    found = reported(told(FailoverNfs(), CLUSTER, "n1"), {"n2": console})
+    assert found.hang_class is HangClass.LOOPBACK_NFS_RECLAIM
+    before = history("u", "n1", "n2", roles=CLUSTER.roles, storage=FailoverNfs().describe())
+    assert reported(before, {"n2": console}).hang_class is not HangClass.LOOPBACK_NFS_RECLAIM
+
+
+def test_swap_on_an_nvme_disk_is_on_the_network_where_the_trial_says_so() -> None:
+    console = [("console", (ADDED.replace("nbd0", "nvme0n1") + task("dd", 9, *SWAP_OUT)).encode())]
+    over_tcp = reported(told(Swap(on=NvmeTcpDisk()), ALONE), {"a": console})
+    assert over_tcp.hang_class is HangClass.SWAP_OVER_NETWORK, "the kernel serves it: no process waits for memory"
+    assert "served by this host" in over_tcp.title
+    assert reported(told(PlainDisk(), ALONE), {"a": console}).hang_class is not HangClass.SWAP_OVER_NETWORK
 
 
 def test_swap_on_a_local_disk_has_no_server() -> None:

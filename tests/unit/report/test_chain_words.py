@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from diagnoses import LOOPBACK_NBD, LOOPBACK_NFS, UNKNOWN, UNREACHABLE, VARIED, fan
 
-from harness.model.diagnosis import Cited, Confidence, Diagnosis, Edge, HangClass, Node, NodeKind
+from harness.model.diagnosis import Cited, Confidence, Diagnosis, Edge, Node, NodeKind
+from harness.model.hang_classes import HangClass
 from harness.report.read.chain_words import End, cited_lines, cited_words, cycle_pairs, node_words, waits
 
 

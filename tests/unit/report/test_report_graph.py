@@ -10,7 +10,8 @@ from diagnoses import LOOPBACK_NBD, LOOPBACK_NFS, UNKNOWN, VARIED, crowd, fan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.model.diagnosis import Confidence, Diagnosis, Edge, HangClass, Node, NodeKind
+from harness.model.diagnosis import Confidence, Diagnosis, Edge, Node, NodeKind
+from harness.model.hang_classes import HangClass
 from harness.report.draw.graph import MOST, Drawing, draw_graph
 from harness.report.draw.text_width import Face, broken, wide
 

@@ -1,12 +1,13 @@
 """A supervisor whose guests are fakes; `harness.sandbox.start` runs it as a module in place of the real one.
 
-The command line of a topology's first host says what its boot does: `fail`, `break`, `hang`, or nothing special.
+The command line of a topology's first host says what its boot does: `fail`, `break`, `hang`, `deaf`, or nothing.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
-import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ import harness.guests.provider
 from harness.drivers.ssh import SshAddress
 from harness.model.errors import BootError
 from harness.model.topology import Topology
-from harness.sandbox.supervisor import main
+from harness.sandbox.supervisor import HOLD_S, main
 from harness.site.target import Site, Target
 
 
@@ -45,7 +46,10 @@ class FakeLab:
         if behaviour == "break":
             raise ZeroDivisionError("a bug")
         if behaviour == "hang":
-            threading.Event().wait()
+            while True:
+                time.sleep(HOLD_S)
+        if behaviour == "deaf":  # its main thread: another one takes the signal, which does not wake this one
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
         for host in topology.hosts:
             text = f"Linux version of {host.name}\n".encode()
             self._console_path(host.name).write_bytes(text)

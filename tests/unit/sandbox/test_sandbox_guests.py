@@ -20,13 +20,14 @@ from harness.guests.lease import leases
 from harness.guests.provider import PreparedGuests
 from harness.model.errors import InfraError
 from harness.model.settings import Settings
-from harness.model.topology import MIB
+from harness.model.storage_protocols import StorageProtocol
+from harness.model.topology import MIB, Topology
 from harness.sandbox.guests import SandboxRequest, guests
 from harness.sandbox.once import run_once
 from harness.site.provider import Deaf
 from harness.site.target import Site
 from harness.state.state import StateDir
-from harness.storage.base import StorageProbe
+from harness.storage.base import ServedBy, StorageProbe
 
 
 @dataclass
@@ -48,6 +49,13 @@ class FakeStorage:
 
     def describe(self) -> str:
         return "a fake disk"
+
+    @property
+    def protocol(self) -> StorageProtocol | None:
+        return None
+
+    def served_by(self, topology: Topology) -> ServedBy:
+        return {}
 
     def set_up(self, site: Site) -> StorageProbe:
         self._do("set-up")

@@ -149,12 +149,10 @@ def test_a_command_that_is_killed_while_it_boots_takes_the_guests_with_it(state:
         "starting.SUPERVISOR = 'tests.unit.sandbox.sandbox_supervisor'\n"
         f"start(wish_for(StateDir(Path({str(state.path)!r})), 'hang'), lambda line: print(line, flush=True))\n"
     )
-    command = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=ROOT)
-    assert command.stdout is not None
-    with command.stdout:
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=ROOT) as command:
+        assert command.stdout is not None
         assert command.stdout.readline().startswith(b"booting")
-    command.send_signal(signal.SIGKILL)
-    command.wait()
+        command.send_signal(signal.SIGKILL)
     wait_until(lambda: not sandboxes(state))
     assert not leases(state)
 
@@ -176,6 +174,18 @@ def test_a_living_one_is_left_alone_by_the_clean_up(state: StateDir) -> None:
     sandbox = start(wish_for(state), ignore)
     assert clean(settings_in(state)) == []
     assert sandbox.alive and sandbox.port("c1").exists()
+
+
+def test_a_signal_that_does_not_wake_the_supervisor_ends_it_all_the_same(
+    state: StateDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it is for one that comes just before the supervisor begins to wait, as where `down` follows `up` at once."""
+    monkeypatch.setattr("harness.sandbox.end.END_S", 20.0)
+    sandbox = start(wish_for(state, "deaf"), ignore)
+    supervisor = supervisor_of(sandbox)
+    assert supervisor is not None
+    wait_until(lambda: supervisor.status() == psutil.STATUS_SLEEPING)
+    assert list(end(state, sandbox, SYSTEM_CLOCK))[-1] == f"ended the supervisor of 'pair', pid {supervisor.pid}"
 
 
 def test_a_supervisor_that_does_not_end_is_killed(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:

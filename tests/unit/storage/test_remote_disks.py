@@ -1,8 +1,9 @@
-"""iSCSI, AoE and SMB: the commands that each host gets, in an order that works, and the bound of a wait."""
+"""iSCSI, NVMe/TCP, AoE and SMB: the commands that each host gets, in an order that works, and the bound of a wait."""
 
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
 from fakes import agent_of, make_site, make_topology, no_answer, shell_of
@@ -10,11 +11,12 @@ from fakes import agent_of, make_site, make_topology, no_answer, shell_of
 from harness.model.errors import DeadlineExceeded, InfraError, UsageError
 from harness.model.topology import GIB, MIB, Host, Topology
 from harness.site.target import Site
-from harness.storage import aoe, iscsi, smb
+from harness.storage import aoe, iscsi, nvme_tcp, smb
 from harness.storage.aoe import AoeDisk
 from harness.storage.base import Storage
 from harness.storage.iscsi import IscsiDisk
 from harness.storage.iscsi_target import LIO, TARGET
+from harness.storage.nvme_tcp import NQN, NvmeTcpDisk
 from harness.storage.smb import SmbDisk
 from harness.storage.swap import Swap
 
@@ -23,6 +25,7 @@ STORAGES: dict[str, Storage] = {
     "tgt": IscsiDisk(),
     "lio": IscsiDisk(program=LIO),
     "aoe": AoeDisk(),
+    "nvme": NvmeTcpDisk(),
     "smb": SmbDisk(),
     "swap": Swap(on=IscsiDisk()),
 }
@@ -33,6 +36,7 @@ def willing(topology: Topology | None = None, **changes: object) -> Site:
     site = make_site(topology, **changes)
     for target in site.targets.values():
         shell_of(target).answer("/sys/class/iscsi_session/session*; do", "session1 sda\n")
+        shell_of(target).answer("/sys/class/nvme/nvme*; do", "nvme0 nvme0n1 nvme0c0n1\n")
         shell_of(target).answer("ip -o -4 address", "eth1\n")
         twice = DD * 2 if target is site.role("client") else DD
         shell_of(target).answer("if=/dev/harness-iscsi of=/dev/null", twice)
@@ -78,22 +82,28 @@ def test_the_server_goes_although_the_client_does_not_answer(storage: Storage) -
     assert shell_of(site.role("server")).commands
 
 
-@pytest.mark.parametrize("storage", [IscsiDisk(), AoeDisk(), SmbDisk()], ids=lambda it: type(it).__name__)
+@pytest.mark.parametrize(
+    "storage", [IscsiDisk(), NvmeTcpDisk(), AoeDisk(), SmbDisk()], ids=lambda it: type(it).__name__
+)
 def test_the_agent_lets_go_before_the_client_is_asked_to(storage: Storage) -> None:
     site = willing()
     storage.tear_down(site)
     assert agent_of(site.role("client")).asked[0] == ("storage", {"path": None})
 
 
-@pytest.mark.parametrize("storage", [IscsiDisk(ratio=2.0), AoeDisk(ratio=2.0)], ids=lambda it: type(it).__name__)
-def test_the_disk_is_in_memory_of_another_host_with_room(storage: IscsiDisk | AoeDisk) -> None:
+@pytest.mark.parametrize(
+    "storage", [IscsiDisk(ratio=2.0), NvmeTcpDisk(ratio=2.0), AoeDisk(ratio=2.0)], ids=lambda it: type(it).__name__
+)
+def test_the_disk_is_in_memory_of_another_host_with_room(storage: IscsiDisk | NvmeTcpDisk | AoeDisk) -> None:
     site = willing()
     probe = storage.set_up(site)
     assert "mount -t tmpfs -o size=" in said(site, "server") and f"truncate -s {512 * MIB} " in said(site, "server")
     assert probe.spec == {"path": storage.path, "offset": 511 * MIB, "write": True} and probe.host == "c1"
 
 
-@pytest.mark.parametrize("storage", [IscsiDisk(), AoeDisk(), SmbDisk()], ids=lambda it: type(it).__name__)
+@pytest.mark.parametrize(
+    "storage", [IscsiDisk(), NvmeTcpDisk(), AoeDisk(), SmbDisk()], ids=lambda it: type(it).__name__
+)
 def test_a_host_that_serves_itself_keeps_it_on_its_scratch_disk_if_it_has_one(storage: Storage) -> None:
     site = willing(alone(scratch=GIB))
     storage.set_up(site)
@@ -116,6 +126,8 @@ def test_a_client_that_is_never_to_give_up_is_told_so() -> None:
     site = willing()
     IscsiDisk(replacement_timeout_s=None).set_up(site)
     AoeDisk(deadsecs_s=None).set_up(site)
+    NvmeTcpDisk(ctrl_loss_s=None).set_up(site)
+    assert "--ctrl-loss-tmo=-1 " in said(site, "client")
     assert "replacement_timeout -v -1 " in said(site, "client") and "aoe_deadsecs=86400 " in said(site, "client")
 
 
@@ -152,6 +164,70 @@ def test_the_kernels_target_is_taken_apart_from_the_outside_in() -> None:
         "umount -l",
     )
     assert in_order(said(site, "server"), *steps)
+
+
+def test_the_path_of_an_nvme_disk_is_what_is_watched() -> None:
+    probe = NvmeTcpDisk().set_up(willing())
+    assert probe.counters == {"nvme0n1": "/sys/block/nvme0c0n1/stat"}, "the disk above it counts nothing before v6.4"
+    assert "/sys/class/nvme/nvme0/state" in probe.evidence
+
+
+@pytest.mark.parametrize(
+    ("paths", "disks", "found"),
+    [
+        (["nvme0c0n1"], ["nvme0n1"], "nvme0 nvme0n1 nvme0c0n1"),
+        (["nvme0n1"], ["nvme0n1"], "nvme0 nvme0n1 nvme0n1"),  # without multipath
+        (["nvme0c0n1"], [], ""),
+        ([], ["nvme0n1"], ""),  # not yet scanned, and the disk of another controller is there
+    ],
+)
+def test_a_disk_is_found_once_it_and_its_path_are_there(
+    tmp_path: Path, paths: list[str], disks: list[str], found: str
+) -> None:
+    controller, devices = tmp_path / "class" / "nvme0", tmp_path / "dev"
+    for folder in (controller, devices, *(controller / path for path in paths)):
+        folder.mkdir(parents=True)
+    (controller / "subsysnqn").write_text(f"{NQN}\n")
+    for disk in disks:
+        (devices / disk).touch()
+    script = nvme_tcp.FIND.replace("/sys/class/nvme", str(controller.parent)).replace("/dev", str(devices))
+    script = script.replace("[ -b ", "[ -e ").replace("seq 50", "seq 1")
+    assert subprocess.run(["sh", "-c", script], check=True, capture_output=True, text=True).stdout.strip() == found
+
+
+def test_the_times_of_an_nvme_controller_are_set_as_it_connects() -> None:
+    site = willing()
+    NvmeTcpDisk(ctrl_loss_s=33, fast_io_fail_s=22, keep_alive_s=4, reconnect_delay_s=3).set_up(site)
+    text = said(site, "client")
+    assert in_order(
+        text, "modprobe nvme_tcp", f"nvme connect --transport=tcp --traddr=10.77.0.2 --trsvcid=4420 --nqn={NQN}"
+    )
+    assert "--ctrl-loss-tmo=33 --keep-alive-tmo=4 --reconnect-delay=3 --fast_io_fail_tmo=22" in text
+
+
+def test_an_nvme_connection_without_a_disk_is_no_storage() -> None:
+    site = willing()
+    shell_of(site.role("client")).answer("/sys/class/nvme/nvme*; do", "")
+    with pytest.raises(InfraError, match=r"c1: connected to .*, and no disk came"):
+        NvmeTcpDisk().set_up(site)
+
+
+def test_the_nvme_target_listens_once_its_namespace_is_there_and_stops_before_that_goes() -> None:
+    site = willing()
+    NvmeTcpDisk().set_up(site)
+    namespace = f"/sys/kernel/config/nvmet/subsystems/{NQN}/namespaces/1"
+    port = "/sys/kernel/config/nvmet/ports/1"
+    serve = (
+        "modprobe nvmet_tcp",
+        f"echo 1 >{namespace}/enable",
+        f"{port}/addr_trsvcid",
+        "ln -s",
+    )
+    assert in_order(said(site, "server"), *serve)
+    site = willing()
+    NvmeTcpDisk().tear_down(site)
+    stop = (f"rm -f {port}/subsystems/{NQN}", f"rmdir {port}", f"echo 0 >{namespace}/enable", f"rmdir {namespace} ")
+    assert in_order(said(site, "server"), *stop, "umount /sys/kernel/config", "umount -l")
 
 
 def test_aoe_goes_over_the_interface_between_the_hosts() -> None:
@@ -218,6 +294,9 @@ def test_the_bounds_are_those_of_the_protocols() -> None:
     assert AoeDisk(deadsecs_s=20).bound_s == 20
     assert AoeDisk(deadsecs_s=None).bound_s == 16.5, "the first time that a frame is repeated"
     assert SmbDisk(echo_interval_s=5).bound_s == 20
+    assert NvmeTcpDisk(ctrl_loss_s=20, keep_alive_s=4).bound_s == 26
+    assert NvmeTcpDisk(ctrl_loss_s=20, fast_io_fail_s=12, keep_alive_s=4).bound_s == 18
+    assert NvmeTcpDisk(ctrl_loss_s=None).bound_s == 17.5, "until it dials for the first time"
     assert Swap(on=AoeDisk(deadsecs_s=21)).bound_s == 21
 
 
@@ -227,6 +306,9 @@ def test_the_bounds_are_those_of_the_protocols() -> None:
         (lambda: IscsiDisk(replacement_timeout_s=0), "replacement_timeout of 0 s; it is 1 to 86400"),
         (lambda: AoeDisk(deadsecs_s=0), "deadsecs of 0 s; it is 1 to 86399, or None"),
         (lambda: AoeDisk(nr_requests=3), "a queue of 3 requests; the shortest has 4"),
+        (lambda: NvmeTcpDisk(ctrl_loss_s=0), "ctrl_loss_tmo of 0 s; it is 1 to 86400, or None: for ever"),
+        (lambda: NvmeTcpDisk(fast_io_fail_s=-1), "fast_io_fail_tmo of -1 s; it is 1 to 86400, or None: for ever"),
+        (lambda: NvmeTcpDisk(keep_alive_s=0), "keep_alive_tmo of 0 s; it is 1 to 86400"),
         (lambda: SmbDisk(echo_interval_s=601), "echo_interval of 601 s; cifs accepts 1 to 600 s"),
     ],
 )

@@ -26,9 +26,11 @@ from harness.model.events import TrialFacts
 from harness.model.history import Kind
 from harness.model.measure import Measure
 from harness.model.power import PowerState
+from harness.model.storage_protocols import StorageProtocol
+from harness.model.topology import Topology
 from harness.model.verdict import VerdictKind
 from harness.site.target import Site
-from harness.storage.base import StorageProbe
+from harness.storage.base import ServedBy, StorageProbe
 from harness.trial.event_router import EventRouter
 from harness.trial.experiment import Experiment
 from harness.trial.plan import Plan
@@ -52,6 +54,13 @@ class FakeStorage:
 
     def describe(self) -> str:
         return "fake storage"
+
+    @property
+    def protocol(self) -> StorageProtocol | None:
+        return None
+
+    def served_by(self, topology: Topology) -> ServedBy:
+        return {}
 
     def set_up(self, site: Site) -> StorageProbe:
         if self.broken:

@@ -28,6 +28,7 @@ from harness.storage.loop import LoopDisk
 from harness.storage.mapped import MappedDisk
 from harness.storage.nbd import NbdDisk, NbdSwap
 from harness.storage.nfs import NfsDisk
+from harness.storage.nvme_tcp import NvmeTcpDisk
 from harness.storage.smb import SmbDisk
 from harness.storage.swap import Swap
 from harness.storage.tmpfs import Tmpfs
@@ -51,6 +52,7 @@ CASES: list[tuple[Storage, dict[str, set[str]]]] = [
         IscsiDisk(program=LIO),
         {"front": {"iscsi_tcp", "sd_mod"}, "back": {"configfs", "iscsi_target_mod", "target_core_file"}},
     ),
+    (NvmeTcpDisk(), {"front": {"nvme_tcp"}, "back": {"configfs", "nvmet", "nvmet_tcp"}}),
     (SmbDisk(), {"front": {"cifs"}}),
     (NfsDisk(), {"front": {"nfs", "nfsv4"}, "back": {"nfsd", "CONFIG_NFSD_V4"}}),
     (NfsDisk(version="3"), {"front": {"nfs", "nfsv3"}, "back": {"nfsd"}}),

@@ -55,14 +55,13 @@ def _until(true: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_hosts_are_looked_at_until_the_end() -> None:
+def test_hosts_are_looked_at_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.trial.ticker.PERIOD_S", 0.01)
     ticker, monitor, _ = _ticker(lambda: None)
     with ticker:
         _until(lambda: monitor.looks >= 2)
         ticker.check()
-    looks = monitor.looks
-    time.sleep(1.2)
-    assert monitor.looks == looks
+    assert "ticker" not in {thread.name for thread in threading.enumerate()}
 
 
 def _fail() -> None:
@@ -91,7 +90,8 @@ def test_the_error_of_the_experiment_goes_before_the_watchs() -> None:
         raise KeyError("first")
 
 
-def test_a_look_that_does_not_end(released: threading.Event) -> None:
+def test_a_look_that_does_not_end(released: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.trial.ticker.LAST_LOOK_S", 0.05)
     clock = FakeClock(0.0)
     ticker, monitor, _ = _ticker(released.wait, clock)
     with pytest.raises(InfraError, match=r"not watched for 6\d s: a look at them does not end"), ticker:
