@@ -146,7 +146,7 @@ class NvmeTcpDisk:
     def set_up(self, site: Site) -> StorageProbe:
         """See `Storage.set_up`."""
         client, server = site.role(self.client), site.role(self.server)
-        size = int(client.memory * self.ratio) // MIB * MIB
+        size = int(client.facts.memory * self.ratio) // MIB * MIB
         self._folder.make_image(site, self.client, size)
         server.shell.run(SERVE, self._folder.image, deadline=site.deadline(20))
         controller, disk, path = self._connect(site, client, site.address(server, seen_from=client))

@@ -120,7 +120,7 @@ def test_a_host_that_is_not_clear_is_a_mistake_that_lists_them(both: StateDir, w
     assert message in str(caught.value)
 
 
-def test_a_camp_by_name(both: StateDir) -> None:
+def test_a_sandbox_by_name(both: StateDir) -> None:
     assert choose_sandbox(both, "pair").name == "pair"
     with pytest.raises(UsageError, match=r"which topology\? Up are: pair, single"):
         choose_sandbox(both, None)
@@ -141,7 +141,7 @@ def test_consoles_of_one_host_and_of_all(both: StateDir) -> None:
     assert list(consoles_of(both, None)) == ["pair/front", "pair/back", "single/alone"]
 
 
-def test_a_camp_that_nobody_holds_is_not_there_and_is_removed(state: StateDir) -> None:
+def test_a_sandbox_that_nobody_holds_is_not_there_and_is_removed(state: StateDir) -> None:
     sandbox, lock = create(state, "pair")
     sandbox.write({"hosts": PAIR})
     os.close(lock)

@@ -68,7 +68,7 @@ def ignore(line: str) -> None:
     pass
 
 
-def test_a_camp_outlives_the_command_and_says_how_to_get_in(state: StateDir) -> None:
+def test_a_sandbox_outlives_the_command_and_says_how_to_get_in(state: StateDir) -> None:
     notes: list[str] = []
     sandbox = start(wish_for(state), notes.append)
     assert notes == ["booting c1, s1"]
@@ -185,7 +185,10 @@ def test_a_signal_that_does_not_wake_the_supervisor_ends_it_all_the_same(
     supervisor = supervisor_of(sandbox)
     assert supervisor is not None
     wait_until(lambda: supervisor.status() == psutil.STATUS_SLEEPING)
-    assert list(end(state, sandbox, SYSTEM_CLOCK))[-1] == f"ended the supervisor of 'pair', pid {supervisor.pid}"
+    assert (
+        list(end(settings_in(state), sandbox, SYSTEM_CLOCK))[-1]
+        == f"ended the supervisor of 'pair', pid {supervisor.pid}"
+    )
 
 
 def test_a_supervisor_that_does_not_end_is_killed(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
