@@ -6,15 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
-
 from benchmarks.common.command import ROOT
-from harness.inventory.inventory import load_inventory
 from harness.model.clock import SYSTEM_CLOCK
 from harness.model.observe import Progress, Silent
 from harness.model.settings import Settings
 from harness.model.topology import Topology
-from harness.providers import clean, provider_of
+from harness.providers import clean, provider_of, read_inventory
 from harness.site.provider import HostNeeds, Listener
 from harness.site.target import Site
 
@@ -24,7 +21,7 @@ TOPOLOGY = "single"
 
 def read_topology() -> Topology:
     """The topology on which everything is measured: one guest."""
-    inventory = load_inventory(INVENTORY, machine_memory=psutil.virtual_memory().total)
+    inventory = read_inventory(INVENTORY)
     return inventory.topology(TOPOLOGY)
 
 

@@ -81,10 +81,7 @@ def _one_of(option: str | None, rest: str | None) -> str | None:
 
 def _request(options: Options, name: str | None, storage: str | None, *, alone: bool) -> SandboxRequest:
     """What is to be up, with everything that its guests are made of; builds what is missing."""
-    import psutil
-
-    from harness.inventory.inventory import load_inventory
-    from harness.providers import clean, provider_of
+    from harness.providers import clean, provider_of, read_inventory
     from harness.sandbox.choose import check_free, choose_topology, inventory_file
     from harness.sandbox.guests import SandboxRequest
     from harness.sandbox.storages import kernel_needs, storage_of
@@ -94,7 +91,7 @@ def _request(options: Options, name: str | None, storage: str | None, *, alone: 
 
     settings = options.settings
     state = StateDir.of(settings)
-    inventory = load_inventory(inventory_file(options), machine_memory=psutil.virtual_memory().total)
+    inventory = read_inventory(inventory_file(options))
     topology = options.side.apply(choose_topology(inventory, name))
     wanted = None if storage is None else storage_of(storage, topology)
     if not alone:

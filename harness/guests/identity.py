@@ -22,6 +22,7 @@ from harness.site.facts import MANAGEMENT
 MAC = "52:54:00:68:{card:02x}:{number:02x}"  # of QEMU's range
 TEMPLATE_NUMBER = 0xFF  # no host of a topology has as high a number
 MANAGEMENT_ADDRESS = "10.0.2.15/24"  # what QEMU's user-mode network forwards to
+MANAGEMENT_NETWORK = ipaddress.IPv4Interface(MANAGEMENT_ADDRESS).network
 ENTROPY = 64  # bytes; the kernel takes 32 (drivers/char/random.c)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from pathlib import Path
+from typing import ClassVar
 
 import psutil
 
@@ -14,6 +16,7 @@ from harness.guests import lease
 from harness.guests.accelerator import known_accelerator
 from harness.guests.boot_spec import Machine, kernels_for, machines_for
 from harness.guests.guest import offers, own_speed
+from harness.guests.identity import MANAGEMENT_NETWORK
 from harness.guests.lab import Lab
 from harness.guests.owed import PROVIDER, meet_owed
 from harness.kernels.kernel_checks import source_version
@@ -66,6 +69,8 @@ class GuestProvider:
     """Brings hosts up as guests of this machine; see `site.provider.Provider` for what each method promises."""
 
     name = PROVIDER
+    # Of every guest's first card: a link that overlapped it could not be told from it.
+    reserved: ClassVar[Mapping[IPv4Network, str]] = {MANAGEMENT_NETWORK: "the guests' management network"}
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,23 @@ from harness.inventory.diagnostics import Loc, Problem, names, nearest, shown
 from harness.inventory.schema import as_subnet, is_kernel_file, is_module_file, is_variant
 from harness.model.sizes import format_size, parse_size
 
-# What QEMU's user-mode networking gives a guest's management interface unless told otherwise.
-MANAGEMENT_SUBNET = ipaddress.IPv4Network("10.0.2.0/24")
 _DEFAULT_SUBNET = "10.77.0.0/24"
 
 Table = Mapping[str, Any]
 Entries = Sequence[tuple[Loc, Table]]
+Reserved = Mapping[ipaddress.IPv4Network, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What the values of an inventory are held against.
+
+    `machine_memory` is what this machine has, in bytes; `reserved` are networks that no link may overlap, and what has
+    them.
+    """
+
+    machine_memory: int
+    reserved: Reserved = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +52,10 @@ class _Topology:
         return [((*self.loc, "links", i), link) for i, link in _tables(self.table, "links")]
 
 
-def check(
-    document: Table, *, folder: Path, machine_memory: int, variants: Sequence[str] | None = None
-) -> Iterator[Problem]:
+def check(document: Table, *, folder: Path, limits: Limits, variants: Sequence[str] | None = None) -> Iterator[Problem]:
     """Everything that does not fit.
 
-    `folder` is where relative paths start, `machine_memory` is in bytes, `variants` are the known module variants,
-    None if nobody knows them.
+    `folder` is where relative paths start, `variants` are the known module variants, None if nobody knows them.
     """
     hosts: Entries = [(("host", i), host) for i, host in _tables(document, "host")]
     known = list(dict.fromkeys(host["name"] for _, host in hosts if isinstance(host.get("name"), str)))
@@ -61,12 +69,12 @@ def check(
     for loc, host in hosts:
         yield from _files(loc, host, folder)
         yield from _variants(loc, host, variants)
-        yield from _host_memory(loc, host, machine_memory)
+        yield from _host_memory(loc, host, limits.machine_memory)
     sizes = {host["name"]: _memory(host) for _, host in hosts if isinstance(host.get("name"), str)}
     for topology in topologies:
         yield from _roles(topology)
-        yield from _topology_memory(topology, sizes, machine_memory)
-        yield from _links(topology)
+        yield from _topology_memory(topology, sizes, limits.machine_memory)
+        yield from _links(topology, limits.reserved)
         yield from _shared_disk(topology)
 
 
@@ -158,14 +166,14 @@ def _roles(topology: _Topology) -> Iterator[Problem]:
             yield Problem(loc=(*topology.loc, "roles", role), problem=f"no host {shown(host)}", hint=hint)
 
 
-def _links(topology: _Topology) -> Iterator[Problem]:
+def _links(topology: _Topology, reserved: Reserved) -> Iterator[Problem]:
     yield from _duplicates(topology.links, "name")
     for loc, link in topology.links:
         hosts = link.get("hosts")
         if isinstance(hosts, list):
             yield from _named_hosts(topology, (*loc, "hosts"), hosts, "a link to nowhere")
             yield from _subnet_size(loc, link, len(hosts))
-    yield from _overlaps(topology)
+    yield from _overlaps(topology, reserved)
 
 
 def _shared_disk(topology: _Topology) -> Iterator[Problem]:
@@ -210,11 +218,13 @@ def _subnet_size(loc: Loc, link: Table, hosts: int) -> Iterator[Problem]:
         yield Problem(loc=(*loc, "subnet"), problem=problem, hint="use a /24")
 
 
-def _overlaps(topology: _Topology) -> Iterator[Problem]:
+def _overlaps(topology: _Topology, reserved: Reserved) -> Iterator[Problem]:
     subnets = [(loc, net) for loc, link in topology.links if (net := _network(link)) is not None]
     for loc, net in subnets:
-        if net.overlaps(MANAGEMENT_SUBNET):
-            problem = f"{net} overlaps the guests' management network {MANAGEMENT_SUBNET}"
+        for taken, owner in reserved.items():
+            if not net.overlaps(taken):
+                continue
+            problem = f"{net} overlaps {owner} {taken}"
             yield Problem(loc=(*loc, "subnet"), problem=problem, hint=f"use another, such as {_DEFAULT_SUBNET}")
     for (first, net), (loc, other) in combinations(subnets, 2):
         if net.overlaps(other):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.inventory import cross_checks, schema
+from harness.inventory.cross_checks import Limits
 from harness.inventory.diagnostics import failure, names, shown, shown_path
 from harness.inventory.schema import HostTable, InventoryTables, TopologyTable
 from harness.model.errors import InventoryError, UsageError
@@ -46,11 +47,10 @@ def require_role(topology: Topology, role: str) -> Host:
     return topology.host(topology.roles[role])
 
 
-def load_inventory(path: Path, *, machine_memory: int, variants: Sequence[str] | None = None) -> Inventory:
+def load_inventory(path: Path, *, limits: Limits, variants: Sequence[str] | None = None) -> Inventory:
     """The inventory in the TOML file `path`.
 
-    `machine_memory` is what this machine has, in bytes; `variants` are the module variants that there are, None
-    to leave their names unchecked.
+    `variants` are the module variants that there are, None to leave their names unchecked.
 
     Raises InventoryError for one problem; for several, one UsageError with a line for each. Paths of modules
     and kernels come back absolute.
@@ -59,7 +59,7 @@ def load_inventory(path: Path, *, machine_memory: int, variants: Sequence[str] |
     tables = schema.parse(document)
     problems = tables if isinstance(tables, list) else []
     folder = path.absolute().parent
-    problems += cross_checks.check(document, folder=folder, machine_memory=machine_memory, variants=variants)
+    problems += cross_checks.check(document, folder=folder, limits=limits, variants=variants)
     if problems or isinstance(tables, list):
         raise failure(path, problems, document)
     return Inventory(path=path, topologies=_topologies(tables, folder))

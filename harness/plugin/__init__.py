@@ -206,12 +206,11 @@ def _checked(config: pytest.Config, problems: Sequence[str]) -> None:
 
 
 def _inventory(options: Options) -> Inventory:
-    from harness.inventory.inventory import load_inventory
-    from harness.plugin.markers import machine_memory
+    from harness.providers import read_inventory
 
     if options.inventory is None:
         raise UsageError("no inventory; name one with --harness-inventory, HARNESS_INVENTORY or harness_inventory")
-    return load_inventory(options.inventory, machine_memory=machine_memory())
+    return read_inventory(options.inventory)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -159,6 +159,8 @@ def _by_host(mark: TopologyMark, topology: Topology) -> dict[str, dict[str, obje
 
 def _check(topology: Topology, changes: Mapping[str, Mapping[str, object]], folder: Path) -> None:
     """Hold the changed values to the rules of an inventory; `folder` is where relative paths start."""
+    from harness.providers import limits
+
     hosts = [
         {"name": host.name, "memory": f"{host.memory // MIB} MiB", **changes.get(host.name, {})}
         for host in topology.hosts
@@ -166,7 +168,7 @@ def _check(topology: Topology, changes: Mapping[str, Mapping[str, object]], fold
     document = {"host": hosts, "topology": [{"name": topology.name, "roles": dict(topology.roles)}]}
     tables = schema.parse(document)
     problems = tables if isinstance(tables, list) else []
-    problems += cross_checks.check(document, folder=folder, machine_memory=machine_memory())
+    problems += cross_checks.check(document, folder=folder, limits=limits())
     for problem in problems:
         where = place(problem.loc, document)
         raise UsageError(f"marker topology: {where}: {problem.problem}; {problem.hint}")
@@ -185,10 +187,3 @@ def _changed(host: Host, changes: Mapping[str, Any], folder: Path) -> Host:
 
 def _resolved(name: str, is_file: bool, folder: Path) -> str:
     return str(folder / name) if is_file else name
-
-
-def machine_memory() -> int:
-    """Bytes of memory of this machine."""
-    import psutil
-
-    return psutil.virtual_memory().total

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
+
+import psutil
 
 from harness.guests.provider import GuestProvider
+from harness.inventory.cross_checks import Limits
+from harness.inventory.inventory import Inventory, load_inventory
 from harness.model.errors import InfraError
 from harness.model.obligation import Obligation
 from harness.model.settings import Settings
@@ -17,6 +22,16 @@ from harness.state.state import StateDir
 def provider_of(settings: Settings, topology: Topology) -> Provider:
     """Who brings the hosts of `topology` up, by their kind: there are only guests."""
     return GuestProvider(settings)
+
+
+def read_inventory(path: Path) -> Inventory:
+    """The inventory in a file, held against this machine and against what providers reserve; see `load_inventory`."""
+    return load_inventory(path, limits=limits())
+
+
+def limits() -> Limits:
+    """What the values of any inventory are held against."""
+    return Limits(machine_memory=psutil.virtual_memory().total, reserved=GuestProvider.reserved)
 
 
 def all_providers(settings: Settings) -> tuple[Provider, ...]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ipaddress
 import os
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -45,12 +46,17 @@ roles = { client = "small", server = "small" }
 """
 
 
+def limits(machine_memory: int) -> cross_checks.Limits:
+    reserved = {ipaddress.IPv4Network("10.0.2.0/24"): "the guests' management network"}
+    return cross_checks.Limits(machine_memory=machine_memory, reserved=reserved)
+
+
 def load(folder: Path, text: str, *, machine_memory: int = 4 * GIB) -> Inventory:
     (folder / "built").mkdir(exist_ok=True)
     (folder / "built" / "nfsd.ko").touch()
     path = folder / "lab.toml"
     path.write_text(text, encoding="utf-8")
-    return load_inventory(path, machine_memory=machine_memory)
+    return load_inventory(path, limits=limits(machine_memory))
 
 
 def lines(folder: Path, text: str, *, machine_memory: int = 4 * GIB) -> list[str]:
@@ -122,7 +128,7 @@ def test_a_host_with_several_roles_is_one_host(tmp_path: Path) -> None:
 
 
 def test_the_shipped_inventory() -> None:
-    inventory = load_inventory(REPOSITORY / "inventories" / "local.toml", machine_memory=2 * GIB)
+    inventory = load_inventory(REPOSITORY / "inventories" / "local.toml", limits=limits(2 * GIB))
     remote, single = inventory.topology("nbd-remote"), inventory.topology("single")
     client, server = require_role(remote, "client"), require_role(remote, "server")
     assert (client.cpus, server.cpus) == (2, 1)
@@ -379,10 +385,10 @@ def test_every_problem_is_found_in_one_pass(tmp_path: Path) -> None:
 def test_unknown_variants_are_offered_known_ones(tmp_path: Path) -> None:
     load(tmp_path, GOOD)
     path, known = tmp_path / "lab.toml", ["nbd-no-memalloc", "nfsd-no-throttle"]
-    load_inventory(path, machine_memory=4 * GIB, variants=known)
+    load_inventory(path, limits=limits(4 * GIB), variants=known)
     path.write_text(GOOD.replace("nbd-no-memalloc", "nbd-memalloc"))
     with pytest.raises(InventoryError) as caught:
-        load_inventory(path, machine_memory=4 * GIB, variants=known)
+        load_inventory(path, limits=limits(4 * GIB), variants=known)
     assert str(caught.value) == (
         f"{path}: host[0] \"small\": modules[0]: no module variant 'nbd-memalloc'; did you mean 'nbd-no-memalloc'?"
     )
@@ -420,7 +426,7 @@ def test_hostile_text_stays_on_its_line(tmp_path: Path) -> None:
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     def message(path: Path) -> str:
         with pytest.raises(InventoryError) as caught:
-            load_inventory(path, machine_memory=GIB)
+            load_inventory(path, limits=limits(GIB))
         return str(caught.value).removeprefix(f"{path}: ")
 
     assert message(tmp_path / "no.toml") == "there is no such file; name a TOML file"
@@ -454,7 +460,7 @@ TABLES = st.lists(st.dictionaries(KEYS, LEAVES | LINKS, max_size=6), max_size=3)
 def test_any_document_is_explained_on_one_line_a_problem(document: dict[str, Any]) -> None:
     tables = schema.parse(document)
     problems = tables if isinstance(tables, list) else []
-    problems += cross_checks.check(document, folder=Path("/nonexistent"), machine_memory=GIB)
+    problems += cross_checks.check(document, folder=Path("/nonexistent"), limits=limits(GIB))
     assert problems, "a topology needs a memory in its hosts and a role, which this strategy never gets right"
     text = str(failure(Path("lab.toml"), problems, document))
     assert len(text.split("\n")) == len(problems)
