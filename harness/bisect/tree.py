@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from harness.artifacts.run_tool import CommandFailed, read_tool, run_tool
 from harness.bisect.candidates import Candidate, Candidates
 from harness.bisect.loop import Untestable
-from harness.build.run_tool import CommandFailed, read_tool, run_tool
 from harness.model.errors import HarnessError, UsageError
 from harness.model.overrides import MachineOverrides, parse_overrides
 

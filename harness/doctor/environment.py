@@ -16,7 +16,7 @@ from harness.model.settings import Settings
 
 if TYPE_CHECKING:
     # Imported where they are used: the doctor has something to say on a machine that lacks their libraries, too.
-    from harness.build.mirror import Sources
+    from harness.artifacts.mirror import Sources
     from harness.guests.accelerator import ProbeResult
     from harness.kernels.kernels import Kernel
 
@@ -38,7 +38,7 @@ class Surroundings:
 
     def which(self, program: str) -> str | None:
         """The path of `program`, where the harness would find it."""
-        from harness.build.run_tool import SEARCH_PATH
+        from harness.artifacts.run_tool import SEARCH_PATH
 
         return shutil.which(program, path=SEARCH_PATH)
 
@@ -88,7 +88,7 @@ class Surroundings:
 
     def find_sources(self, mirror: str | None) -> Sources:
         """Where packages come from; raises HarnessError."""
-        from harness.build.mirror import find_sources
+        from harness.artifacts.mirror import find_sources
 
         return find_sources(mirror, SUITE)
 

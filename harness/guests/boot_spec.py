@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.build.images import Image, build_image
-from harness.build.recipes import read_recipe, vm_images
+from harness.artifacts.images import Image, build_image
+from harness.artifacts.recipes import read_recipe, vm_images
 from harness.guests.accelerator import find_accelerator
 from harness.kernels.custom_kernels import find_kernel
 from harness.kernels.kernel_checks import check_module

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from harness.agent.agent import calibrate
-from harness.build.recipes import vm_images
+from harness.artifacts.recipes import vm_images
 from harness.drivers.libvirt.guest import OFFERS, GuestSpec, LibvirtGuest, Nic, killed_when_overdue
 from harness.drivers.protocols import Console, Shell
 from harness.drivers.serial.agent_link import SerialAgentLink

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from harness.build.cache import Cache
-from harness.build.cache_eviction import keep_within, remove
+from harness.artifacts.cache import Cache
+from harness.artifacts.cache_eviction import keep_within, remove
 from harness.drivers.libvirt.disk_image import make_blank, make_overlay
 from harness.drivers.libvirt.guest import Disk
 from harness.drivers.libvirt.save_image import DamagedImage, Feeder, adapt

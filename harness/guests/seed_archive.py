@@ -11,7 +11,7 @@ import lzma
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.build.cpio import make_cpio
+from harness.artifacts.cpio import make_cpio
 from harness.guests.keys import make_key
 
 AGENT = Path(__file__).parent.parent / "agent" / "agent.py"

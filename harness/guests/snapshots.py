@@ -18,9 +18,9 @@ from pathlib import Path
 from shutil import which
 from typing import Any
 
-from harness.build.cache import Build, Cache
-from harness.build.cache_eviction import hold, remove
-from harness.build.recipes import vm_images
+from harness.artifacts.cache import Build, Cache
+from harness.artifacts.cache_eviction import hold, remove
+from harness.artifacts.recipes import vm_images
 from harness.drivers.libvirt.save_image import DamagedImage, checksum
 from harness.guests.boot_spec import Machine
 from harness.guests.guest_spec import cmdline_of

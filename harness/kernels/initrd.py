@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.build.cache import BUILD_LOG, Cache, digest_of
-from harness.build.cpio import make_cpio
-from harness.build.recipes import vm_images
-from harness.build.run_tool import run_tool
+from harness.artifacts.cache import BUILD_LOG, Cache, digest_of
+from harness.artifacts.cpio import make_cpio
+from harness.artifacts.recipes import vm_images
+from harness.artifacts.run_tool import run_tool
 from harness.kernels.module_set import ModulesRecipe, boot_order
 from harness.model.errors import HostEnvironmentError
 from harness.model.observe import Progress

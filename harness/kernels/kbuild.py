@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from harness.build.run_tool import CommandFailed, read_tool
+from harness.artifacts.run_tool import CommandFailed, read_tool
 
 _NAMES = ("Kbuild", "Makefile")
 # make reads the file of a folder with the kernel's configuration, and prints one line an object: what it becomes, its

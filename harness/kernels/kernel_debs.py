@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.build.run_tool import CommandFailed, read_tool, run_tool
+from harness.artifacts.run_tool import CommandFailed, read_tool, run_tool
 from harness.kernels.kernel_checks import check_kernel_image
 from harness.model.errors import UsageError
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from harness.build.apt import PrivateApt
-from harness.build.cache import BUILD_LOG, Cache
-from harness.build.mirror import find_sources, suite_of
-from harness.build.run_tool import CommandFailed, run_tool
+from harness.artifacts.apt import PrivateApt
+from harness.artifacts.cache import BUILD_LOG, Cache
+from harness.artifacts.mirror import find_sources, suite_of
+from harness.artifacts.run_tool import CommandFailed, run_tool
 from harness.kernels.kernels import Kernel
 from harness.model.errors import UsageError
 from harness.model.observe import Progress

@@ -8,12 +8,12 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.build.apt import PrivateApt
-from harness.build.cache import BUILD_LOG, Cache, digest_of
-from harness.build.ext4 import mke2fs_command
-from harness.build.mirror import Sources, find_sources, suite_of
-from harness.build.recipes import read_recipe, vm_images
-from harness.build.run_tool import run_tool
+from harness.artifacts.apt import PrivateApt
+from harness.artifacts.cache import BUILD_LOG, Cache, digest_of
+from harness.artifacts.ext4 import mke2fs_command
+from harness.artifacts.mirror import Sources, find_sources, suite_of
+from harness.artifacts.recipes import read_recipe, vm_images
+from harness.artifacts.run_tool import run_tool
 from harness.kernels.initrd import build_initrd
 from harness.kernels.kernel_debs import part_names, unpack_kernel
 from harness.kernels.module_set import ModulesRecipe, reduce_modules

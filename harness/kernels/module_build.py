@@ -6,7 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
-from harness.build.run_tool import CommandFailed, find_tool, read_tool, run_tool
+from harness.artifacts.run_tool import CommandFailed, find_tool, read_tool, run_tool
 from harness.kernels.kernels import Kernel
 from harness.model.errors import HostEnvironmentError, UsageError
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-from harness.build.recipes import Recipe
-from harness.build.run_tool import find_tool, run_tool
+from harness.artifacts.recipes import Recipe
+from harness.artifacts.run_tool import find_tool, run_tool
 from harness.model.errors import UsageError
 
 _SUFFIX = re.compile(r"\.ko(\.xz|\.zst|\.gz)?$")

@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
-from harness.build.run_tool import CommandFailed, run_tool
+from harness.artifacts.run_tool import CommandFailed, run_tool
 from harness.kernels.kernel_checks import check_module
 from harness.model.errors import UsageError
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from unidiff.errors import UnidiffParseError
 from unidiff.patch import PatchedFile, PatchSet
 
-from harness.build.run_tool import CommandFailed, run_tool
+from harness.artifacts.run_tool import CommandFailed, run_tool
 from harness.model.errors import UsageError
 
 # Nothing of these goes into a kernel or a module.

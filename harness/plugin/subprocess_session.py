@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.build.run_tool import find_tool
+from harness.artifacts.run_tool import find_tool
 from harness.plugin.invoke import PLUGIN
 from harness.results.files import disk_errors
 

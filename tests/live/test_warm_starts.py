@@ -12,7 +12,7 @@ import pytest
 from live_site import live_site
 from live_trials import guests_of
 
-from harness.build.cache import Cache
+from harness.artifacts.cache import Cache
 from harness.guests.restore import RESTORE_S
 from harness.guests.snapshots import IMAGE, KIND
 from harness.model.clock import Deadline

@@ -21,7 +21,7 @@ from benchmarks import detection, overhead, startup, throughput
 from benchmarks.common import virtme
 from benchmarks.common.command import ROOT, arguments_of, guarded, make_parser, positive, settings_of
 from benchmarks.common.figures import Figure, as_json, digits, figure_of, notes_of, ratios
-from harness.build.images import Image
+from harness.artifacts.images import Image
 from harness.guests.boot_spec import Machine
 from harness.kernels.kernels import Kernel
 from harness.model.errors import InfraError, UsageError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.build.mirror import Sources
+from harness.artifacts.mirror import Sources
 from harness.doctor.doctor import TOOLS, Check, Tool, check
 from harness.doctor.environment import Surroundings
 from harness.guests.accelerator import ProbeResult

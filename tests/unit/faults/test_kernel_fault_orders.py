@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from fakes import agent_of, make_site, make_topology, no_answer, shell_of
 
-from harness.build.recipes import vm_images
+from harness.artifacts.recipes import vm_images
 from harness.faults.base import Fault, Prepared
 from harness.faults.kernel import INSTANT, LASTING, KernelFault, SysrqCrash
 from harness.model.errors import ShellError, UsageError

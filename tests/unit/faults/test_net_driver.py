@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from fakes import agent_of, make_site, make_topology, shell_of
 
-from harness.build.recipes import vm_images
+from harness.artifacts.recipes import vm_images
 from harness.faults.base import Fault, Prepared
 from harness.faults.net_driver import COUNTERS, GFP, PARAMETERS, AllocatingDriver, IpoibMode
 from harness.faults.workarounds import CachesDroppedEvery

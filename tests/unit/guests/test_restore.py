@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.build.cache import Cache
+from harness.artifacts.cache import Cache
 from harness.drivers.libvirt.guest import Disk
 from harness.drivers.libvirt.save_image import DamagedImage
 from harness.guests import restore, snapshots

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from harness.build.cache import Cache
-from harness.build.cache_eviction import USED, keep_within
+from harness.artifacts.cache import Cache
+from harness.artifacts.cache_eviction import USED, keep_within
 from harness.drivers.libvirt.save_image import DamagedImage
 from harness.guests import snapshots
 from harness.guests.snapshots import CONSOLE, DISK, FACTS, IMAGE, KIND, is_wanted, key_of, taken

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from kernel_makers import CONFIG, MODULES, RELEASE, boot_image, installed, module, package, package_in_parts, tree
 
-from harness.build import cache_eviction
+from harness.artifacts import cache_eviction
 from harness.kernels import custom_kernels
 from harness.kernels.custom_kernels import find_kernel
 from harness.kernels.find_kernel import BootImage, find_origin

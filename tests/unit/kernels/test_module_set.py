@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.build.recipes import read_recipe, vm_images
+from harness.artifacts.recipes import read_recipe, vm_images
 from harness.kernels.module_set import (
     ModulesRecipe,
     boot_order,

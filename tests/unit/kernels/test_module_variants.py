@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.build import recipes
+from harness.artifacts import recipes
 from harness.kernels import module_variants
 from harness.kernels.kernels import Kernel
 from harness.kernels.module_variants import VariantRecipe, build_variant, read_variant, variant_names, variants_for
@@ -209,6 +209,6 @@ def test_a_patch_that_does_not_fit_says_so_and_keeps_the_log(
 
 def test_a_missing_compiler_is_one_clear_line(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module_variants, "KernelPackages", NoPackages(tmp_path / "source", SOURCE))
-    monkeypatch.setattr("harness.build.run_tool.SEARCH_PATH", "/nowhere")
+    monkeypatch.setattr("harness.artifacts.run_tool.SEARCH_PATH", "/nowhere")
     with pytest.raises(UsageError, match=r"^gcc is not installed; install it: apt-get install gcc"):
         build_variant(settings(tmp_path), kernel(tmp_path), "demo", Silent())

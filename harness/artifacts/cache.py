@@ -24,7 +24,7 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
-from harness.build.run_tool import CommandFailed
+from harness.artifacts.run_tool import CommandFailed
 from harness.model.errors import HostEnvironmentError, UsageError
 from harness.model.observe import Progress, Silent
 

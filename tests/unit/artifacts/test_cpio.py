@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.build.cpio import make_cpio
+from harness.artifacts.cpio import make_cpio
 
 
 def read_newc(archive: bytes) -> dict[str, tuple[int, bytes]]:

@@ -14,11 +14,11 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from harness.build.cache import BUILD_LOG, MANIFEST, Cache, find_damage, read_manifest
-from harness.build.ext4 import mke2fs_command
-from harness.build.mirror import Sources, codename_of, find_sources
-from harness.build.recipes import Recipe, read_recipe
-from harness.build.run_tool import CommandFailed, run_tool
+from harness.artifacts.cache import BUILD_LOG, MANIFEST, Cache, find_damage, read_manifest
+from harness.artifacts.ext4 import mke2fs_command
+from harness.artifacts.mirror import Sources, codename_of, find_sources
+from harness.artifacts.recipes import Recipe, read_recipe
+from harness.artifacts.run_tool import CommandFailed, run_tool
 from harness.model.errors import HostEnvironmentError, UsageError
 from harness.model.observe import Progress
 from harness.model.settings import Settings

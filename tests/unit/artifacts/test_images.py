@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from harness.build import images
-from harness.build.cache import Cache
-from harness.build.images import ImageRecipe, build_image, check_image
-from harness.build.mirror import Sources
-from harness.build.recipes import read_recipe, vm_images
+from harness.artifacts import images
+from harness.artifacts.cache import Cache
+from harness.artifacts.images import ImageRecipe, build_image, check_image
+from harness.artifacts.mirror import Sources
+from harness.artifacts.recipes import read_recipe, vm_images
 from harness.model.errors import HostEnvironmentError, UsageError
 from harness.model.observe import Silent
 from harness.model.settings import Settings

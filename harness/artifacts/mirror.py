@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.build.run_tool import read_tool
+from harness.artifacts.run_tool import read_tool
 from harness.model.errors import HostEnvironmentError, UsageError
 
 CODENAMES = {"11": "bullseye", "12": "bookworm", "13": "trixie", "14": "forky", "sid": "sid"}

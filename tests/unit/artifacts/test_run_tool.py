@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.build.run_tool import PACKAGES, CommandFailed, find_tool, read_tool, run_tool
+from harness.artifacts.run_tool import PACKAGES, CommandFailed, find_tool, read_tool, run_tool
 from harness.model.errors import HostEnvironmentError
 
 
@@ -37,7 +37,7 @@ def test_a_full_disk_is_an_error_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_missing_tool_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.build.run_tool.SEARCH_PATH", "/nowhere")
+    monkeypatch.setattr("harness.artifacts.run_tool.SEARCH_PATH", "/nowhere")
     with pytest.raises(HostEnvironmentError, match=r"qemu-img is not installed; .*apt-get install qemu-utils"):
         find_tool("qemu-img")
     assert PACKAGES["mmdebstrap"] == "mmdebstrap"
@@ -58,7 +58,7 @@ STUBBORN = "trap '' TERM; sleep 1000 & echo $! $$; wait"
 def test_an_interrupt_ends_the_tool_and_its_children(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, grace: int
 ) -> None:
-    monkeypatch.setattr("harness.build.run_tool.GRACE_S", grace)
+    monkeypatch.setattr("harness.artifacts.run_tool.GRACE_S", grace)
     pids = tmp_path / "pids"
 
     def interrupt(line: str) -> None:
@@ -73,7 +73,7 @@ def test_an_interrupt_ends_the_tool_and_its_children(
 def test_kill_of_the_caller_ends_the_tool_and_its_children(tmp_path: Path) -> None:
     program = f"""
 from pathlib import Path
-from harness.build.run_tool import run_tool
+from harness.artifacts.run_tool import run_tool
 log = Path({str(tmp_path / "log")!r})
 run_tool(["sh", "-c", {WORKER_AND_WAITER!r}], log=log, on_line=lambda line: print(line, flush=True))
 """

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.build.cache import BUILD_LOG, MANIFEST, Cache, digest_of, find_damage, read_manifest
-from harness.build.run_tool import CommandFailed
+from harness.artifacts.cache import BUILD_LOG, MANIFEST, Cache, digest_of, find_damage, read_manifest
+from harness.artifacts.run_tool import CommandFailed
 from harness.model.errors import HostEnvironmentError, UsageError
 
 KEY = {"recipe": "debian", "builder": 1}

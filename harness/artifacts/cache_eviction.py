@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from harness.build.cache import MANIFEST, Cache, read_manifest
+from harness.artifacts.cache import MANIFEST, Cache, read_manifest
 from harness.model.clock import SYSTEM_CLOCK
 from harness.state.locks import try_lock
 

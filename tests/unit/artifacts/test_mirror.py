@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.build import mirror
-from harness.build.mirror import codename_of, find_sources, suite_of
+from harness.artifacts import mirror
+from harness.artifacts.mirror import codename_of, find_sources, suite_of
 from harness.model.errors import HostEnvironmentError, UsageError
 
 DUMP = """\

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.build.mirror import Sources
-from harness.build.run_tool import CommandFailed, read_tool, run_tool
+from harness.artifacts.mirror import Sources
+from harness.artifacts.run_tool import CommandFailed, read_tool, run_tool
 from harness.model.errors import HostEnvironmentError
 from harness.model.observe import Progress
 
