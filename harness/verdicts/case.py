@@ -1,4 +1,4 @@
-"""A history, read once, and what the rules of the judge ask of it."""
+"""The facts of one history that the judge's rules read."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FREED = ("pgsteal_kswapd", "pgsteal_direct")
 
 
 class Case:
-    """A history, read once, and what the rules ask of it."""
+    """A history, read once, with the queries of the judge's rules."""
 
     def __init__(self, events: Sequence[Event]) -> None:
         self.policy = _policy_of(events)
@@ -47,7 +47,8 @@ class Case:
         self.loaded = False
         over = False
         for event in events:
-            # From the tear-down on the harness ends what still runs; only what a kernel says still counts.
+            # During tear-down the harness ends whatever still runs. From then on only console findings and
+            # infrastructure failures count.
             over = over or _is_phase(event, TEARDOWN)
             if not over:
                 self._take(event)
@@ -58,7 +59,7 @@ class Case:
         opinion = self.watch.feed(event)
         self.loaded = self.loaded or self.watch.phase == LOAD
         if opinion.state in (State.SILENT, State.LOCKED):
-            # The first that was sure keeps its time, what was learnt last its words.
+            # The time is that of the first certain opinion, the text that of the newest.
             self.locked = (opinion, self.locked[1] if self.locked else event.t)
         elif opinion.state in (State.RUNNING, State.FINISHED):
             self.locked = None
@@ -75,7 +76,7 @@ class Case:
                 self._mark(payload)
 
     def _keep(self, event: Event) -> None:
-        """Take what counts whenever it comes."""
+        """Keep events that count in every phase."""
         match event.payload:
             case Finding() as finding:
                 self.findings.append((event, finding))
@@ -83,7 +84,7 @@ class Case:
                 self.infra.append(failure)
 
     def _mark(self, payload: Payload) -> None:
-        """Take what the harness itself did."""
+        """Record the harness's own actions."""
         match payload:
             case RecoveryStep(done=True) as step:
                 self.recovery[step.step] = step.recovered
@@ -96,7 +97,7 @@ class Case:
 
     @property
     def stalls(self) -> tuple[Stall, ...]:
-        """Every stop that ended by itself."""
+        """All stops that ended by themselves."""
         return tuple(
             Stall(stop.onset_s, round(stop.ended_s - stop.onset_s, 4), True)
             for stop in self.watch.stops
@@ -105,18 +106,18 @@ class Case:
 
     @property
     def steal(self) -> float:
-        """Of the time that the guests' processors wanted under the load, the share that this machine steal."""
+        """Steal time as a share of the time that the guests' processors wanted to run under the load."""
         return steal_share(self._processors)
 
     def reclaimed(self, begin_s: float) -> str:
-        """What reclaim did from `begin_s` on, in words; nothing where it was idle or nobody counted."""
+        """A phrase about reclaim's work since `begin_s`; empty if reclaim was idle or there are no counters."""
         seen = [(event.host, counters) for event, counters in self._reclaim if event.t >= begin_s]
         scanned, freed = (_growth(seen, names) for names in (SCANNED, FREED))
         return f"reclaim scanned {scanned} pages meanwhile and freed {freed}" if scanned else ""
 
     @property
     def first_io_error(self) -> tuple[Event, Finding] | None:
-        """The first request that the kernel gave up while the load ran."""
+        """The first request that the kernel failed during the load."""
         return next(iter(self._io_errors), None)
 
     def first_finding(self, kinds: Container[str]) -> tuple[Event, Finding] | None:
@@ -138,6 +139,6 @@ def _growth(seen: Sequence[tuple[str, Counters]], names: Iterable[str]) -> int:
 
 
 def _policy_of(events: Sequence[Event]) -> Policy:
-    """The newest: the first is written before the guest's slowdown is known, by which the second is scaled."""
+    """The newest policy. The first is written before the guest's slowdown is known; the second is scaled by it."""
     policies = [facts.policy for _, facts in select(events, TrialFacts)]
     return Policy.from_dict(policies[-1]) if policies else Policy()

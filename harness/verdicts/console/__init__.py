@@ -1,8 +1,8 @@
 """Kernel console text to findings.
 
-`scan(data)` reads a whole console. `Scanner` reads one as it arrives: `feed` returns the findings that are complete,
-`pending` the report that has begun, `close` what was open when the console ended. `OrderedScanner` does so in the
-order of the headlines. `decisive` picks the one finding that says most about why a run ended.
+`scan(data)` reads a whole console. `Scanner` reads one as it arrives: `feed` returns the complete findings,
+`pending` the report that has begun, `close` the reports still open when the console ends. `OrderedScanner` returns
+findings in the order of their headlines. `decisive` picks the finding that best explains why a run ended.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Which function of a stack a finding is about.
 
-A blocked task, or a processor that spins with interrupts off: the first frame that says what was waited for, below
-the scheduler and the lock and wait primitives that every wait goes through. A stalled processor: its innermost
-frame is wherever the loop happened to be when it was looked at, so the frame that stays from look to look is taken: the
-last one before generic dispatch code (system call, softirq, timer, worker). A crash: the innermost frame that is
-not reporting code. Memory that ran out: whoever asked for it.
+- Blocked task, or processor that spins with interrupts off: the first frame below the scheduler and the lock and wait
+  primitives.
+- Stalled processor: the last frame before generic dispatch code (system call, softirq, timer, worker). The innermost
+  frame is a random place in the loop; this one is the same in every sample.
+- Crash: the innermost frame that is not reporting code.
+- Out of memory: the function that asked for memory.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ _PRIMITIVE = re.compile(
     r"|_*rt_(?:read|write|down|up|spin)_|_*percpu_rwsem|_*raw_(?:spin|read|write)_|_*(?:spin|read|write)_lock|(?:native_|pv_)?queued_|ldsem_|osq_"
     r"|do_raw_|_*lock_(?!d)|_*folio_lock|\w{0,64}slowlock"
     r"|\w{1,64}_lock(?:_nested|_killable|_interruptible|_slowpath|_slow|_common|_irq\w{0,16}|_bh)?$"
-    # waits for a condition that only the caller knows
+    # waits for a condition of the caller
     r"|_*(?:bit_)?wait_(?!for_device|answer)|wait_woken|out_of_line_wait|_*folio_wait_|_*wait$|_*do_wait_"
     r"|_*var_wait|\w{0,64}fdatawait|prepare_to_|finish_wait|kthread_|rpc_wait_bit|swait_|rcuwait_|__wait_rcu_gp"
     r"|usb_start_wait_urb$|usb_(?:control|bulk|interrupt)_msg|usb_kill_(?:anchored_)?urb"
-    # waits for work, a timer or a page of the caller's
+    # waits for the caller's work, timer or page
     r"|_*flush_(?:delayed_)?work(?:$|queue)|_*drain_workqueue|destroy_workqueue|_*cancel_(?:delayed_)?work|_*cancel_work_"
     r"|_*(?:try_to_)?del_timer|_*timer_delete_sync|hrtimer_cancel|work_on_cpu|schedule_on_each_cpu"
     r"|_*filemap_get_folio|pagecache_get_page|find_lock_(?!task)|find_or_create_page|grab_cache_page"
     r"|(?:do_)?read_cache_(?:page|folio)|truncate_inode_pages_range$"
-    # generic layers that lock what their caller names
+    # generic layers that lock an object of the caller
     r"|device_(?:add|del|unregister|destroy)$"
 )
 _REPORTING = re.compile(
@@ -65,14 +66,14 @@ _INTERRUPT = re.compile(
 )
 _CALL = r"(?:_*(?:ksys|vfs|do_vfs|se_sys|x64_sys|ia32_sys|arm64_sys|SyS|SYSC|sys|do_sys|compat_sys|compat_SyS|C_SYSC)_)"
 _DISPATCH = re.compile(
-    # system call entry, and calls that serve every kind of file
+    # system call entry, and system calls for every kind of file
     r"_*do_syscall|entry_|el0|do_el0|_*invoke_syscall|do_fast_syscall|do_int80|system_call|ret_fast_syscall|tracesys|sysenter"
     r"|do_trap_ecall_u|syscall_(?:handler|common|trace)|handle_sys(?:call)?$|ret_from_(?:syscall|exception|kernel)"
     rf"|x64_sys_call|{_CALL}(?:ioctl|read|write|readv|writev|pread64|pwrite64|fsync)$"
     r"|_*(?:vfs|do_vfs|ksys)_(?:ioctl|read|write|fsync)|new_sync_|do_iter_|call_(?:write|read)_iter|__kernel_write|file_ioctl"
     r"|compat_ioctl|chrdev_open|do_dentry_open|path_openat|__fput|____fput|task_work_run|exit_to_user|do_exit|do_group_exit"
     r"|get_signal|mmap_region|__mmap_region|do_mmap|call_mmap|__do_fault|vfs_(?:open|iter)|blkdev_(?:driver_)?ioctl"
-    # sockets, and messages received
+    # sockets and received messages
     r"|_*sock_(?:sendmsg|recvmsg|ioctl|do_ioctl|write_iter|read_iter|release|close)"
     r"|__sys_(?:connect|bind|accept|listen|socketpair|setsockopt|getsockopt)|kernel_(?:setsockopt|listen|accept)"
     r"|sock_(?:common_setsockopt|mmap)|sk_common_release|netlink_(?:sendmsg|rcv_skb|dump)|rtnetlink_rcv|genl_rcv|genl_family"
@@ -88,14 +89,14 @@ _FAULT_ENTRY = re.compile(r"(?:asm_)?exc_page_fault|_*do_page_fault|do_user_addr
 
 
 def blocked_in(stack: Sequence[str]) -> str | None:
-    """What a blocked task waits for: the first frame that is not a primitive, or None."""
+    """The function in which a task is blocked: the first frame that is not a primitive, or None."""
     return next((name for name in stack if _NAMES_ITS_LOCK.match(name) or not _PRIMITIVE.match(name)), None)
 
 
 def stalled_in(stack: Sequence[str]) -> str | None:
-    """Where a stalled processor loops: the outermost frame of its own work, or None.
+    """The function in which a stalled processor loops: the outermost frame of its own work, or None.
 
-    A stack that does not reach the dispatch code was cut short; then the first frame that is not a primitive.
+    A stack without dispatch code was cut short; then it is the first frame that is not a primitive.
     """
     work, whole = _without_fault(_below_the_tick(stack))
     before = None
@@ -110,7 +111,7 @@ def stalled_in(stack: Sequence[str]) -> str | None:
 
 
 def _without_fault(stack: Sequence[str]) -> tuple[Sequence[str], bool]:
-    """The stack without the entry of a page fault of user space, and whether it had one."""
+    """The stack without the entry of a user-space page fault, and whether it had one."""
     end = len(stack)
     while end and _FAULT_ENTRY.match(stack[end - 1]):
         end -= 1
@@ -129,10 +130,10 @@ def _below_the_tick(stack: Sequence[str]) -> Sequence[str]:
 
 
 def broke_in(stack: Sequence[str]) -> str | None:
-    """Where a crash or warning happened: the first frame that is not reporting code."""
+    """The function of a crash or warning: the first frame that is not reporting code."""
     return next((name for name in stack if not _REPORTING.match(name)), None)
 
 
 def asked_in(stack: Sequence[str]) -> str | None:
-    """Who asked for memory that was not to be had: the first frame below reporting and allocator code."""
+    """The function whose allocation failed: the first frame below reporting and allocator code."""
     return next((name for name in stack if not (_REPORTING.match(name) or _ALLOCATOR.match(name))), None)

@@ -1,9 +1,9 @@
-"""Reboots: a boot message where a system was already running.
+"""Detection of reboots: a boot message after a system was already running.
 
-A console that starts with its first boot has not rebooted. Firmware speaks first of all on a machine, so any text
-before its banner is from a system that ran before. What unpacks a kernel may come after boot loaders that print
-anything, so it counts only after a kernel's messages. The kernel's own banner is replayed by boot consoles, so it
-counts only after a kernel that had run for a while.
+The first boot on a console is not a reboot. The banners count differently:
+- Firmware prints first on a machine, so any text before its banner is from an earlier system.
+- Boot loaders may print anything before the kernel's decompressor, so its banner counts only after kernel messages.
+- Boot consoles replay the kernel's own banner, so that counts only after a kernel that had run for a while.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ __all__ = ["BANNERS", "BootWatch"]
 
 _LOADED = "Booting the kernel."
 BANNERS: tuple[str, ...] = ("SeaBIOS (version", "UEFI firmware (version", "Linux version ", _LOADED)
-"""Literals that a boot message holds."""
+"""Literals of boot messages."""
 
 _FIRMWARE = re.compile(r".{0,40}(?:SeaBIOS \(version|UEFI firmware \(version)")
 _KERNEL = re.compile(r"Linux version \d")
 _EMULATOR = re.compile(r"(?:\S{0,200}qemu|\(qemu\)|char device|warning: |Connected to domain|Escape character)")
 _RAN_SECONDS = 5.0
-"""Boot consoles replay the first seconds of the log; a time stamp past them is a kernel that runs."""
+"""Boot consoles replay the first seconds of the log; a later time stamp is from a running kernel."""
 _RAN_LINES = 1000
 """The same for consoles without time stamps."""
 
 
 class BootWatch:
-    """Follows one console line by line and says when a boot message is a reboot."""
+    """Follows one console line by line and detects boot messages that mean a reboot."""
 
     def __init__(self) -> None:
         self._text = False
@@ -40,15 +40,15 @@ class BootWatch:
 
     @property
     def settled(self) -> bool:
-        """Whether only a banner can change its mind, so that other lines need not be shown."""
+        """Whether only a banner can change the state; other lines may then be skipped."""
         return self._running
 
     def crashed(self) -> None:
-        """A kernel has crashed, so one ran."""
+        """Note that a kernel crashed, so that one was running."""
         self._running = True
 
     def shows(self, piece: Piece) -> bool:
-        """Whether a message is a boot message that shows a reboot; only one that holds a banner can be."""
+        """Whether a message means a reboot; only a message with a banner can."""
         text = piece.text.strip()
         firmware, loaded = _FIRMWARE.match(text) is not None, text.startswith(_LOADED)
         if not firmware and not loaded and not self._kernel_starts(piece, text):
@@ -59,13 +59,13 @@ class BootWatch:
         return rebooted
 
     def _kernel_starts(self, piece: Piece, text: str) -> bool:
-        """Whether this is the kernel's own first line; a program that shows /proc/version has no time stamp."""
+        """Whether this is the kernel's own first line; a program that prints /proc/version has no time stamp."""
         if _KERNEL.match(text) is None or (piece.time_s or 0.0) >= 1.0:
             return False
         return piece.time_s is not None or not self._stamped
 
     def watch(self, piece: Piece) -> None:
-        """Learn from any message that shows no reboot."""
+        """Update the state from a message that means no reboot."""
         if self._running or not piece.text.strip():
             return
         self._lines += 1

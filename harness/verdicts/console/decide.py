@@ -1,4 +1,4 @@
-"""The finding that decides what a console is about."""
+"""Choice of the decisive finding of a console."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _CIRCUMSTANCES = frozenset({Kind.OOM_KILL, Kind.PAGE_ALLOC_FAILURE, Kind.STORAGE
 
 
 def decisive(findings: Sequence[Finding]) -> Finding | None:
-    """The first finding that is no mere circumstance, else the first one, else None.
+    """The first finding that is not just a side effect, else the first one, else None.
 
-    The first report is the closest to the cause: what follows (a panic because a warning was set to panic, stalls
-    after an oops) is its consequence. Memory running out, storage that fails and a reboot accompany either.
+    The first report is the closest to the cause. Later ones are consequences: a panic because a warning was set to
+    panic, stalls after an oops. Memory shortage, failing storage and a reboot accompany causes and consequences alike.
     """
     ordered = sorted(findings, key=lambda finding: finding.line)
     return next((f for f in ordered if f.kind not in _CIRCUMSTANCES), ordered[0] if ordered else None)

@@ -3,8 +3,8 @@
 x86 and arm64 ` func+0x1/0x2 [module]`, older x86, riscv and s390 ` [<ffffffff81234567>] func+0x1/0x2`, powerpc
 `[c0..] [c0..] func+0x1/0x2`, 32-bit arm `[<..>] (func) from [<..>] (caller+0x1/0x2)` and ` func from caller+0x1/0x2`;
 `[<0>] func+0x1/0x2` of /proc/PID/stack.
-A `?` before a frame says that the unwinder found the address on the stack and does not vouch for it; so do powerpc's
-`(unreliable)` after it and s390's parentheses around address and frame.
+A `?` before a frame marks it as unreliable: the unwinder found the address on the stack. The same mean powerpc's
+`(unreliable)` after the frame and s390's parentheses around address and frame.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _SUFFIX = re.compile(r"(?:\.(?:isra|constprop|part|cold|llvm|localalias|clone|\d
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A function on a stack, with its caller where the same line names it; `sure` unless the unwinder guesses."""
+    """A function on a stack, with its caller if the same line names it; `sure` unless marked unreliable."""
 
     name: str
     sure: bool = True
@@ -44,7 +44,7 @@ class Frame:
 
 
 def frame_in(text: str) -> Frame | None:
-    """The stack frame that a message holds, or None."""
+    """The stack frame in a message, or None."""
     if "+0x" not in text:
         inline = _INLINE.match(text) if "[inline]" in text else None
         return Frame(plain_name(inline["name"])) if inline else None

@@ -1,4 +1,4 @@
-"""What a headline is: the line of a console that opens a finding."""
+"""The headline: the console line that opens a finding."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ FUNCTION = r"(?P<function>[A-Za-z_][\w.$]{0,127})\+0x"
 class Headline:
     """A line that opens a finding.
 
-    `token` is a literal that every line it matches must hold. The `regex` is matched at the start of a message, or
-    searched within it if `anywhere`; its groups `task`, `pid`, `cpu` and `function` fill the finding, `device` tells
-    lines about one device from those about another. `single` is complete with its own line; `prelude` is a remark
-    that the kernel prints just before the report proper; `continues` may be the second line of another oops;
-    `stamped` counts only where the kernel's time stamp shows that no program wrote it; `fragment` is an inner
-    line of a memory report, a headline only where the head was lost; `bare` may come without a stack;
-    `echo` is a consequence that is no finding of its own where the cause stands just before it.
+    `token` is a literal that every matching line contains. `regex` is matched at the start of a message, or searched
+    within it if `anywhere`. Its groups `task`, `pid`, `cpu` and `function` fill the finding; `device` separates lines
+    about different devices. The flags:
+    - `single`: complete with its own line.
+    - `prelude`: a remark that the kernel prints just before the report proper.
+    - `continues`: may be the second line of another oops.
+    - `stamped`: counts only with the kernel's time stamp, which shows that no program wrote it.
+    - `fragment`: an inner line of a memory report; a headline only if the first line was lost.
+    - `bare`: may come without a stack.
+    - `echo`: a consequence, and no finding of its own right after its cause.
     """
 
     kind: Kind
@@ -42,7 +45,7 @@ class Headline:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A headline and what its line said."""
+    """A headline and the match of its line."""
 
     headline: Headline
     title: str

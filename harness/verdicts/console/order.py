@@ -1,4 +1,4 @@
-"""Findings in the order of their headlines, while the console is still being read."""
+"""A scanner that returns findings in the order of their headlines while the console is still being read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["OrderedScanner"]
 
 
 class OrderedScanner:
-    """A `Scanner` that holds a finding back until every report that began before it is complete."""
+    """A `Scanner` that holds a finding back until every earlier report is complete."""
 
     def __init__(self) -> None:
         self._scanner = Scanner()
@@ -21,7 +21,7 @@ class OrderedScanner:
         return self._release(self._scanner.open_since)
 
     def close(self) -> list[Finding]:
-        """The console ends here; return the rest."""
+        """End the console; return the remaining findings."""
         self._held += self._scanner.close()
         return self._release(None)
 

@@ -1,7 +1,7 @@
-"""The headlines: which line of a console opens which kind of finding.
+"""The table of headlines: which console line opens which kind of finding.
 
-Each headline names a `token`, a literal that every line it matches must hold. The scanner looks for the tokens in
-big blocks and at nothing else, so a headline without its token cannot exist, by construction.
+Each headline names a `token`, a literal that every matching line contains. The scanner searches big blocks for the
+tokens only, so a line without a token never opens a finding.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _HANGS = (
     line(Kind.HARD_LOCKUP, "LOCKUP", r"CPU (?P<cpu>\d{1,5}) (?:self-detected hard|Hard) LOCKUP"),
     line(Kind.RCU_STALL, "INFO: ", r"INFO: rcu\w{0,32} (?:self-)?detected (?:expedited )?stalls?\b", "a"),
     line(Kind.WORKQUEUE_LOCKUP, "BUG: ", r"BUG: workqueue lockup - pool(?: cpus=(?P<cpu>\d{1,5}))?", "a"),
-    # a task that waits, and says so itself every ten seconds
+    # a waiting task that reports this itself every ten seconds
     line(Kind.HUNG_TASK, "unregister_netdevice", r"unregister_netdevice: waiting for \S{1,64} to become free", "asb"),
 )  # fmt: skip
 _SANITIZERS = (
@@ -109,7 +109,7 @@ _REST = (
 HEADLINES: tuple[Headline, ...] = (
     *_HANGS, *_SANITIZERS, *_LOCKDEP, *_PANICS, *_OOPSES, *_MEMORY, *STORAGE, *_REST
 )  # fmt: skip
-"""In the order they are tried; the first that matches a message wins."""
+"""In the order of matching: the first that matches a message wins."""
 
 IGNORED = re.compile(
     r"(?:WARNING|BUG): (?:[Tt]he mand mount option|Unprivileged eBPF|See https?:|kernel not compiled|Fastboot)"
@@ -119,7 +119,7 @@ IGNORED = re.compile(
     r"|WARNING: (?:.{0,80}(?:deprecated|not recommended|obsolete|unsafe for production|insecure|legacy))"
     r"|WARNING: (?:.{0,40}Permanently added|REMOTE HOST|UNPROTECTED|apt does not)"
 )
-"""Messages that look like a headline and report nothing broken."""
+"""Messages that look like a headline but report no fault."""
 
 TOKENS: tuple[str, ...] = tuple(dict.fromkeys(headline.token for headline in HEADLINES))
 

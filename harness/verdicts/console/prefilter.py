@@ -1,8 +1,7 @@
-"""Where in a block of console bytes a line of interest may be: the cheap look before any line is split.
+"""A cheap search of console blocks for lines of interest, before any line is split.
 
-Nearly every block of a console holds none. So a block is first reduced to a few rare letters, in one quick pass, and
-the little that is left is searched for what each literal reduces to; literals that leave too little are searched for in
-the block itself.
+Nearly every block has none. So one quick pass reduces a block to a few rare letters, and the remainder is searched for
+the literals, reduced in the same way. Literals that keep too few letters are searched for in the block itself.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ _SIEVES = tuple(
         (b"/[]abfklmprstw", 3),
     )
 )
-"""What to leave out of a block, and how many letters a literal must keep for them to tell it."""
+"""The characters to delete from a block, and how many letters a literal must keep to be recognizable."""
 _MARKS = b"#+"
-"""Characters so rare that one alone tells a literal."""
+"""Characters so rare that one of them identifies a literal."""
 
 
 class Needles:
-    """Literals to look for, and one pattern for what has none; no match of either may hold the end of a line."""
+    """Literals to look for, and one pattern for lines without a literal; no match may contain the end of a line."""
 
     def __init__(self, literals: Iterable[bytes], pattern: re.Pattern[bytes] | None = None) -> None:
         self._pattern = pattern
@@ -48,7 +47,7 @@ class Needles:
         rests.setdefault(literal.translate(None, common), []).append(literal)
 
     def found_in(self, part: bytes) -> list[bytes]:
-        """The literals that a line or block holds."""
+        """The literals in a line or block."""
         found = [literal for literal in self._whole if literal in part]
         for common, rests in self._sieves:
             left = part.translate(None, common)
@@ -58,7 +57,7 @@ class Needles:
         return found
 
     def finders(self, block: bytes) -> Iterator[Callable[[int], int]]:
-        """One search of the block for each thing that it holds: from an offset, to the offset of the next or -1."""
+        """One search function for each needle in the block: takes an offset, returns that of the next hit or -1."""
         for literal in self.found_in(block):
             yield partial(block.find, literal)
         if self._pattern is not None:
@@ -66,7 +65,7 @@ class Needles:
 
 
 def _reported(literal: bytes, common: bytes, least: int) -> int:
-    """How well the letters that a sieve leaves of a literal tell it; below 0 they do not."""
+    """How well a literal is recognizable by the letters that a sieve keeps; below 0 it is not."""
     rest = literal.translate(None, common)
     return len(literal) if any(mark in rest for mark in _MARKS) else len(rest) - least
 
@@ -80,12 +79,12 @@ _HEADLINES = Needles(token.encode() for token in (*TOKENS, *BANNERS))
 
 
 def may_match(line: bytes) -> bool:
-    """Whether a line holds a token, so that it may be a headline."""
+    """Whether a line contains a token and so may be a headline."""
     return bool(_HEADLINES.found_in(line))
 
 
 class Hits:
-    """The places of needles in one block, asked for in rising order; without others, those of headlines."""
+    """The offsets of needles in one block, queried in rising order; the default needles are those of headlines."""
 
     def __init__(self, block: bytes, needles: Needles = _HEADLINES) -> None:
         self._end = len(block)

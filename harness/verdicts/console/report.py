@@ -1,4 +1,4 @@
-"""One report as it is read: headline, following messages, and the finding they make."""
+"""A report being read: its headline, the following messages, and their finding."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from harness.verdicts.console.text import Piece
 __all__ = ["Report"]
 
 MOST_LINES = 400
-"""Lines of the console after the headline that a report may span."""
+"""Console lines that a report may span after its headline."""
 MOST_QUIET = 60
-"""Messages without anything of a stack after which a report with a stack is over."""
+"""A report with a stack ends after so many messages that do not belong to a stack."""
 _MOST_FRAMES = 128
 _MOST_TRACES = 8
 
@@ -52,7 +52,7 @@ class _Trace:
 
 @dataclass(slots=True)
 class Report:
-    """A report being read. `add` takes messages until `done`; `finding` is what is known so far."""
+    """A report being read. `add` takes messages until `done`; `finding` is the finding so far."""
 
     match: Match
     line: int
@@ -76,11 +76,11 @@ class Report:
         return self.match.headline.kind
 
     def expects(self, context: str | None) -> bool:
-        """Whether a message with this printk caller may belong here."""
+        """Whether a message with this printk caller may belong to the report."""
         return self.context is None or context in (self.context, None)
 
     def absorbs(self, match: Match, line: int) -> bool:
-        """Whether another headline is a further line of this same report; takes what it says if so."""
+        """Whether another headline is a further line of this report; if so, its values are taken over."""
         if not self._same(match, line):
             return False
         self._take(match.fields)
@@ -123,7 +123,7 @@ class Report:
             self.done = True
 
     def _open_trace(self) -> None:
-        """A stack follows; the program counter of the register dump before it is its innermost frame."""
+        """Begin a stack; its innermost frame is the program counter of the register dump before it."""
         self._quiet = 0
         if not (self._leftovers and not self._leftovers[-1].closed and not self._leftovers[-1].called):
             self._leftovers.append(_Trace())
@@ -163,7 +163,7 @@ class Report:
                 self._fields[name] = value
 
     def finding(self) -> Finding:
-        """The finding as far as the report has been read."""
+        """The finding from the messages read so far."""
         stack, function = self._blame()
         said = self._fields
         return Finding(
@@ -173,7 +173,7 @@ class Report:
         )  # fmt: skip
 
     def _corrupted(self, function: str | None) -> bool:
-        """Lines are known to be lost, or no usable stack came where the kernel prints one."""
+        """Whether lines are known to be lost, or a stack that the kernel prints is missing or unusable."""
         return self._broken or (function is None and self.kind in _STACKED and not self.match.headline.bare)
 
     def _blame(self) -> tuple[tuple[str, ...], str | None]:

@@ -1,4 +1,4 @@
-"""The console reader: bytes in, in reads of any size; findings out."""
+"""The console scanner: bytes in, in chunks of any size; findings out."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ __all__ = ["Scanner", "scan"]
 _BLOCK = 1 << 16
 _MOST_OPEN = 8
 _ECHO_LINES = 50
-"""Lines after a message about a device within which its consequences say nothing new."""
+"""For so many lines after a message about a device, its consequences are not reported again."""
 _STALLS = frozenset({Kind.SOFT_LOCKUP, Kind.HARD_LOCKUP, Kind.RCU_STALL})
 
 
 class Scanner:
     """Reads a console as it arrives.
 
-    The findings depend on the bytes alone, not on how they were cut into reads. Memory is bounded whatever
-    arrives: one line of at most `LINE_CAP` bytes and a few reports of bounded size are kept.
+    The findings depend on the bytes alone, not on the size of the chunks. Memory is bounded for any input: one line
+    of at most `LINE_CAP` bytes and a few reports of bounded size are kept.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Scanner:
 
     @property
     def pending(self) -> Finding | None:
-        """What is known of the oldest report whose headline was seen and whose end was not."""
+        """The finding so far of the oldest report that is not complete."""
         return self._open[0].finding() if self._open else None
 
     @property
@@ -67,7 +67,7 @@ class Scanner:
         return self._completed()
 
     def close(self) -> list[Finding]:
-        """The console ends here; return what was still open."""
+        """End the console; return the findings of reports that were still open."""
         if self._carry:
             self._flush()
         self._finish(list(self._open))
@@ -100,7 +100,7 @@ class Scanner:
             start = stop
 
     def _block(self, block: bytes) -> None:
-        """Look at the lines of a block that ends with a line."""
+        """Process the lines of a block of whole lines."""
         hits, position = Hits(block), 0
         while position < len(block):
             hit = hits.after(position)
@@ -112,14 +112,14 @@ class Scanner:
                 position = end + 1
 
     def _skip(self, block: bytes, position: int, hit: int) -> int:
-        """Count the lines before the one that holds `hit`; return where that one starts."""
+        """Count the lines before the one that contains `hit`; return the offset where that line starts."""
         start = block.rfind(b"\n", position, hit) + 1 if hit < len(block) else len(block)
         start = max(start, position)
         self._line += block.count(b"\n", position, start)
         return start
 
     def _look(self, raw: bytes, reported: bool) -> None:
-        """Look at one line; `told` says that it holds a token, without which it has neither headline nor banner."""
+        """Process one line; `reported`: it contains a token, so it may have a headline or a banner."""
         self._line += 1
         for piece in pieces(raw):
             if reported and self._boot.shows(piece):
@@ -161,7 +161,7 @@ class Scanner:
         self._open.append(report)
 
     def _repeated(self, piece: Piece, match: Match) -> bool:
-        """Whether a log daemon wrote the same message to the console once more."""
+        """Whether a log daemon wrote the same message to the console again."""
         if piece.time_s is None:
             return False
         key = (match.headline.kind, match.title, piece.time_s)
@@ -171,7 +171,7 @@ class Scanner:
         return False
 
     def _echoes(self, match: Match) -> bool:
-        """Whether a message is the consequence of one about the same device just before it."""
+        """Whether a message is a consequence of the message about the same device just before it."""
         device = match.fields.get("device")
         if device is None:
             return False

@@ -1,8 +1,8 @@
-"""Headlines of storage: a request, a server or a path that does not answer in time, and requests that failed.
+"""Headlines of storage: timeouts and failed requests.
 
-A line of the first sort is a `storage_timeout`: somebody waits, or has given up on the other side. A line of the second
-sort is an `io_error`: the request is over, and its caller was told that it failed. The strings are those of Linux
-4.19 to 6.18. Those of a storage protocol stand in its record; here are those of disks, networks and the block layer.
+`storage_timeout`: a request, server or path did not answer in time; the caller still waits or has given up.
+`io_error`: the request is over, and its caller got an error. The strings are those of Linux 4.19 to 6.18. This module
+has those of disks, networks and the block layer; those of a storage protocol are in its record.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _FAILED = (
 )  # fmt: skip
 
 STORAGE = (*_PROTOCOLS, *_SCSI_LINES, *_DISKS, *_NETWORK, *_FAILED)
-"""The headlines of storage."""
+"""Headlines of disks, networks and the block layer."""
 
 ORDERLY = re.compile(r"block (?P<device>nbd\d{1,5}): (?:NBD_DISCONNECT|Disconnected due to user request)")
-"""A disconnect that was asked for: what the device says after it is no finding."""
+"""A requested disconnect; later messages about the device are no findings."""

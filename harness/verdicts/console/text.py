@@ -1,7 +1,7 @@
-"""Console bytes to pieces of text: prefixes off, time and context kept.
+"""Console lines to messages: prefixes are removed, time stamp and printk caller kept.
 
-One printed line can hold several messages when two processors write at once, so a line is a list of pieces, each
-with the time stamp and printk caller (`T123` a task, `C0` a processor) that stood before it.
+A line can contain several messages when two processors print at once. So a line is a list of pieces, each with the
+time stamp and printk caller (`T123` a task, `C0` a processor) before it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 __all__ = ["LINE_CAP", "Piece", "pieces"]
 
 LINE_CAP = 16_384
-"""Bytes of a line that are looked at; the rest of a longer line is dropped."""
+"""Maximum length of a line in bytes; the rest of a longer line is dropped."""
 
 _STAMP = re.compile(
     r"(?:<\d{1,3}>)?\[ *(?P<time>\d{1,10}\.\d{3,9})\](?: ?\[ *(?P<context>[TC]\d{1,10})\])? ?"
@@ -32,7 +32,7 @@ _ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]{0,32}[A-Za-z]|[()][0-9A-Z]|[a-zA-Z0-9=>]
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One message: its text, its kernel time stamp in seconds and its printk caller, where the line has them."""
+    """One message: its text, and its kernel time stamp in seconds and printk caller if the line has them."""
 
     text: str
     time_s: float | None = None
