@@ -13,13 +13,13 @@ from harness.verdicts.hosts import BLOCKED_S
 from harness.verdicts.pace import Crawl
 from harness.verdicts.watch import Stop
 
-# Two guests on two busy processors had to wait for 50 to 70 % of what they wanted, and were judged rightly.
+# Steal time of 50 to 70 % still gave right verdicts (two guests on two busy processors).
 STARVED = 0.9
 TIMED = (VerdictKind.STALLED, VerdictKind.LIVELOCKED, VerdictKind.LOCKED_UP)
 
 
 def judge(events: Sequence[Event]) -> Verdict:
-    """The verdict of a trial's history, complete or cut short. Kernel evidence outranks silence."""
+    """The verdict on a trial's history, complete or cut short. Kernel evidence outranks silence."""
     case = Case(events)
     rules = (_crashed, _oom_killed, _infra, _locked_up, _gone, _stopped, _finished)
     for rule in rules:
@@ -30,7 +30,7 @@ def judge(events: Sequence[Event]) -> Verdict:
 
 
 def _granted(case: Case, verdict: Verdict) -> Verdict:
-    """What rests on time alone says nothing of a kernel that this machine did not let run."""
+    """Downgrade a verdict that rests on time alone if steal time was too high to judge the kernel."""
     if verdict.kind not in TIMED or (steal := case.steal) < STARVED:
         return verdict
     share = f"steal time was {steal:.0%} of the time that the guests' processors wanted"
@@ -58,7 +58,7 @@ def _oom_killed(case: Case) -> Verdict | None:
         if finding.kind != FindingKind.OOM_KILL or finding.task not in case.policy.critical_tasks:
             continue
         if stop is not None and event.t > stop.certain_s and case.watch.opinion.state is not State.FINISHED:
-            return None  # the stop came first; what died of it later is not its cause
+            return None  # the stop came first; a task that died later is not its cause
         return Verdict(
             kind=VerdictKind.OOM_KILLED,
             summary=f"{event.host}: the OOM killer ended {finding.task}",
@@ -95,7 +95,7 @@ def _locked_up(case: Case) -> Verdict | None:
 
 
 def _power_source(case: Case, host: str) -> str:
-    """Who was asked whether the host runs, for a reason; earlier histories do not name it."""
+    """The source of the host's power state, named in reasons; earlier histories do not record it."""
     seen = case.watch.hosts.get(host)
     return (seen.power_source if seen is not None else "") or "the hypervisor"
 
@@ -124,7 +124,7 @@ def _gone(case: Case) -> Verdict | None:
 def _stopped(case: Case) -> Verdict | None:
     stop = case.watch.open_stop
     if stop is None or (case.watch.opinion.state is State.FINISHED and not case.recovery):
-        return None  # nothing stopped, or the load ended in it: its requests failed after all
+        return None  # no stop, or the load ended during it because its requests failed
     if stop.crawl is not None:
         return _crawled(case, stop, stop.crawl)
     if "hold" not in case.recovery:
@@ -174,7 +174,7 @@ def _crawled(case: Case, stop: Stop, crawl: Crawl) -> Verdict:
 
 
 def _certain(case: Case, stop: Stop) -> float:
-    """What a protocol may rightly wait for is no hang before its bound."""
+    """The time of certainty. A wait that the storage's protocol allows is no hang before its bound."""
     return max(stop.certain_s, stop.onset_s + case.policy.bound_s)
 
 
@@ -217,7 +217,7 @@ def _finished(case: Case) -> Verdict | None:
 
 
 def _io_failed(case: Case, event: Event, finding: Finding, gone: int, failed: int) -> Verdict:
-    """Whoever waits for a page of swap that cannot be read is killed (SIGBUS); whoever writes is told (EIO)."""
+    """Storage failed requests. A task whose swap page cannot be read is killed (SIGBUS); a writer gets EIO."""
     title = finding.title or "I/O error"
     counts = ((gone, "died"), (failed, "failed"))
     ends = " and ".join(f"{count} workers {word}" for count, word in counts if count)

@@ -1,4 +1,4 @@
-"""Figures that every history has, and those that its trial was asked for."""
+"""Figures of a trial: those of every history, and those that the trial itself recorded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.verdicts.steal_time import steal_measures
 from harness.verdicts.watch import LOAD
 
 QUARTERS = 4
-# What memory pressure shows in, by what readers of /proc/vmstat call it.
+# Signs of memory pressure: the name of the figure, and its fields of /proc/vmstat.
 COUNTERS = {
     "pages swapped out": ("pswpout",),
     "pages swapped in": ("pswpin",),
@@ -24,7 +24,7 @@ COUNTERS = {
 
 
 def measures_of(events: Sequence[Event], verdict: Verdict) -> list[Measure]:
-    """The figures of a trial: when it hung, how long its load paused, what the pressure was, then its own.
+    """The figures of a trial: time to hang, pauses of the load, memory pressure, steal time, then its own figures.
 
     Times are in seconds from the load's beginning. Counters are those of the host that the load ran on, over the load.
     """
@@ -45,7 +45,7 @@ def measures_of(events: Sequence[Event], verdict: Verdict) -> list[Measure]:
 
 
 def _load(events: Sequence[Event]) -> tuple[float | None, float]:
-    """When the load first began and last ended; evidence may be collected in between."""
+    """The first begin and the last end of the load; evidence may be collected in between."""
     times = [(event.t, phase) for event, phase in select(events, Phase) if phase.name == LOAD]
     begins = [t for t, phase in times if phase.begins]
     ends = [t for t, phase in times if phase.ends]
@@ -53,7 +53,7 @@ def _load(events: Sequence[Event]) -> tuple[float | None, float]:
 
 
 def _pace(progress: Sequence[tuple[Event, WorkloadProgress]], begin: float, end: float) -> Iterable[Measure]:
-    """How much was done, and the longest time in which no host did anything, as far as the samples tell."""
+    """Operations a second, and the longest time without progress on any host, as sampled."""
     if not progress or end <= begin:
         return
     hosts: dict[str, list[tuple[float, int]]] = {}
@@ -67,7 +67,7 @@ def _pace(progress: Sequence[tuple[Event, WorkloadProgress]], begin: float, end:
 
 
 def _stalls(verdict: Verdict, begin: float, end: float) -> Iterable[Measure]:
-    """How often the load stopped and came back, for how long, and when: early, late or all the time."""
+    """Number, durations and distribution over the load of the stalls."""
     stalls = verdict.stalls
     if not stalls or end <= begin:
         return
@@ -85,7 +85,7 @@ def _pressure(counted: Sequence[tuple[Event, Counters]], hosts: set[str], begin:
 
 
 def _growth(counted: Sequence[tuple[Event, Counters]], host: str, key: str, begin: float) -> int:
-    """How much a counter grew from `begin` on; an event has only the counters that moved since the one before."""
+    """The growth of a counter since `begin`; an event has only the counters that changed since the previous one."""
     own = ((event.t, counters.value(key)) for event, counters in counted if event.host == host)
     values = [(t, value) for t, value in own if value is not None]
     before = [value for t, value in values if t <= begin] or [value for _, value in values[:1]]

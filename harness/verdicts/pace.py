@@ -1,4 +1,4 @@
-"""Whether progress crawls: it goes on, and stays under a small share of the trial's own baseline."""
+"""Detection of a crawl: progress continues, but under a small share of the trial's own baseline."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from harness.verdicts.policy import Policy
 
-SPARSE = 5  # windows that are looked at together, for progress that comes more rarely than once in one
+SPARSE = 5  # windows that are combined if progress comes less than once in one of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,10 +21,10 @@ class Crawl:
 
 
 class Pace:
-    """The newest operations of the load; `crawl` says whether they are too few, `recovered` whether no longer.
+    """The newest operations of the load: `crawl` if they are too few, `recovered` once they are enough again.
 
-    A stop that just ended looks like a crawl in the average, and so does one that just began. So there must be progress
-    in the newer half of the window, it must be spread over a third of it, and the newest third must be slow as well.
+    In the average, a stop that just began or just ended looks like a crawl. So a crawl needs progress in the newer half
+    of the window, spread over a third of it, and the newest third must be slow as well.
     """
 
     def __init__(self, policy: Policy) -> None:
@@ -34,7 +34,7 @@ class Pace:
         self._share = 1.0
 
     def add(self, now: float, ops: int, share: float = 1.0) -> None:
-        """So many operations by now; `share` of the workers are still at work, the others have finished."""
+        """Add the operations done until now; `share` of the workers still run, the others have finished."""
         if self._points and ops < self._points[-1][1]:
             self._points.clear()  # another workload
         self._points.append((now, ops))
@@ -45,14 +45,14 @@ class Pace:
 
     @property
     def crawl(self) -> Crawl | None:
-        """What the newest window says."""
+        """The crawl of the newest window, or None."""
         window = self.policy.livelock_s
         if self._spread(window):
             return self._slow(window)
         return self._slow(SPARSE * window) if self._moves_in_each_third(SPARSE * window) else None
 
     def forget(self) -> None:
-        """Begin anew: nobody was listening."""
+        """Start anew after a time in which the harness did not listen."""
         self._points.clear()
 
     def _spread(self, window: float) -> bool:
@@ -80,7 +80,7 @@ class Pace:
 
     @property
     def recovered(self) -> bool:
-        """Whether the newest third of a window was at twice the limit: it must not flicker around it."""
+        """Whether the newest third of a window reached twice the limit, so that the state does not flicker."""
         return bool(self.baseline and self._points) and self._rate(self.policy.livelock_s / 3) >= 2 * self._limit
 
     @property
@@ -88,11 +88,11 @@ class Pace:
         return self.policy.livelock_share * self.baseline * self._share
 
     def _moves(self, begin: float) -> list[float]:
-        """Times at which there were more operations than before."""
+        """Times at which the number of operations grew."""
         return [new[0] for old, new in pairwise(self._points) if new[1] > old[1] and new[0] >= begin]
 
     def _rate(self, seconds: float) -> float:
-        """Operations a second over about the newest `seconds`."""
+        """Operations a second over roughly the newest `seconds`."""
         begin = self._points[-1][0] - seconds
         point = next(point for point in reversed(self._points) if point[0] <= begin or point is self._points[0])
         return self._rate_since(point)

@@ -6,24 +6,26 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-# What histories of harness 0.1 call them.
+# Names in histories of harness 0.1.
 _NAMES_BEFORE = {"mortal": "critical_tasks", "endless": "time_limited"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """When the watch is sure of what.
+    """How long a symptom must last until the watch is sure of it.
 
-    `stop_s`: no progress for so long while a rung is blocked is a stop. Survivors under software emulation were without
-    progress for 2.0 s at the most, however slow they were (10 to 39 times), while their `alloc` rung was blocked for up
-    to 46 s. So it is the one threshold that is not scaled.
-    `quiet_s`: the same while every rung answers. `silent_s`: no heartbeat, or no tick of one processor. `work_s`:
-    deferred work does not end though there is memory (the kernel's own watchdog takes 30 s). `patience_s`: how long a
-    stop may end by itself before the recovery probe begins; TCP's eighth retransmission comes 25.6 s after its seventh
-    where the first took 0.2 s, and such a one may end a stall of storage over a network. `hold_s` and `release_s`: how
-    long each step of that probe waits. Under `livelock_share` of the baseline over `livelock_s` is a crawl. `bound_s`:
-    how long the storage's protocol may rightly wait. `critical_tasks`: tasks whose death by the OOM killer decides a
-    trial.
+    - `stop_s`: no progress for so long while a rung is blocked is a stop. It is the one threshold that is not scaled:
+      survivors under software emulation, 10 to 39 times slower, were without progress for at most 2.0 s, while their
+      `alloc` rung was blocked for up to 46 s.
+    - `quiet_s`: no progress for so long while every rung answers is a stop.
+    - `silent_s`: no heartbeat, or no tick of one processor.
+    - `work_s`: deferred work does not end although there is memory (the kernel's own watchdog takes 30 s).
+    - `patience_s`: time for a stop to end by itself before the recovery probe begins. TCP's eighth retransmission
+      comes 25.6 s after its seventh if the first took 0.2 s, and may end a stall of network storage.
+    - `hold_s`, `release_s`: how long each step of the recovery probe waits.
+    - `livelock_share`, `livelock_s`: less than this share of the baseline for so long is a crawl.
+    - `bound_s`: how long the storage's protocol may wait.
+    - `critical_tasks`: tasks whose death by the OOM killer decides a trial.
     """
 
     stop_s: float = 4.0
@@ -40,10 +42,10 @@ class Policy:
     critical_tasks: tuple[str, ...] = ()
 
     def scaled(self, slowdown: float) -> Policy:
-        """The same judgement on a target that is `slowdown` times slower than this machine.
+        """The policy for a target that is `slowdown` times slower than this machine.
 
-        Waiting longer costs more than it gains once every rung has had several turns, so the factor is bounded; it
-        never makes the watch more hasty than its defaults.
+        The factor is bounded: once every rung has had several turns, waiting longer costs more than it gains. It never
+        lowers a threshold below its default.
         """
         factor = min(2.0, max(1.0, slowdown / 15.0))
         stretched = ("quiet_s", "silent_s", "work_s", "hold_s", "release_s")
@@ -55,7 +57,7 @@ class Policy:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Policy:
-        """The policy that `to_dict` wrote; what is missing has its default."""
+        """The policy that `to_dict` wrote; missing values get their defaults."""
         known = {field.name for field in fields(cls)}
         values = {_NAMES_BEFORE.get(name, name): value for name, value in record.items()}
         values = {name: value for name, value in values.items() if name in known}

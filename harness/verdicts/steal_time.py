@@ -1,7 +1,7 @@
-"""What the guests' processors wanted of this machine and did not get, by the scheduler's own account.
+"""Steal time of the guests' processors, from this machine's scheduler.
 
-A guest whose processor is not run looks from inside like one whose kernel does not schedule. The two are told apart by
-the run delay of the processor's thread (/proc/<pid>/schedstat): how long it was ready to run and had to wait.
+From inside, a guest whose processor does not run looks like one whose kernel does not schedule. The run delay of the
+processor's thread (/proc/<pid>/schedstat) tells the two apart: how long it was ready to run and had to wait.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from harness.model.history import Event, Rung, select
 from harness.model.measure import Measure
 
 NANO = 1e9
-# A processor got nothing in a sample's time if it waited for most of it and ran for next to none of it.
+# A processor got no time in a sample if it waited for more than half of it and ran for less than 5 % of it.
 WAITED, RAN = 0.5, 0.05
-MOST = 0.95  # of a span can have been steal: hosts that spin, all of them, are to be found out in the end
+MOST = 0.95  # the largest share of a span that counts as steal time; a hang of hosts that all spin must still be found
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one processor of a host got between two samples, in seconds."""
+    """Run time and run delay of one processor of a host between two samples, in seconds."""
 
     begin_s: float
     end_s: float
@@ -32,20 +32,20 @@ class Sample:
 
     @property
     def starved(self) -> bool:
-        """Whether it wanted to run and did not."""
+        """Whether it was ready to run and got no time."""
         length = self.end_s - self.begin_s
         return self.waited_s > WAITED * length and self.ran_s < RAN * length
 
 
 @dataclass(slots=True)
 class Account:
-    """The steal time of one processor: its run delay until each sample, in seconds."""
+    """The steal time of one processor: its run delay up to each sample, in seconds."""
 
     times: list[float] = field(default_factory=list)
     waited: list[float] = field(default_factory=list)
 
     def until(self, t: float) -> float:
-        """Its run delay until `t`; between two samples it is taken to have grown evenly."""
+        """Its run delay up to `t`, interpolated linearly between samples."""
         after = bisect_right(self.times, t)
         if after in (0, len(self.times)):
             return self.waited[after - 1] if after else self.waited[0]
@@ -55,19 +55,19 @@ class Account:
 
 
 class StealTime:
-    """How much of a span of time the processors of a site were kept from running by this machine.
+    """The steal time of a site's processors in a span of time.
 
-    A guest does in 10 s what it would do in 3 if its processors had to wait for 7: none of those 7 is a stop of its
-    kernel. One that is idle, as after a deadlock, waits for nothing.
+    A guest whose processors had to wait for 7 of 10 s does the work of 3 s; none of those 7 s is a stop of its kernel.
+    An idle guest, as after a deadlock, has no steal time.
     """
 
     def __init__(self) -> None:
         self._accounts: dict[tuple[str, int], Account] = {}
 
     def feed(self, event: Event) -> None:
-        """Take a sample of the rung vcpu; one without `processors` says nothing.
+        """Take a sample of the rung vcpu; a sample without `processors` is ignored.
 
-        Another thread may read meanwhile: it finds a sample by its time, and an account by its host.
+        Another thread may read meanwhile. It finds a sample by its time, and an account by its host.
         """
         sample = event.payload
         if not isinstance(sample, RungSample):
@@ -79,10 +79,11 @@ class StealTime:
             self._accounts[event.host, number] = account
 
     def between(self, begin_s: float, end_s: float, host: str | None = None) -> float:
-        """Seconds of this span for which the worst processor of `host` waited, or of all hosts: never more than MOST.
+        """Steal time in this span, in seconds: of the worst processor of `host`, or summed over all hosts.
 
-        Of all hosts it is the sum: who waits for an answer waits for the processors of its server as well, one after
-        the other. A client whose writes stood for 13.5 s had waited for 7.5 s by then, and its server for 7.0 s.
+        Never more than the share MOST of the span. The sum is right for all hosts: a client that waits for an answer
+        waits for its own processors and for the server's, one after the other. A client whose writes stood for 13.5 s
+        had waited for 7.5 s by then, and its server for 7.0 s.
         """
         worst: dict[str, float] = {}
         for (name, _), account in list(self._accounts.items()):
@@ -92,7 +93,7 @@ class StealTime:
 
 
 def samples(events: Iterable[Event]) -> dict[tuple[str, int], list[Sample]]:
-    """By host and processor, what it got from one sample to the next."""
+    """By host and processor: its samples."""
     reported: dict[str, list[tuple[float, tuple[tuple[int, int], ...]]]] = {}
     for event, sample in select(events, RungSample):
         if sample.rung == Rung.VCPU and sample.processors:
@@ -107,12 +108,12 @@ def samples(events: Iterable[Event]) -> dict[tuple[str, int], list[Sample]]:
 
 
 def steal_share(events: Iterable[Event]) -> float:
-    """Of the time that the worst processor wanted to run, the share that it had to wait; 0.0 if nobody says."""
+    """Steal time of the worst processor as a share of the time that it wanted to run; 0.0 without samples."""
     return _worst(samples(events))
 
 
 def steal_measures(events: Sequence[Event]) -> Iterator[Measure]:
-    """Two figures of the events: what share of its time the worst processor waited, and the longest it got nothing."""
+    """Two figures: the steal share of the worst processor, and the longest time that one got no time at all."""
     found = samples(events)
     if not found:
         return

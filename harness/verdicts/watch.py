@@ -1,4 +1,4 @@
-"""What the ladder says at any moment: a fold over events, the same while a trial runs and years later."""
+"""The opinion on a trial at any moment: a fold over its events, the same live and recomputed years later."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from harness.verdicts.policy import Policy
 from harness.verdicts.steal_time import StealTime
 
 EVIDENCE = "evidence"
-LOAD = "load"  # in every other phase the harness itself disturbs the host, or the load does not run
-DEAF_S = 2.0  # every host's rungs come once a second; when nothing at all comes for so long, nobody was listening
-DISTURBED_S = 30.0  # a watchdog of the kernel looks back so far: over what the harness made it print, a lag, a pause
+LOAD = "load"  # in other phases the harness itself disturbs the host, or the load does not run
+DEAF_S = 2.0  # rungs of every host come once a second; without any event for so long, the harness did not listen
+DISTURBED_S = 30.0  # a kernel watchdog looks back so far; it may see dumps that the harness asked for, a lag or a pause
 CORROBORATING = (Rung.STORAGE, Rung.ALLOC, Rung.FORK, Rung.DISK, Rung.NET, Rung.SHELL)
 
 
 @dataclass(slots=True)
 class Stop:
-    """No progress from `onset_s` on, or next to none (`crawl`); certain at `certain_s`; `ended_s` if it came back.
+    """No progress from `onset_s` on, or very little (`crawl`); certain at `certain_s`; `ended_s` if progress resumed.
 
-    `steal_s` is how much of a stop that ended the processors were kept from running by this machine.
+    `steal_s` is the steal time within a stop that ended.
     """
 
     onset_s: float
@@ -39,7 +39,7 @@ class Stop:
 
 
 class Watch:
-    """Feed it every event; `opinion` is the newest, `stops` every stop that there was."""
+    """Takes every event with `feed`; `opinion` is the newest opinion, `stops` has all stops so far."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
@@ -59,7 +59,7 @@ class Watch:
 
     @property
     def policy(self) -> Policy:
-        """The thresholds; they are scaled once the guests' slowdown is known."""
+        """The thresholds; replaced by scaled ones once the guests' slowdown is known."""
         return self._policy
 
     @policy.setter
@@ -73,11 +73,11 @@ class Watch:
 
     @property
     def open_stop(self) -> Stop | None:
-        """The stop that has not ended, if there is one."""
+        """The stop that has not ended, or None."""
         return self.stops[-1] if self.stops and self.stops[-1].ended_s is None else None
 
     def feed(self, event: Event) -> Opinion:
-        """Take one event in; returns the opinion after it."""
+        """Take one event; returns the opinion after it."""
         if event.t - self._heard_s > DEAF_S:
             self._forgive(event.t - self._heard_s, event.t)
         self._heard_s = max(self._heard_s, event.t)
@@ -130,13 +130,13 @@ class Watch:
         elif self._is_lockup(event, finding):
             self._locked = self._locked or Opinion(State.LOCKED, event.t, title, event.host)
         elif self._is_critical(finding) and self.open_stop is None:
-            # What dies of a stop is not its cause, and must not keep the recovery probe from telling what was.
+            # A task that dies during a stop is not its cause. It must not cancel the recovery probe, which finds it.
             self._ended = self._ended or Opinion(State.KILLED, event.t, title)
 
     def _is_lockup(self, event: Event, finding: Finding) -> bool:
         if self.phase != LOAD or event.t - self._disturbed_s <= DISTURBED_S:
             return False
-        # A pool whose workers all wait for memory is stuck too, but that is what a stop does.
+        # A pool whose workers all wait for memory is stuck too, but as a consequence of the stop.
         if finding.kind != FindingKind.WORKQUEUE_LOCKUP:
             return finding.kind in LOCKUPS
         pressed = event.t - self._host(event.host).pressed_s <= DISTURBED_S
@@ -165,7 +165,7 @@ class Watch:
 
     def _end_stop(self, now: float) -> None:
         stop = self.open_stop
-        # Also while evidence is collected, which leaves the workload alone; the recovery probe does not.
+        # A stop may also end while evidence is collected: that leaves the workload alone. The recovery probe does not.
         if stop is None or self._probed:
             return
         if stop.crawl is None:
@@ -211,7 +211,7 @@ class Watch:
                 silence = self.granted(now, host.silence(now), name)
                 if silence >= self.policy.silent_s:
                     return Opinion(State.SILENT, host.beat_s, f"{name}: no heartbeat for {silence:.1f} s", name)
-                continue  # what it said last is too old, and that it says no more proves nothing
+                continue  # its newest records are too old, and on this channel silence proves nothing
             stuck = host.stuck_processor(now, self.policy.silent_s)
             if stuck is not None and self.granted(now, now - stuck[1], name) >= self.policy.silent_s:
                 number, tick = stuck
@@ -224,11 +224,11 @@ class Watch:
         return None
 
     def within_bound(self, stop: Stop, now: float) -> bool:
-        """Whether an open stop may still be a wait of the storage's protocol."""
+        """Whether an open stop may still be a wait that the storage's protocol allows."""
         return self.granted(now, now - stop.onset_s) < self.policy.bound_s
 
     def granted(self, now: float, seconds: float, host: str | None = None) -> float:
-        """How much of the last `seconds` this machine let `host` have, or all hosts together."""
+        """The last `seconds` without the steal time of `host`, or of all hosts."""
         return seconds - self._steal.between(now - seconds, now, host)
 
     def _progress_opinion(self, now: float) -> Opinion:
@@ -246,7 +246,10 @@ class Watch:
         return self._pace_opinion(working, now)
 
     def _crawl(self, now: float) -> None:
-        """A crawl begins a stop, or goes on with one that ended a moment ago; a crawl that dies away is a stop."""
+        """Update stops by crawls.
+
+        A crawl begins a stop, or reopens one that ended a moment ago. A crawl without any more progress becomes a stop.
+        """
         stop = self.open_stop
         if stop is not None:
             flat = now - max(host.moved_s for host in self.hosts.values())
@@ -263,7 +266,7 @@ class Watch:
         self._stop(crawl.begin_s, now, f"progress at {crawl.share:.2%} of the baseline").crawl = crawl
 
     def _pace_opinion(self, working: dict[str, HostView], now: float) -> Opinion:
-        # A workload that has not begun to report may have been caught before its first page; it gets more time.
+        # A workload without a first report may have stopped before its first page; it gets twice the time.
         last = max((host.moved_s for host in working.values()), default=self._loaded_s)
         flat = now - last if working else (now - last) / 2
         if working and flat >= self.policy.stop_s / 2:
@@ -283,7 +286,7 @@ class Watch:
         return self.stops[-1]
 
     def blocked(self, now: float, at_least: float) -> tuple[str, ...]:
-        """`host/rung` of the rungs that have been blocked for `at_least` seconds."""
+        """`host/rung` of rungs blocked for at least `at_least` seconds."""
         return tuple(
             f"{name}/{rung}"
             for name, host in self.hosts.items()
@@ -292,7 +295,7 @@ class Watch:
         )
 
     def answering(self, now: float) -> tuple[str, ...]:
-        """`host/rung` of the rungs that answer."""
+        """`host/rung` of rungs that answer."""
         return tuple(
             f"{name}/{rung.value}"
             for name, host in self.hosts.items()
