@@ -1,7 +1,7 @@
 """Why something hung: console text and evidence to a `Diagnosis`.
 
-`Reader` reads any kernel console text as it arrives; `diagnose_trial` takes what a trial recorded. docs/diagnosis.md
-says what each class means and what it takes to be named.
+`Reader` reads any kernel console text as it arrives; `diagnose_trial` reads the records of a trial. docs/diagnosis.md
+explains each class and its conditions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The reader of hangs: bytes in, in reads of any size; the diagnosis at the end."""
+"""The reader of console texts: bytes in, in chunks of any size; the diagnosis at the end."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ __all__ = ["Reader", "read_facts"]
 
 BLOCK = 1 << 16
 _DROPPED = b"\r\0"
-"""What terminals and serial lines add, also in the middle of a word."""
+"""Bytes that terminals and serial lines add, even within a word."""
 _QUOTED = re.compile(rb"^(?:> ?){1,8}")
-"""What mail puts before the lines of the message that it answers."""
+"""Prefixes of quoted lines in a mail."""
 
 
 class Reader:
-    """Reads any kernel console text as it arrives and says why what hangs in it hangs.
+    """Reads any kernel console text as it arrives and diagnoses the hang in it.
 
-    The diagnosis depends on the bytes alone, not on how they were cut into reads. Memory is bounded whatever arrives:
-    one line of at most `LINE_CAP` bytes, and tasks, frames and notices up to the limits of `facts`, `stacks` and
-    `sections`.
+    The diagnosis depends on the bytes alone, not on the size of the chunks. Memory is bounded for any input: one line
+    of at most `LINE_CAP` bytes, and tasks, frames and notices up to the limits of `facts`, `stacks` and `sections`.
     """
 
     def __init__(self, source: str = "console") -> None:
@@ -54,11 +53,11 @@ class Reader:
         self._keep(clean[end : end + LINE_CAP])
 
     def close(self) -> Diagnosis | None:
-        """The text ends here; the diagnosis, or None where nothing hangs in it."""
+        """End the text; returns the diagnosis, or None if nothing hangs."""
         return diagnose(self.facts())
 
     def facts(self) -> Facts:
-        """The text ends here; what it holds of tasks, locks and stalls."""
+        """End the text; returns its facts: tasks, locks and stalls."""
         if self._carry:
             self._flush()
         return self._parser.close()
@@ -72,7 +71,7 @@ class Reader:
         self._block(raw + b"\n")
 
     def _block(self, block: bytes) -> None:
-        """Look at the lines of a block that ends with a line; while nothing is open, only at those with a needle."""
+        """Process a block of whole lines; while nothing is open, only the lines with a needle."""
         hits, position = Hits(block, needles_without(self._parser.full)), 0
         while position < len(block):
             if self._parser.idle:
@@ -83,7 +82,7 @@ class Reader:
                 position = end + 1
 
     def _skip(self, block: bytes, position: int, hit: int) -> int:
-        """Count the lines before the one that holds `hit`; return where that one starts."""
+        """Count the lines before the one that contains `hit`; return the offset where that line starts."""
         start = max(position, block.rfind(b"\n", position, hit) + 1) if hit < len(block) else len(block)
         self._line += block.count(b"\n", position, start)
         return start
@@ -95,7 +94,7 @@ class Reader:
 
 
 def read_facts(data: bytes, source: str) -> Facts:
-    """What one whole text holds."""
+    """The facts of one whole text."""
     reader = Reader(source)
     reader.feed(data)
     return reader.facts()

@@ -1,4 +1,4 @@
-"""The diagnosis of a trial: consoles and evidence of its hosts, and what the trial knows of their roles."""
+"""The diagnosis of a trial, from the consoles, evidence and roles of its hosts."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from harness.model.storage_protocols import protocol_named
 
 __all__ = ["context_of", "diagnose_trial"]
 
-# Of histories that do not say who serves whom.
+# For histories that do not record who serves whom.
 _NETWORK_STORAGE = re.compile(r"\b(?:nfs|nbd|iscsi|aoe|ceph|smb|served by)", re.IGNORECASE)
 _SERVED_BY = re.compile(r"served by (?P<role>[\w.-]{1,64})")
 _IN_FLIGHT = re.compile(r"sys-block-(?P<device>[\w.-]{1,64})-inflight\b")
 _SLOW_S = 1.0
-"""Seconds from which on an I/O of the ladder is slow; it is a page or so, and asked for with nothing before it."""
+"""An I/O of the ladder is slow from so many seconds on; it is about a page, with nothing queued before it."""
 _RECENT_S = 30.0
 _ALIKE = 2.0
-"""An I/O that has stood for more than this many times as long as slow ones took is not one of them."""
+"""An I/O that has been pending for more than this many times as long as slow ones took is not just slow."""
 _CARD = "NETDEV WATCHDOG"
 _MOST_SILENT = 4
 _ORDER = (Confidence.LOW, Confidence.MEDIUM, Confidence.HIGH)
 
 
 def diagnose_trial(events: Sequence[Event], texts: Mapping[str, Sequence[tuple[str, bytes]]]) -> Diagnosis | None:
-    """Why a trial's hosts hang; None where nothing in what they left behind does.
+    """Why a trial's hosts hang; None if nothing hangs in their consoles and evidence.
 
-    `texts` has, for each host, the name and the bytes of its console and of each file of evidence. The hosts are judged
-    one by one; the surest diagnosis stands, of two equally sure ones that of the host with more tasks in it.
+    `texts` has for each host the name and bytes of its console and of each file of evidence. Each host is diagnosed on
+    its own. The surest diagnosis wins; of two equally sure ones, that with more tasks.
     """
     hosts = _hosts(events) | set(texts)
     found = []
@@ -60,7 +60,7 @@ def _hosts(events: Sequence[Event]) -> set[str]:
 
 
 def _unlike(sources: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
-    """The sources without the dumps that were cut out of the console and stand in it whole."""
+    """The sources without the dumps that were cut out of the console, which contains them whole."""
     consoles = [data.replace(b"\r", b"") for name, data in sources if "sysrq" not in name]
     return [
         (name, data)
@@ -70,7 +70,7 @@ def _unlike(sources: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
 
 
 def context_of(events: Sequence[Event], hosts: set[str], host: str) -> HostContext:
-    """Who serves the storage of `host`, as the trial says."""
+    """The storage server of `host`, from the trial's facts."""
     trial = next((facts for _, facts in select(reversed(events), TrialFacts)), TrialFacts(name=""))
     served_by = trial.served_by
     if served_by is None:
@@ -85,10 +85,10 @@ def context_of(events: Sequence[Event], hosts: set[str], host: str) -> HostConte
 
 
 def _context_in_words(trial: TrialFacts, hosts: set[str], host: str) -> HostContext:
-    """The same of a history written before it said who serves whom: read from the description of the storage.
+    """The same for histories that do not record who serves whom, from the description of the storage.
 
-    It is right for one server with a role. A cluster's nodes are taken to be apart from their server, and where a
-    userspace server is named in place of a role the number of hosts decides.
+    It is right for one server with a role. A cluster's nodes are assumed to be apart from their server. If a userspace
+    server is named in place of a role, the number of hosts decides.
     """
     if _NETWORK_STORAGE.search(trial.storage) is None:
         return HostContext()
@@ -106,7 +106,7 @@ def _weight(diagnosis: Diagnosis) -> tuple[bool, int, int]:
 
 
 def _device(name: str, data: bytes) -> Device | None:
-    """What a file of evidence says of a block device: reads and writes in flight; None for any other file."""
+    """A block device with its reads and writes in flight, from a file of evidence; None for any other file."""
     found = _IN_FLIGHT.search(name)
     counts = data.split()
     if found is None or len(counts) != 2 or not all(count.isdigit() for count in counts):
@@ -115,13 +115,13 @@ def _device(name: str, data: bytes) -> Device | None:
 
 
 def _looked_at(events: Sequence[Event], host: str) -> float:
-    """When the first dump of a host was made, on the harness's clock; infinite if none was."""
+    """The time of a host's first dump on the harness's clock; infinite if there is none."""
     dumps = (event.t for event, piece in select(events, EvidencePiece) if _is_dump(piece) and event.host == host)
     return min(dumps, default=float("inf"))
 
 
 def _last_rungs(events: Sequence[Event], host: str) -> dict[str, tuple[int, RungSample]]:
-    """The newest sample of each rung before the host was looked at, and the line of the history that it is on."""
+    """The newest sample of each rung before the host's first dump, with its line in the history."""
     moment = _looked_at(events, host)
     return {
         sample.rung: (number, sample)
@@ -131,7 +131,7 @@ def _last_rungs(events: Sequence[Event], host: str) -> dict[str, tuple[int, Rung
 
 
 def _probed(events: Sequence[Event], host: str) -> tuple[float, int]:
-    """For how long the ladder's own I/O had stood when the host was looked at, and how many slow ones had come back."""
+    """How long the ladder's own I/O had been pending at the first dump, and how many slow ones had completed."""
     moment = _looked_at(events, host)
     samples = [
         (event.t, sample.blocked_s or 0.0)
@@ -148,7 +148,7 @@ def _probed(events: Sequence[Event], host: str) -> tuple[float, int]:
 
 
 def _with_ladder(diagnosis: Diagnosis, host: str, events: Sequence[Event]) -> Diagnosis:
-    """The same, with what the ladder says of the host: which rungs were blocked when it was looked at, which not."""
+    """The diagnosis with the state of the ladder at the first dump: which rungs were blocked, which answered."""
     last = _last_rungs(events, host)
     if not last:
         return diagnosis
@@ -165,9 +165,9 @@ def _with_ladder(diagnosis: Diagnosis, host: str, events: Sequence[Event]) -> Di
 
 
 def _silent(events: Sequence[Event], host: str) -> list[Cited]:
-    """What consoles say of a network card that sends nothing, and those of other hosts of whoever does not answer.
+    """Console lines about a network card that does not send, and other hosts' lines about peers that do not answer.
 
-    A server that is cut off looks to its client like one that hangs, and only its own console tells the two apart.
+    To its client, a server that is cut off looks like one that hangs. Only the server's own console tells the two apart.
     """
     said: dict[str, Cited] = {}
     for number, event in enumerate(events, 1):
@@ -185,7 +185,7 @@ def _blocked(sample: RungSample) -> bool:
 
 
 def _faults(events: Sequence[Event], moment: float) -> list[str]:
-    """The faults that the trial itself had put on at that moment."""
+    """The faults that the trial had injected and not healed at that moment."""
     active: dict[str, None] = {}
     for event, step in select(events, FaultStep):
         if event.t <= moment:

@@ -1,4 +1,4 @@
-"""The picture of one hang: groups of tasks, the wait-for graph, and questions that the rules ask of it."""
+"""The model of one hang: groups of tasks and the wait-for graph, with the queries that the rules use."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["Case", "Group", "cite_notice"]
 MOST_CYCLES = 400
 LONGEST_CYCLE = 9
 LASTING_S = 20.0
-"""The shortest time after which one of the kernel's own watchdogs speaks, that of soft lockups."""
+"""The shortest time after which one of the kernel's own watchdogs reports, that of soft lockups."""
 STOOD_S = 30.0
-"""Seconds after which an I/O that the harness asked for is not just slow: the block layer's default time-out."""
+"""Seconds after which an I/O of the harness's own is not just slow: the block layer's default time-out."""
 
 
 @dataclass(slots=True)
 class Group:
-    """Tasks with the same wait, holding the same: one node. `wait` is None for one known only by its locks."""
+    """Tasks with the same wait and the same held locks: one node. `wait` is None if only the locks are known."""
 
     node: str
     tasks: list[Task]
@@ -37,17 +37,17 @@ class Group:
 
     @property
     def traits(self) -> frozenset[Trait]:
-        """What the stacks of the group say."""
+        """The traits of the group's stacks."""
         return self.wait.traits if self.wait else frozenset()
 
     @property
     def first(self) -> Task:
-        """The task that stands for the group as evidence."""
+        """The task that represents the group as evidence."""
         return self.tasks[0]
 
     @property
     def persists_s(self) -> float:
-        """Seconds that one of its tasks is known to have waited."""
+        """The longest time in seconds that one of its tasks is known to have waited."""
         return max(task.persists_s for task in self.tasks)
 
     def cite(self, step: Step | None = None) -> Cited:
@@ -62,7 +62,7 @@ class Group:
 
 
 class Case:
-    """A wait-for graph and what it was built of. Nodes are names; edges carry `label`, `sure` and `evidence`."""
+    """A wait-for graph with its groups and facts. Nodes are names; edges carry `label`, `sure` and `evidence`."""
 
     def __init__(self, facts: Facts, context: HostContext) -> None:
         self.facts, self.context = facts, context
@@ -72,17 +72,17 @@ class Case:
     # Building
 
     def resource(self, key: str, kind: NodeKind, label: str) -> str:
-        """The node of a thing to wait for; made if it is not there."""
+        """The node of a resource; created if missing."""
         if key not in self.graph:
             self.graph.add_node(key, kind=kind, label=label, detail="", count=1)
         return key
 
     def link(self, waiter: str, awaited: str, label: str, evidence: Iterable[Cited], sure: bool = True) -> None:
-        """`waiter` waits for `awaited`; a surer edge replaces one that is only implied."""
+        """Add the edge "`waiter` waits for `awaited`"; a sure edge replaces an implied one."""
         if not self.graph.has_edge(waiter, awaited) or (sure and not self.graph.edges[waiter, awaited]["sure"]):
             self.graph.add_edge(waiter, awaited, label=label, sure=sure, evidence=tuple(evidence))
 
-    # Asking
+    # Queries
 
     @property
     def waiting(self) -> list[Group]:
@@ -91,19 +91,19 @@ class Case:
 
     @property
     def blocked(self) -> int:
-        """How many tasks wait."""
+        """The number of waiting tasks."""
         return sum(len(group.tasks) for group in self.waiting)
 
     def with_traits(self, *traits: Trait) -> list[Group]:
-        """The waiting groups that have all of `traits`."""
+        """The waiting groups with all of `traits`."""
         return [group for group in self.waiting if group.traits.issuperset(traits)]
 
     def on(self, *keys: str) -> list[Group]:
-        """The groups that wait for one of these; a key that ends with ':' stands for all that begin so."""
+        """The groups that wait for one of these keys; a key that ends with ':' is a prefix."""
         return [group for group in self.waiting if group.wait and any(_fits(group.wait.key, key) for key in keys)]
 
     def at(self, node: str) -> Group | None:
-        """The group that is this node."""
+        """The group of this node."""
         return next((group for group in self.groups if group.node == node), None)
 
     def sure(self, waiter: str, awaited: str) -> bool:
@@ -111,30 +111,30 @@ class Case:
         return bool(self.graph.edges[waiter, awaited]["sure"])
 
     def unsure(self, cycle: Sequence[str]) -> int:
-        """How many edges of a closed circle are only implied."""
+        """The number of edges of a cycle that are only implied."""
         return sum(not self.sure(*edge) for edge in _edges(cycle))
 
     @cached_property
     def cycles(self) -> list[list[str]]:
-        """The closed circles, the one that the text shows best first."""
+        """The cycles, the one with the fewest implied edges first."""
         found = islice(nx.simple_cycles(self.graph, length_bound=LONGEST_CYCLE), MOST_CYCLES)
         return sorted(found, key=lambda cycle: (self.unsure(cycle), len(cycle), cycle))
 
     def cycle_with(self, *nodes: str) -> list[str]:
-        """The best closed circle through all of `nodes`, beginning with the first; empty if there is none."""
+        """The best cycle through all of `nodes`, beginning with the first; empty if there is none."""
         best = next((cycle for cycle in self.cycles if set(nodes) <= set(cycle)), [])
         start = best.index(nodes[0]) if best else 0
         return best[start:] + best[:start]
 
     @cached_property
     def roots(self) -> list[tuple[str, int]]:
-        """Where the chains end, with the number of tasks that wait there in the end; most tasks first."""
+        """The ends of the chains, with the number of tasks whose chain ends there; most tasks first."""
         ends = [node for node in self.graph if not self.graph.out_degree(node)]
         counts = [(node, self._behind(node)) for node in ends]
         return sorted((one for one in counts if one[1]), key=lambda one: (-one[1], one[0]))
 
     def share(self, *keys: str) -> float:
-        """The part of the blocked tasks whose chain ends in one of these resources, from 0 to 1."""
+        """The share (0 to 1) of blocked tasks whose chain ends in one of these resources."""
         ends = [node for node, _ in self.roots if any(_fits(node, key) for key in keys)]
         before = set().union(*(nx.ancestors(self.graph, node) for node in ends)) if ends else set()
         behind = sum(len(group.tasks) for group in self.waiting if group.node in before)
@@ -151,16 +151,16 @@ class Case:
 
     @property
     def lasting(self) -> bool:
-        """Whether a task is known to have waited for longer than a busy machine explains."""
+        """Whether a task is known to have waited longer than on a busy but healthy machine."""
         return self.persists_s >= LASTING_S
 
     @property
     def stood(self) -> bool:
-        """Whether an I/O that the harness itself asked for has stood for longer than slow storage explains."""
+        """Whether an I/O of the harness's own has been pending for longer than slow storage explains."""
         return self.context.stood_s >= STOOD_S
 
     def notices(self, *kinds: NoticeKind) -> list[Cited]:
-        """The lines of these kinds, as evidence: the last four."""
+        """The last four lines of these kinds, as evidence."""
         return [cite_notice(notice) for notice in self.facts.noticed(*kinds)[-4:]]
 
 

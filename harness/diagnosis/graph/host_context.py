@@ -1,4 +1,4 @@
-"""What is known of a host beside its console: who serves its storage, and where."""
+"""Context of a host beyond its console: its storage server and protocol."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ __all__ = ["HostContext", "serves"]
 class HostContext:
     """`loopback`: the host is known to be its own storage server; `apart`: the server is known to be another host.
 
-    `protocol` is that of the storage under test, None where it is local or not known.
-    `stood_s` is for how many seconds an I/O that the harness itself had asked the host's storage for had stood when
-    the host was looked at, `returned` how many slow ones had come back in the half minute before.
+    `protocol` is that of the storage under test, None if local or not known. When the host's tasks were dumped, an I/O
+    of the harness's own had been pending for `stood_s` seconds; `returned` slow ones had completed in the 30 s before.
     """
 
     loopback: bool = False
@@ -26,8 +25,8 @@ class HostContext:
 
 
 def serves(name: str) -> StorageProtocol | None:
-    """The protocol that a task of this name serves from user space; None if it is no known server.
+    """The protocol of the userspace server with this task name; None for any other task.
 
-    The kernel cuts names after 15 characters.
+    The kernel cuts task names after 15 characters.
     """
     return next((it for it in PROTOCOLS if any(name == server[:15] for server in it.servers)), None)

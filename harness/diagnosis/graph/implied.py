@@ -1,4 +1,4 @@
-"""Edges that no stack shows by itself: who serves storage, sends its requests, writes a page, stops nfsd."""
+"""Implied edges, which no single stack shows: who serves storage, sends its requests, writes pages or stops nfsd."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHRINKING = ("shrink_slab", "super_cache_scan", "do_shrink_slab")
 
 
 def imply(case: Case) -> None:
-    """Add the edges that the kinds of the waits imply."""
+    """Add the edges that follow from the kinds of the waits."""
     _name_swap(case)
     for group in case.waiting:
         _sends(case, group)
@@ -35,7 +35,7 @@ def _name_swap(case: Case) -> None:
 
 
 def _sends(case: Case, group: Group) -> None:
-    """From swap to a task that must send its requests and waits for memory."""
+    """Edges from swap to a task that sends its requests and waits for memory."""
     if (
         "swap" not in case.graph
         or Trait.STORAGE_SEND not in group.traits
@@ -55,7 +55,7 @@ def _sends(case: Case, group: Group) -> None:
 
 
 def _serves(case: Case, group: Group) -> None:
-    """From storage to a userspace server of this host that waits for memory itself."""
+    """Edges from storage to a userspace server on this host that waits for memory itself."""
     protocol = serves(group.first.name)
     starved = any(case.graph.has_edge(group.node, key) for key in ("memory", "memcg", "throttle", "swap"))
     if protocol is None or not starved or case.context.apart:
@@ -68,14 +68,14 @@ def _serves(case: Case, group: Group) -> None:
 
 
 def _on_device_of(case: Case, protocol: StorageProtocol, key: str) -> bool:
-    """Whether swap may be what this server serves: the name of its device says so, or says nothing."""
+    """Whether this server may serve the swap device; the device's name must not contradict it."""
     devices = case.facts.noticed(NoticeKind.SWAP)
     word = protocol.device
     return key != "swap" or not word or not devices or any(word in device.about for device in devices)
 
 
 def _answers(case: Case, group: Group) -> None:
-    """From an RPC of the NFS client to the kernel's NFS server on the same host, where that waits itself."""
+    """Edges from an RPC of the NFS client to the NFS server of the same kernel, if the server waits itself."""
     forwards = Trait.NFS in group.traits and Trait.RECLAIM not in group.traits  # it re-exports another server's files
     if Trait.NFSD not in group.traits or forwards or case.context.apart:
         return
@@ -86,7 +86,7 @@ def _answers(case: Case, group: Group) -> None:
 
 
 def _writes(case: Case, group: Group) -> None:
-    """From pages, the dirty limit, loop devices and open handles to those that write, serve and hold them."""
+    """Edges from pages, the dirty limit, loop devices and open handles to the tasks that write, serve or hold them."""
     step = first_with(group.first.path, Trait.WRITEBACK)
     own = group.wait.key if group.wait else ""
     for key in ("page", "page-lock", "reclaimed-page", "throttle"):
@@ -100,7 +100,7 @@ def _writes(case: Case, group: Group) -> None:
 
 
 def _evicts(case: Case) -> None:
-    """A task without a stack that shrinks a cache while the NFS client is busy: it may be evicting an NFS inode."""
+    """A task without a stack that shrinks a cache while the NFS client is busy may be evicting an NFS inode."""
     client = any("nfs_" in held.at for task in case.facts.tasks for held in task.held)
     stopping = [group for group in case.on("lock:shrinker_rwsem") if Trait.NFSD in group.traits]
     for group in case.groups:
@@ -115,7 +115,7 @@ def _evicts(case: Case) -> None:
 
 
 def _dirty_pages_of_nfs(case: Case) -> None:
-    """The dirty limit holds a server back until pages are written; with a client on the host, perhaps the client's."""
+    """The dirty limit throttles a server until pages are written; with a client on the host, perhaps the client's."""
     servers = [g for g in case.on("throttle") if Trait.NFSD in g.traits or serves(g.first.name) is NFS]
     for key in ("rpc", "nfs-request"):
         if servers and case.on(key):
@@ -123,20 +123,20 @@ def _dirty_pages_of_nfs(case: Case) -> None:
 
 
 def _page_of_sync(case: Case) -> None:
-    """A page that sync waits for is of some file system; where only NFS has pages on their way, perhaps of that."""
+    """Sync waits for a page of some file system; if only NFS has pages in flight, the page is perhaps one of NFS."""
     if "page" in case.graph and not case.graph.out_degree("page") and case.on("nfs-request"):
         group = case.on("nfs-request")[0]
         case.link("page", "nfs-request", "is perhaps one of", [group.cite()], sure=False)
 
 
 def full_queues(case: Case) -> list[Workqueue]:
-    """Workqueues of which every slot is taken while more work waits for one; the newest sight of each."""
+    """Workqueues with all slots taken and more work waiting; the newest sighting of each."""
     full = {q.name: q for q in case.facts.workqueues if q.limit and q.active >= q.limit and q.inactive}
     return list(full.values())
 
 
 def _slots(case: Case) -> None:
-    """From block I/O to a full workqueue that must do it, and from there to the workers that fill it and wait."""
+    """Edges from block I/O to the full workqueue that must do it, and on to the waiting workers that fill it."""
     for queue in full_queues(case):
         workers = [group for group in case.waiting if any(task.pid in queue.flying for task in group.tasks)]
         label = f"a slot of workqueue {queue.name} ({queue.active} of {queue.limit} taken)"

@@ -1,4 +1,4 @@
-"""Locks and other things that one task has and another wants: by which function they are taken, and in which held."""
+"""Locks and other resources that tasks hold: the functions that take them, and the functions that hold them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BEGINS_A_WRITE = any_of(r"""
     do_clone_file_range do_splice_direct\w* aio_write io_(?:write|fallocate)$ kiocb_start_write file_start_write
     \w+_page_mkwrite$ _*xfs_\w*fault$ xfs_trans_alloc\w* gfs2_trans_begin start_transaction$ (?:ext4|f2fs)_evict_inode
 """)
-"""Functions into which the compiler puts `sb_start_write` and its like: their only lock of that kind."""
+"""Functions into which the compiler inlines `sb_start_write` and its like, their only lock of that kind."""
 
 _LOCKS: tuple[tuple[str, bool, str, str], ...] = (
     ("nfsd_mutex", True,
@@ -117,7 +117,7 @@ _LOCKS: tuple[tuple[str, bool, str, str], ...] = (
          do_truncate do_unlinkat vfs_(?:rmdir|unlink|rename|mkdir|create) iterate_dir notify_change
      """),
 )  # fmt: skip
-"""Name, whether there is only one in the system, functions that wait for it, functions in which it is held."""
+"""Name, whether the system has only one, functions that wait for it, functions in which it is held."""
 _OTHERS: tuple[tuple[str, str], ...] = (
     ("nfs-init", r"nfs4?1?_init_client|nfs_create_rpc_client|nfs4_alloc_client|nfs4_discover_server_trunking"),
     ("superblock", r"md_update_sb|md_super_wait|submit_flushes"),
@@ -127,15 +127,15 @@ _OTHERS: tuple[tuple[str, str], ...] = (
     ("flusher", r"wb_workfn|wb_do_writeback|wb_writeback"),
     ("automount", r"nfs4?_try_(?:mount|get_tree)|nfs_(?:fs_)?mount|nfs4_create_server"),
 )  # fmt: skip
-"""Other resources, and the functions in which a task has them."""
+"""Other resources, and the functions in which a task holds them."""
 _TABLE = tuple((n, one, any_of(w), any_of(h) if h else None) for n, one, w, h in _LOCKS)
 _HELD = tuple((name, any_of(pattern)) for name, pattern in _OTHERS)
 
 
 def lock_named(names: Sequence[str], function: str) -> tuple[str, bool]:
-    """The lock that `function` waits for, and whether there is only one such; ("", False) if that is not known.
+    """The lock that `function` waits for, and whether the system has only one; ("", False) if not known.
 
-    `names` is the stack, innermost frame first; what stands before the function are the primitives of the lock.
+    `names` is the stack, innermost frame first; the frames before the function are the lock's primitives.
     """
     above = names[: names.index(function)] if function in names else names
     if _BEGINS_A_WRITE.match(function) and any(_PERCPU_READ.match(name) for name in above):
@@ -147,7 +147,7 @@ def lock_named(names: Sequence[str], function: str) -> tuple[str, bool]:
 
 
 def held_in(path: Sequence[Step]) -> dict[str, Step]:
-    """What a task with this stack has: resource to the frame that says so, resources spelt as waits spell them."""
+    """The resources that a task with this stack holds, each with the frame that shows it; spelt as in waits."""
     found: dict[str, Step] = {}
     for step in path:
         for name, _, _, holding in _TABLE:

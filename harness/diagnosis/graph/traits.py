@@ -1,4 +1,4 @@
-"""What the frames of a stack say beyond the wait on top: in reclaim, in a swap-out, in the NFS client, in a send."""
+"""Traits of a stack beyond the wait on top: in reclaim, in a swap-out, in the NFS client, in a send."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Trait", "first_with", "traits_of"]
 
 
 class Trait(StrEnum):
-    """Things that a frame can say of the task whose stack it is on."""
+    """Facts about a task that a frame of its stack shows."""
 
     RECLAIM = "frees memory"
     MEMCG = "charges memory to a control group"
@@ -80,15 +80,15 @@ _MODULES = {
 
 
 def traits_of(path: Sequence[Step]) -> frozenset[Trait]:
-    """All that the frames of a stack say."""
+    """All traits that the frames of a stack show."""
     found = {trait for step in path for trait in _of_step(step)}
     if Trait.NFSD in found and not any(step.module.startswith("nfs") and step.module != "nfsd" for step in path):
-        found.discard(Trait.NFS)  # a kernel without modules: names of the server begin like those of the client
+        found.discard(Trait.NFS)  # a kernel without modules: functions of the server begin like those of the client
     return frozenset(found)
 
 
 def first_with(path: Iterable[Step], *traits: Trait) -> Step | None:
-    """The innermost frame that says one of `traits`."""
+    """The innermost frame that shows one of `traits`."""
     return next((step for step in path if any(_says(step, trait) for trait in traits)), None)
 
 

@@ -1,4 +1,4 @@
-"""Who waits for what: tasks in the same wait are one node, what they wait for is another, and who has that a third."""
+"""Construction of the wait-for graph: nodes are groups of tasks in the same wait, and the resources they wait for."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_GROUPS = 48
 _TELLING = frozenset({
     Trait.RECLAIM, Trait.MEMCG, Trait.NFS, Trait.NFSD, Trait.HANDLE, Trait.STORAGE_SEND, Trait.WRITEBACK, Trait.LOOP,
 })  # fmt: skip
-"""Traits that keep two tasks with the same wait apart."""
+"""Traits that put two tasks with the same wait into different groups."""
 
 
 def build(facts: Facts, context: HostContext) -> Case:
@@ -40,7 +40,7 @@ def build(facts: Facts, context: HostContext) -> Case:
 
 
 def _only_holds(task: Task, wanted: set[str]) -> bool:
-    """A task without a stack, of which lockdep says that it holds what another waits for."""
+    """A task without a stack that, by lockdep's list, holds what another task waits for."""
     return not task.steps and any(key in wanted for held in _surely_held(task, None) for key in _keys(held))
 
 
@@ -67,7 +67,7 @@ def _make_groups(case: Case, waits: Sequence[tuple[Task, Wait | None]], wanted: 
 
 
 def _mark(task: Task, wait: Wait | None, has: dict[str, Step], wanted: set[str]) -> object:
-    """What tasks of one group have in common."""
+    """The key that tasks of one group share."""
     if wait is None:
         return task.label
     locks = frozenset(key for held in _surely_held(task, wait) for key in _keys(held) if key in wanted)
@@ -88,7 +88,7 @@ def _names(tasks: Sequence[Task]) -> str:
 
 
 def _own_wait(case: Case, group: Group) -> None:
-    """The edge from a group to what it waits for; through memory where the wait is part of freeing some."""
+    """The edge from a group to its resource; via memory if the wait is part of freeing some."""
     wait = group.wait
     if wait is None:
         return
@@ -105,7 +105,7 @@ def _own_wait(case: Case, group: Group) -> None:
 
 
 def _surely_held(task: Task, wait: Wait | None) -> Sequence[Held]:
-    """The locks of lockdep's list, without the last where that may be the one that is waited for."""
+    """The locks of lockdep's list, without the last if the task may still wait for that one."""
     if not task.held:
         return ()
     waited = wait is None or wait.key in _keys(task.held[-1])
@@ -113,16 +113,16 @@ def _surely_held(task: Task, wait: Wait | None) -> Sequence[Held]:
 
 
 def _keys(held: Held) -> tuple[str, ...]:
-    """The resource that a lock of lockdep's list is, as waits spell it.
+    """The resource of a lock of lockdep's list, spelt as in waits.
 
-    A class of locks has a member for each object; only a static lock is told by its name alone.
+    A lock class has a member for each object; the name alone identifies only a static lock.
     """
     static = not held.address or held.address.startswith("ffffffff")
     return (f"lock:{held.lock}",) if static else (f"lock:{held.lock}@{held.address}",)
 
 
 def _listed(case: Case, group: Group) -> None:
-    """What lockdep lists as held."""
+    """Edges from locks to the groups that hold them by lockdep's list."""
     for task in group.tasks:
         for held in _surely_held(task, group.wait):
             for key in _keys(held):
@@ -132,7 +132,7 @@ def _listed(case: Case, group: Group) -> None:
 
 
 def _owners(case: Case) -> None:
-    """Whom the kernel itself calls the likely owner of a lock."""
+    """Edges from locks to their likely owners as reported by the kernel."""
     by_pid = {task.pid: group for group in case.groups for task in group.tasks if task.pid is not None}
     for group in case.waiting:
         for task in group.tasks:
@@ -147,7 +147,7 @@ def _owners(case: Case) -> None:
 
 
 def _seen(case: Case, group: Group) -> None:
-    """What the stack says that a group has, where neither lockdep nor the kernel has said who has it."""
+    """Edges from resources that a group holds by its stack, if neither lockdep nor the kernel named a holder."""
     for key, step in group.has.items():
         known = any(case.sure(key, holder) for holder in case.graph.successors(key)) if key in case.graph else True
         if known or (group.wait and key == group.wait.key):

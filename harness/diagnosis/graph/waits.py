@@ -1,4 +1,4 @@
-"""What a task waits for, as its stack says it: the innermost frame that names a thing to wait for."""
+"""The wait of a task by its stack: the innermost frame that names a resource."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from harness.verdicts.console.blame import blocked_in
 __all__ = ["Wait", "wait_of"]
 
 DEPTH = 5
-"""Frames from the first that is no primitive in which a wait is looked for; further out is how the task came there."""
+"""Frames searched for a wait, from the first that is no primitive; frames further out are only callers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """What a task waits for: `key` is the resource, `step` the frame that says so, `traits` those of the whole stack.
+    """The wait of a task: `key` is the resource, `step` the frame that shows it, `traits` those of the whole stack.
 
-    `function` is the first frame that is no scheduler or lock primitive. `alike` is false where two tasks with the same
-    key may wait for two different things of the same sort (the rwsem of some inode).
+    `function` is the first frame that is no scheduler or lock primitive. `alike` is false if two tasks with the same
+    key may wait for two different objects of one kind (the rwsem of some inode).
     """
 
     key: str
@@ -115,7 +115,7 @@ _ROWS: tuple[tuple[str, NodeKind, str, str], ...] = (
     ("ceph", NodeKind.REMOTE, "Ceph", r"ceph_(?:mdsc|osdc)_|rbd_(?:obj|img)_|ceph_wait"),
     ("9p", NodeKind.REMOTE, "a 9p server", r"p9_client_rpc"),
 )  # fmt: skip
-"""Resource, its kind, how it is called, and the functions that wait for it."""
+"""Resource, its kind, its label, and the functions that wait for it."""
 _TABLE = tuple((key, kind, label, any_of(pattern)) for key, kind, label, pattern in _ROWS)
 _LOCK = any_of(r"""
     _*(?:ww_|rt_)?mutex_lock _*rt_mutex rwsem_ call_rwsem _*down(?:_(?!interruptible$)|$) _*percpu_down percpu_rwsem
@@ -141,7 +141,7 @@ _IDLE = any_of(r"""
 
 
 def wait_of(task: Task) -> Wait | None:
-    """What `task` waits for; None for one that runs, is idle, or has no stack."""
+    """The wait of `task`; None if it runs, is idle, or has no stack."""
     path = task.path
     if not path or (task.state == "R" and not _sleeps(path)):
         return None
@@ -162,13 +162,13 @@ def wait_of(task: Task) -> Wait | None:
 
 
 def _sleeps(path: Sequence[Step]) -> bool:
-    """In the scheduler, out of an allocation that does not succeed: such a task is shown as running."""
+    """Whether it is in the scheduler within an allocation that does not succeed; dumps show such a task as running."""
     names = [step.name for step in path[:6]]
     return names[0] in ("__schedule", "schedule") and any(name.startswith("__alloc_pages") for name in names)
 
 
 def _row(path: Sequence[Step], function: int) -> tuple[str, NodeKind, str, Step] | None:
-    """The first frame that a row knows; a driver counts only up to `function`, the place of what is no primitive."""
+    """The first frame that matches a row; a driver's frame counts only up to `function`, the first non-primitive."""
     for place, step in enumerate(path):
         if _LOCK.match(step.name):
             return "lock", NodeKind.LOCK, "", step
@@ -187,7 +187,7 @@ def _is_driver(step: Step) -> bool:
 
 
 def _lock_wait(task: Task, path: Sequence[Step], step: Step, function: str, traits: frozenset[Trait]) -> Wait:
-    """A lock: by its name where lockdep gives one, by what is known of the function that takes it otherwise."""
+    """The wait for a lock: named by lockdep if possible, else by the function that takes it."""
     frames = {one.name for one in path}
     last = task.held[-1] if task.held else None
     if last is not None and last.at in frames:
@@ -198,12 +198,12 @@ def _lock_wait(task: Task, path: Sequence[Step], step: Step, function: str, trai
 
 
 def _address(address: str) -> str:
-    """Locks of one class have one name; where lockdep printed a static lock's address there is only one."""
+    """A suffix that separates the locks of one class, which share a name; empty for a static lock."""
     return f"@{address}" if address and not address.startswith("ffffffff") else ""
 
 
 def _refined(wait: Wait, path: Sequence[Step]) -> Wait:
-    """The same wait, told apart by what stands further out on the stack."""
+    """The same wait, refined by frames further out on the stack."""
     key, label, kind = wait.key, wait.label, wait.kind
     swaps = Trait.SWAP_OUT in wait.traits and key in (
         "mempool",

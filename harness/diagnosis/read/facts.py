@@ -1,6 +1,6 @@
-"""What a kernel console holds that bears on a hang: tasks with their stacks, stalls, worker pools, complaints.
+"""Facts of a kernel console about a hang: tasks with their stacks, stalls, worker pools, notices.
 
-Plain values; `parser` fills them, `waits` and `graph` read them. Every one carries the line it was read from.
+Plain values: `parser` fills them, `graph` and `rules` read them. Each carries the line that it was read from.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from harness.model.finding import NoticeKind
 __all__ = ["Device", "Facts", "Held", "Notice", "Stall", "StallKind", "Step", "Task", "Workqueue"]
 
 MOST_TASKS = 2048
-"""Tasks that are kept of one host."""
+"""Maximum number of tasks kept of one host."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One frame of a stack; `sure` unless the unwinder guesses, `module` where the frame names one."""
+    """One frame of a stack; `sure` unless marked unreliable, `module` if the frame names one."""
 
     name: str
     line: int
@@ -28,7 +28,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A lock that lockdep lists for a task, in the order of taking; the last may be the one it waits for."""
+    """A lock that lockdep lists for a task, in the order of taking; the task may still wait for the last one."""
 
     lock: str
     at: str
@@ -38,11 +38,11 @@ class Held:
 
 @dataclass(slots=True)
 class Task:
-    """A task of a dump or a report: `steps` innermost first, `state` as the kernel spells it ("" if not said).
+    """A task of a dump or a report: `steps` innermost first, `state` as the kernel spells it ("" if not given).
 
-    `hung_s` are the seconds of a hung-task report, `owner` whom the kernel calls the likely owner of the lock that it
-    waits for. `seen` counts the dumps it was in, `moved` says that its stack was not the same in all of them, and
-    `since_s` and `until_s` are the kernel's time stamps of the first and the last.
+    `hung_s` are the seconds of a hung-task report, `owner` is the likely owner of the awaited lock as the kernel
+    reports it. `seen` counts the dumps with the task, `moved` is set if its stack differed between them, and `since_s`
+    and `until_s` are the kernel's time stamps of the first and the last.
     """
 
     name: str
@@ -68,12 +68,12 @@ class Task:
 
     @property
     def path(self) -> tuple[Step, ...]:
-        """The frames that the unwinder vouches for, or all of them where it vouches for none."""
+        """The reliable frames, or all frames if none is reliable."""
         return tuple(step for step in self.steps if step.sure) or self.steps
 
     @property
     def persists_s(self) -> float:
-        """Seconds that it is known to have waited: from a report, or from dumps in which it stands unmoved."""
+        """Seconds that it is known to have waited: from a report, or from dumps with the same stack."""
         between = 0.0
         if self.seen > 1 and not self.moved and self.since_s is not None and self.until_s is not None:
             between = self.until_s - self.since_s
@@ -81,7 +81,7 @@ class Task:
 
 
 class StallKind(StrEnum):
-    """Ways in which the kernel says that a processor or a worker pool does not get on."""
+    """The kernel's kinds of reports of a stuck processor or worker pool."""
 
     SOFT = "soft lockup"
     HARD = "hard lockup"
@@ -91,7 +91,7 @@ class StallKind(StrEnum):
 
 @dataclass(slots=True)
 class Stall:
-    """A processor that does not schedule, as a watchdog reported it; a worker pool that does not get on."""
+    """A watchdog's report of a processor that does not schedule, or of a worker pool without progress."""
 
     kind: StallKind
     text: str
@@ -124,7 +124,7 @@ class Workqueue:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A block device and its requests in flight when it was looked at, as /sys/block/NAME/inflight has them."""
+    """A block device and its requests in flight at the time of the dump, from /sys/block/NAME/inflight."""
 
     name: str
     in_flight: int
@@ -144,7 +144,7 @@ class Notice:
 
 @dataclass(slots=True)
 class Facts:
-    """All that was read, of one host."""
+    """All facts of one host."""
 
     tasks: list[Task] = field(default_factory=list)
     stalls: list[Stall] = field(default_factory=list)
@@ -155,15 +155,15 @@ class Facts:
     _by_pid: dict[int, Task] = field(default_factory=dict, repr=False, compare=False)
 
     def noticed(self, *kinds: NoticeKind) -> list[Notice]:
-        """The notices of these kinds, in the order of their lines."""
+        """The notices of these kinds, in line order."""
         return [notice for notice in self.notices if notice.kind in kinds]
 
     def task(self, pid: int) -> Task | None:
-        """The task with this number, if it was seen."""
+        """The task with this pid, or None."""
         return self._by_pid.get(pid)
 
     def keep(self, task: Task) -> Task:
-        """Add a task, onto itself if it is there already; the one that stands. More than `MOST_TASKS` are not kept."""
+        """Add a task, or merge it with an earlier sighting; returns the result. At most `MOST_TASKS` are kept."""
         old = self._by_pid.get(task.pid) if task.pid is not None else None
         if old is not None and old.name == task.name:
             _meet(old, task)
@@ -175,7 +175,7 @@ class Facts:
         return task
 
     def add(self, other: Facts) -> None:
-        """Take in what another text of the same host said; the newest stack of a task stands."""
+        """Merge the facts of another text of the same host; a task keeps its newest stack."""
         for task in other.tasks:
             self.keep(task)
         self.stalls += other.stalls
@@ -185,7 +185,7 @@ class Facts:
 
 
 def _meet(old: Task, new: Task) -> None:
-    """One more sight of a task: the newest stack, what either knows, and whether it moved in between."""
+    """Merge two sightings of a task: the newest stack, the fields known to either, and whether it moved."""
     if new.steps:
         if old.steps:
             old.moved = old.moved or _names(old) != _names(new)

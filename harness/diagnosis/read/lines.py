@@ -1,7 +1,6 @@
-"""The lines of a console that bear on a hang, one pattern each.
+"""Patterns of console lines about a hang, one for each kind.
 
-Every pattern is anchored or starts with a literal, and repeats nothing without a bound, so that no line, however
-long, takes more than a moment.
+Every pattern is anchored or starts with a literal, and every repeat is bounded, so that even a long line matches fast.
 """
 
 from __future__ import annotations
@@ -67,9 +66,9 @@ STALLS: tuple[tuple[str, StallKind, re.Pattern[str]], ...] = (
         r"\s*BUG: workqueue lockup - pool cpus=(?P<cpus>\S{1,80}).{0,80}? stuck for (?P<seconds>\d{1,9})s"
     )),
 )  # fmt: skip
-"""A literal that the line holds, the kind, and the pattern."""
+"""A literal of the line, the kind, and the pattern."""
 
-# As /proc/net/tcp spells them.
+# As in /proc/net/tcp.
 _PORTS = "|".join(f"{protocol.port:04X}" for protocol in PROTOCOLS if protocol.port)
 _NOTICES: tuple[tuple[str, NoticeKind, re.Pattern[str]], ...] = (
     *((sign.token, sign.kind, re.compile(sign.regex)) for protocol in PROTOCOLS for sign in protocol.signs),
@@ -101,7 +100,7 @@ _FREE = re.compile(
 
 
 _OLD_TASK_ENDS = re.compile(rb" 0x(?:(?<=\d 0x)|(?<=\d {2}0x)|(?<=\d {3}0x)|(?<=\d {4}0x))[0-9a-f]{8}")
-"""The end of an `OLD_TASK` line. It begins with a literal, which a search finds at the speed of one."""
+"""The end of an `OLD_TASK` line. It begins with a literal, so the search is as fast as that for a literal."""
 _ALWAYS = (
     "\x1b", "+0x", "[inline]", "task:", "INFO: task ", "Comm: ", "/stack", "Workqueue: ", " held by ", "workqueue ",
     "soft lockup", "LOCKUP", "stall", "kB min:", "kB boost:",
@@ -110,16 +109,16 @@ _ALWAYS = (
 
 @cache
 def needles_without(full: frozenset[NoticeKind] = frozenset()) -> Needles:
-    """What a line outside a stack or a list must hold to mean something, where notices of `full` kinds mean nothing.
+    """The needles of relevant lines outside a stack or list, without the notices of `full` kinds.
 
-    An escape sequence may stand in the middle of a word.
+    An escape sequence may split a word.
     """
     tokens = (*_ALWAYS, *(token for token, kind, _ in _NOTICES if kind not in full))
     return Needles((token.encode() for token in tokens), _OLD_TASK_ENDS)
 
 
 def notice_of(text: str) -> tuple[NoticeKind, str] | None:
-    """What a single line says about storage or memory, and about what; None for any other line."""
+    """The notice of a single line about storage or memory, with its subject; None for any other line."""
     for token, kind, pattern in _NOTICES:
         if token in text and (found := pattern.match(text)):
             return kind, found.groupdict().get("about") or ""

@@ -1,4 +1,4 @@
-"""Patterns of function names, written one after the other."""
+"""Patterns of function names, written as one string."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ __all__ = ["any_of"]
 
 
 def any_of(patterns: str) -> re.Pattern[str]:
-    """A pattern that matches what one of the blank-separated `patterns` does, from the start of a name on."""
+    """One pattern for all of the blank-separated `patterns`, anchored at the start of a name."""
     return re.compile("|".join(patterns.split()))

@@ -1,8 +1,8 @@
-"""Messages of a console, one after the other, to `Facts`.
+"""The parser of console messages, which fills `Facts`.
 
-A stack belongs to the header before it: a task of a sysrq dump, a hung-task report, a watchdog's complaint, a register
-dump. A stack without any (pasted from /proc/PID/stack, or cut out of a dump) becomes a task without a name. Messages of
-several processors interleave; where printk says who called it, each caller has a stack of its own.
+A stack belongs to the header before it: a task of a sysrq dump, a hung-task report, a watchdog's report, a register
+dump. A stack without a header (pasted from /proc/PID/stack, or cut out of a dump) becomes a task without a name.
+Messages of several processors interleave; if printk prints its caller, each caller has a stack of its own.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ _BESIDE_A_STACK = re.compile(
 )
 
 _BY_DAEMON = re.compile(r"\s{0,4}kernel: ")
-"""What some log daemons put between their own prefix and the message."""
+"""Text that some log daemons insert between their own prefix and the message."""
 _NO_ADDRESS = "[] "
-"""What is left of the address of a frame where a web page took `<ffffffff81234567>` for a tag."""
+"""The rest of a frame's address after a web page took `<ffffffff81234567>` for a tag."""
 _UNNAMED = "(unnamed)"
 _FROM_PROC = "[<0>]"
-"""How /proc/PID/stack spells an address; only tasks that sleep have such a stack."""
+"""An address in /proc/PID/stack; only sleeping tasks have such a stack."""
 
 _NEWEST = frozenset({NoticeKind.NFS_SILENT, NoticeKind.NFS_BACK})
-"""Kinds of which the newest are kept, not the first: the last word counts."""
+"""Kinds of which the newest notices are kept, not the first: the latest state counts."""
 
 
 class Parser:
-    """Fills `facts` from the messages of one source; what it keeps is bounded whatever arrives."""
+    """Fills `facts` from the messages of one source; memory is bounded for any input."""
 
     def __init__(self, source: str) -> None:
         self.facts = Facts()
@@ -61,7 +61,7 @@ class Parser:
         )  # fmt: skip
 
     def see(self, piece: Piece, line: int) -> None:
-        """Read one message, which stands on `line`."""
+        """Read one message from line number `line`."""
         self._line, self._time = line, piece.time_s
         if _BY_DAEMON.match(piece.text) or piece.text.startswith(_NO_ADDRESS):
             piece = replace(piece, text=_BY_DAEMON.sub("", piece.text, count=1).removeprefix(_NO_ADDRESS))
@@ -79,16 +79,16 @@ class Parser:
 
     @property
     def idle(self) -> bool:
-        """Whether a line without any of the needles of `lines.needles_without(self.full)` would change nothing."""
+        """Whether lines without a needle of `lines.needles_without(self.full)` can be skipped."""
         return not self._open and self._sections.idle
 
     @property
     def full(self) -> frozenset[NoticeKind]:
-        """The kinds of notices of which no more are kept."""
+        """The kinds of notices that have reached their limit."""
         return frozenset(kind for kind, count in self._noticed.items() if count >= MOST_OTHERS and kind not in _NEWEST)
 
     def close(self) -> Facts:
-        """The text ends here; everything that was read."""
+        """End the text; returns the facts."""
         for context in list(self._open):
             self._finish(context)
         return self.facts
@@ -135,7 +135,7 @@ class Parser:
             self.facts.keep(opened.task)
 
     def _trace(self, piece: Piece) -> None:
-        """A stack begins: of the header before it, unless that one has its stack already."""
+        """Begin a stack of the header before it, unless that has its stack already."""
         opened = self._opened(piece)
         if opened and (opened.steps and opened.stall is None and opened.task and opened.task.state != "R"):
             self._begin(piece, self._unnamed())
@@ -175,7 +175,7 @@ class Parser:
         return True
 
     def _inherit(self, task: Task) -> None:
-        """What a hung-task report said a line earlier of the task whose header this is."""
+        """Copy the values of the hung-task report one line earlier to this task's header."""
         for opened in self._open.values():
             before = opened.task
             if before and before.name == task.name and task.pid in (None, before.pid) and not opened.steps:
@@ -196,7 +196,7 @@ class Parser:
         return owned is not None
 
     def _current(self, piece: Piece) -> bool:
-        """`CPU: PID: Comm:` of a register dump: what runs, not what waits."""
+        """`CPU: PID: Comm:` of a register dump: a task that runs, not one that waits."""
         found = lines.COMM.match(piece.text)
         if found is None:
             return False
@@ -230,7 +230,7 @@ class Parser:
         return True
 
     def _section(self, piece: Piece) -> bool:
-        """A list begins: of locks that are held, of workqueues that are busy; no stack goes on after it."""
+        """Begin a list of held locks or busy workqueues; it ends any stack."""
         begins = self._sections.begins(piece)
         if begins:
             self._finish(piece.context)

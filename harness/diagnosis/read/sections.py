@@ -1,4 +1,4 @@
-"""Lists that the kernel prints: locks that are held and workqueues that are busy."""
+"""The reader of the kernel's lists of held locks and busy workqueues."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from harness.verdicts.console.text import Piece
 __all__ = ["MOST_OTHERS", "Sections"]
 
 MOST_OTHERS = 256
-"""Stalls, workqueues, pools, notices of one kind, locks of one task: more of each are not kept."""
+"""Limit for each of: stalls, workqueues, pools, notices of one kind, locks of one task."""
 LAPSE_LINES = 20
-"""Lines of something else after which a list has ended."""
+"""A list ends after so many other lines."""
 POOL_HUNG_S = 30
-"""Seconds for which a pool has not taken up work that is queued, after which the kernel's own watchdog would speak."""
+"""Seconds without taking up queued work after which a pool is stuck, as for the kernel's own watchdog."""
 MOST_FLYING = 1024
-"""Work items in flight of one workqueue; the kernel's default limit is 256 for each processor or node."""
+"""Maximum number of work items in flight kept of a workqueue; the kernel's default is 256 a processor or node."""
 
 
 class Sections:
@@ -31,7 +31,7 @@ class Sections:
         self._line = self._last = 0
 
     def begins(self, piece: Piece) -> bool:
-        """Whether the message begins the locks of a task, or a workqueue."""
+        """Whether the message begins a list of a task's locks, or a workqueue."""
         return lines.HELD_BY.match(piece.text) is not None or lines.WORKQUEUE.match(piece.text) is not None
 
     @property
@@ -40,11 +40,11 @@ class Sections:
         return self._holder is None and self._queue is None
 
     def end(self) -> None:
-        """Something else begins."""
+        """End the open list: another section begins."""
         self._holder = self._queue = None
 
     def see(self, piece: Piece, line: int) -> bool:
-        """Read one message; whether it is part of a list."""
+        """Read one message; returns whether it is part of a list."""
         self._line, self._time = line, piece.time_s
         if line - self._last > LAPSE_LINES:
             self.end()
@@ -93,7 +93,7 @@ class Sections:
         )
 
     def _active(self, queue: Workqueue, text: str) -> bool:
-        """How much of a workqueue runs on one pool; each pool is an entry of its own."""
+        """Read the active work items of a workqueue on one pool; each pool is an entry of its own."""
         found = lines.ACTIVE.match(text)
         if found is None:
             return False
@@ -103,9 +103,9 @@ class Sections:
         return True
 
     def _pool(self, text: str) -> bool:
-        """A worker pool: stuck if it has long not taken up work that one of the workqueues listed has queued on it.
+        """Read a worker pool. It is stuck if it has not taken up work for long that a listed workqueue queued on it.
 
-        Older kernels print a time for every pool, also for one that has nothing to do.
+        Older kernels print a time for every pool, even an idle one.
         """
         found = lines.POOL.match(text)
         if found is None:
@@ -118,7 +118,7 @@ class Sections:
         return True
 
     def _works(self, queue: Workqueue, text: str) -> bool:
-        """The work items of a busy workqueue: in flight, pending, and those that wait for a slot."""
+        """Read the work items of a busy workqueue: in flight, pending, or waiting for a slot."""
         if "in-flight:" in text or text.lstrip().startswith(","):
             for flying in lines.FLYING.finditer(text):
                 if len(queue.flying) < MOST_FLYING:

@@ -1,4 +1,4 @@
-"""A stack that is being read, with the header that it belongs to."""
+"""A stack being read, with its header."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ __all__ = ["Stack"]
 
 MOST_STEPS = 64
 MOST_GUESSES = 48
-"""Frames of one stack: those that the unwinder vouches for, and those that it found lying on the stack."""
+"""Maximum number of frames of one stack: reliable ones, and unreliable ones."""
 LAPSE_LINES = 100
-"""Lines without a frame after which a stack has ended; registers and re-wrapped text take some forty."""
+"""A stack ends after so many lines without a frame; registers and re-wrapped text take some forty."""
 
 _SCHEDULER = re.compile(r"_*schedule|io_schedule|__switch_to|context_switch")
 
 
 class Stack:
-    """The frames after the header of a task or a stall, which may have none yet; `named` if there was a header."""
+    """The frames after the header of a task or a stall, possibly none yet; `named` if there was a header."""
 
     def __init__(self, line: int, *, task: Task | None = None, stall: Stall | None = None, named: bool = True) -> None:
         self.task, self.stall, self.named = task, stall, named
@@ -30,7 +30,7 @@ class Stack:
         self._left = {True: MOST_STEPS, False: MOST_GUESSES}
 
     def add(self, frame: Frame, line: int, module: str) -> None:
-        """Take in a frame; `a from b`, `b from c` name every caller twice."""
+        """Add a frame; `a from b`, `b from c` name every caller twice."""
         self._last = line
         if self._called and self.steps and self.steps[-1].name == frame.name:
             self.steps.pop()
@@ -41,11 +41,11 @@ class Stack:
             self.steps += [Step(intern(name), line, intern(module), frame.sure) for name in names]
 
     def lapsed(self, line: int) -> bool:
-        """Whether no frame has come for so long that none will."""
+        """Whether too many lines have passed without a frame."""
         return line - self._last > LAPSE_LINES
 
     @property
     def counts(self) -> bool:
-        """Whether this is a task worth keeping: one with a header, or a stack with the scheduler on top."""
+        """Whether the task is worth keeping: it has a header, or a stack with the scheduler on top."""
         top = [step for step in self.steps if step.sure] or self.steps
         return self.named or bool(top and _SCHEDULER.match(top[0].name))

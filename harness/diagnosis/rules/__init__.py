@@ -1,1 +1,1 @@
-"""One rule a class of hang."""
+"""The rules: one for each class of hang."""

@@ -1,4 +1,4 @@
-"""What a rule says of a case."""
+"""Claims: the result of one rule on a case."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ORDER = (Confidence.LOW, Confidence.MEDIUM, Confidence.HIGH)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A class, and why; `focus` are the nodes that matter, if the case has too many to show."""
+    """A class of hang with its reasons; `focus` are the nodes to show if the case has too many."""
 
     hang_class: HangClass
     confidence: Confidence
@@ -28,20 +28,20 @@ class Claim:
 
     @property
     def rank(self) -> int:
-        """The confidence as a number, higher is surer."""
+        """The confidence as a number; higher is surer."""
         return _ORDER.index(self.confidence)
 
 
 def by_gaps(case: Case, cycle: list[str]) -> Confidence:
-    """The confidence that a closed circle deserves: by how many of its links the text only implies."""
+    """The confidence in a cycle, by the number of its edges that are only implied."""
     return {0: Confidence.HIGH, 1: Confidence.MEDIUM}.get(case.unsure(cycle), Confidence.LOW)
 
 
 def lower(one: Confidence, other: Confidence) -> Confidence:
-    """The lesser of two."""
+    """The lower of two confidences."""
     return min(one, other, key=_ORDER.index)
 
 
 def waiting(count: int) -> str:
-    """How many tasks wait, in words."""
+    """The number of waiting tasks in words."""
     return "1 task waits" if count == 1 else f"{count} tasks wait"

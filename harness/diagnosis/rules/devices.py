@@ -1,4 +1,4 @@
-"""What the block devices of a host say: how many requests are in flight at them, and what it means if none is."""
+"""Requests in flight at a host's block devices, as a sentence and as evidence."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["cite_devices", "devices_say"]
 
 
 def devices_say(case: Case) -> tuple[str, str]:
-    """A sentence to add to an explanation, and where it places I/O that waits; empty where nothing is known."""
+    """A sentence for an explanation, and the place of waiting I/O that follows from it; empty if not known."""
     devices = case.facts.devices
     busy = [device for device in devices if device.in_flight]
     mapped = ", ".join(device.name for device in devices if device.name.startswith("dm-"))

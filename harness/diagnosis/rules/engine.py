@@ -1,4 +1,4 @@
-"""From facts to the diagnosis: every rule looks at the case, the surest one is believed."""
+"""From facts to the diagnosis: every rule examines the case, the surest claim wins."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _RULES: tuple[Callable[[Case], Claim | None], ...] = (
     storage.block_stuck,
     stuck.lock_holder,
 )
-"""Of two that are equally sure, the earlier is believed: it takes more to be named."""
+"""Of two equally sure claims the earlier rule's wins, since earlier rules need more evidence."""
 
 
 def diagnose(facts: Facts, context: HostContext | None = None) -> Diagnosis | None:
-    """Why the tasks of one host hang; None where none waits and no processor is stuck."""
+    """Why the tasks of one host hang; None if none waits and no processor is stuck."""
     case = build(facts, context or HostContext())
     if not (case.waiting or facts.stalls or _bare(facts)):
         return None
@@ -48,7 +48,7 @@ def diagnose(facts: Facts, context: HostContext | None = None) -> Diagnosis | No
 
 
 def _bare(facts: Facts) -> list[Task]:
-    """Tasks that are said to be blocked, of which no stack is shown."""
+    """Blocked tasks without a stack in the text."""
     return [task for task in facts.tasks if not task.steps and (task.hung_s or task.state == "D")]
 
 
@@ -95,7 +95,7 @@ def _written(case: Case, claim: Claim) -> Diagnosis:
 
 
 def _shown(case: Case, claim: Claim) -> set[str]:
-    """The nodes worth showing: all, or where there are many what matters and what hangs on it, most tasks first."""
+    """The nodes to show: all, or if there are too many the focus and its neighbours, most tasks first."""
     linked = {node for node in case.graph if case.graph.degree(node)}
     if len(linked) <= MOST_NODES:
         return linked | (set(claim.cycle) & set(case.graph))

@@ -1,4 +1,4 @@
-"""A file system that is frozen: writers wait until somebody thaws it."""
+"""The rule for a frozen file system, whose writers wait until it is thawed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from harness.model.hang_classes import HangClass
 __all__ = ["frozen"]
 
 _PROTECTION = ("lock:freeze protection", "lock:sb_writers", "lock:sb_pagefaults", "lock:sb_internal")
-"""The lock by the functions that take it, and by the names that lockdep has for its three levels."""
+"""The lock's keys: by the functions that take it, and by lockdep's names for its three levels."""
 _AT_IT = any_of(r"freeze_(?:super|bdev|fs) thaw_(?:super|bdev|fs)\w* (?:bdev|fs_bdev)_(?:freeze|thaw) do_thaw_all")
 MOST = 0.75
-"""The part of the blocked tasks that must wait for it for it to be why."""
+"""The share of blocked tasks that must wait for the lock for it to be the cause."""
 
 
 def frozen(case: Case) -> Claim | None:
-    """Tasks that may not begin to write, with nobody at work who keeps them from it."""
+    """Tasks that wait to begin a write; surer if no shown task freezes or thaws the file system."""
     at_it = [(task, step) for task in case.facts.tasks if (step := _at_it(task))]
     groups = [group for group in case.waiting if _protected(group)]
     writers = [(group, task) for group in groups for task in group.tasks if not _at_it(task)]
@@ -66,7 +66,7 @@ def _protected(group: Group) -> bool:
 
 
 def _behind(case: Case, groups: list[Group]) -> float:
-    """The part of the blocked tasks that wait for freeze protection, or for one that does."""
+    """The share of blocked tasks that wait for freeze protection, directly or through other tasks."""
     nodes = {group.node for group in groups}
     nodes |= set().union(*(nx.ancestors(case.graph, node) for node in nodes))
     return sum(len(group.tasks) for group in case.waiting if group.node in nodes) / case.blocked

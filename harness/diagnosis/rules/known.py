@@ -1,6 +1,6 @@
-"""Known cures: those of the class, and by a function on a stack that a known bug leaves there.
+"""Known remedies: of a class of hang, and of known bugs that leave a certain function on a stack.
 
-Each commit was looked up; none is here from memory. A kernel older than the commit may have the bug, a newer one may
+Each commit was looked up, none is cited from memory. A kernel older than the commit may have the bug; a newer one may
 have another bug with the same stack.
 """
 
@@ -46,14 +46,14 @@ _BY_FRAME: tuple[tuple[str, str, Remedy], ...] = (
         text="a known bug of dispatch to a very fast device, which goes on without an end",
         commit='572299f03afd ("block: limit request dispatch loop duration"), v5.18')),
 )  # fmt: skip
-"""The resource waited for ("stall", "pool" for what does not wait), a function near the top of the stack, the cure."""
+"""The awaited resource ("stall" or "pool" if nothing waits), a function near the top of the stack, the remedy."""
 _NEAR = 12
 """Frames from the top that are compared."""
 _FRAMES = tuple((key, re.compile(pattern), remedy) for key, pattern, remedy in _BY_FRAME)
 
 
 def remedies_of(hang_class: HangClass, case: Case) -> tuple[Remedy, ...]:
-    """What is known to help: first what is known of these stacks, then what is known of the class; no commit twice."""
+    """The known remedies: first those of these stacks, then those of the class; no commit twice."""
     seen = {(key, name) for key, names in _tops(case) for name in names}
     found = [remedy for key, pattern, remedy in _FRAMES if any(key == at and pattern.match(name) for at, name in seen)]
     known = {remedy.commit[:12] for remedy in found}
@@ -61,7 +61,7 @@ def remedies_of(hang_class: HangClass, case: Case) -> tuple[Remedy, ...]:
 
 
 def _tops(case: Case) -> Iterator[tuple[str, list[str]]]:
-    """The resource waited for and the functions near the top, of every group, stall and stuck pool."""
+    """The awaited resource and the functions near the top of the stack, of every group, stall and stuck pool."""
     for group in case.waiting:
         if group.wait is not None:
             yield group.wait.key, [step.name for step in group.first.path[:_NEAR]]

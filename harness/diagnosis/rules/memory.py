@@ -1,4 +1,4 @@
-"""Classes of hang in which freeing memory waits for something that needs memory."""
+"""Rules for hangs in which freeing memory waits for something that needs memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _RECEIVERS = any_of(" ".join(protocol.receivers for protocol in PROTOCOLS))
 
 
 def local_storage_server(case: Case) -> Claim | None:
-    """A userspace storage server that waits, for memory or in a queue, behind those that it serves."""
+    """A userspace storage server that waits, for memory or in a queue, behind its own clients."""
     for server in [group for group in case.waiting if serves(group.first.name)]:
         cycle = case.cycle_with(server.node)
         if cycle:
@@ -63,7 +63,7 @@ def _server_claim(case: Case, server: Group, cycle: list[str]) -> Claim:
 
 
 def _is_client(case: Case) -> bool:
-    """Whether this host is known to have a device that its own server could serve."""
+    """Whether this host is known to have a device that its own server may serve."""
     notices = case.facts.noticed(NoticeKind.SWAP, NoticeKind.BLOCK_STUCK, NoticeKind.LINK_DOWN)
     named = any(_is_remote(case, notice.about) for notice in notices)
     receives = any(_RECEIVERS.match(task.name) for task in case.facts.tasks)
@@ -71,7 +71,7 @@ def _is_client(case: Case) -> bool:
 
 
 def _is_remote(case: Case, device: str) -> bool:
-    """Whether a device is one of network storage: by its name, or by what the trial says that it serves."""
+    """Whether a device is network storage, by its name or by the trial's storage."""
     return any(
         protocol.device in device and (not protocol.shares_device or protocol is case.context.protocol)
         for protocol in PROTOCOLS
@@ -80,7 +80,7 @@ def _is_remote(case: Case, device: str) -> bool:
 
 
 def swap_over_network(case: Case) -> Claim | None:
-    """Reclaim that waits for swap on the network; at best with the task that must send and waits for memory."""
+    """Reclaim that waits for swap over the network; surest with the sending task shown waiting for memory."""
     senders = [g for g in case.with_traits(Trait.STORAGE_SEND) if case.graph.has_edge(g.node, "memory")]
     for sender in senders:
         if cycle := case.cycle_with("memory", "swap", sender.node):
@@ -109,7 +109,7 @@ def _swap(case: Case) -> str:
 
 
 def _waits_for_remote_swap(case: Case) -> Claim | None:
-    """Tasks that wait for swap, and a word of the kernel that this swap is on the network."""
+    """Tasks that wait for swap, if the kernel reports that this swap is on the network."""
     waiters = case.on("swap")
     if not waiters:
         return None
@@ -137,12 +137,12 @@ def _waits_for_remote_swap(case: Case) -> Claim | None:
 
 
 def _served_by_kernel(case: Case) -> bool:
-    """Whether the storage under test is known to have no server in user space."""
+    """Whether the storage under test is known to have no userspace server."""
     return case.context.protocol is not None and not case.context.protocol.servers
 
 
 def loopback_nfs(case: Case) -> Claim | None:
-    """A circle through an RPC of the NFS client and the NFS server of the same kernel."""
+    """A cycle through an RPC of the NFS client and the NFS server of the same kernel."""
     servers = {group.node for group in case.waiting if Trait.NFSD in group.traits}
     for cycle in case.cycles:
         if servers & set(cycle) and {"rpc", "nfs-request"} & set(cycle):
@@ -154,7 +154,7 @@ def _loopback_claim(case: Case, cycle: list[str], server: str) -> Claim:
     confidence = by_gaps(case, cycle)
     here = case.notices(NoticeKind.NFSD_HERE, NoticeKind.DROP_CACHES)
     if confidence is Confidence.LOW and "lock:shrinker_rwsem" in cycle and case.notices(NoticeKind.NFSD_HERE):
-        confidence = Confidence.MEDIUM  # both locks are proven, and the kernel says that it serves NFS itself
+        confidence = Confidence.MEDIUM  # both locks are proven, and the kernel reports that it serves NFS itself
     group = case.at(server)
     return Claim(
         hang_class=HangClass.LOOPBACK_NFS_RECLAIM,
@@ -170,7 +170,7 @@ def _loopback_claim(case: Case, cycle: list[str], server: str) -> Claim:
 
 
 def memcg_reclaim(case: Case) -> Claim | None:
-    """A task that frees memory of its control group, waits, and is itself what is waited for, or holds what is."""
+    """A task that frees memory of its control group and waits for something that it does or holds itself."""
     charged = [group for group in case.with_traits(Trait.MEMCG) if case.graph.has_edge(group.node, "memcg")]
     if not charged:
         return None

@@ -1,4 +1,4 @@
-"""Classes of hang in which the chain ends at storage: a server, a device, or just a slow one."""
+"""Rules for hangs whose chain ends at storage: a server, a device, or only slow storage."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _WITHOUT_SESSION = (
     "nfs4_proc_create_session",
     "nfs4_proc_exchange_id", "_nfs4_proc_exchange_id", "nfs4_destroy_clientid", "nfs4_proc_setclientid",
 )  # fmt: skip
-"""Calls that need no slot, state or recovery: only the transport and the server are between them and a reply."""
+"""Calls that need no slot, state or recovery: their reply depends on the transport and the server only."""
 MOST = 0.75
-"""The part of the blocked tasks that must end at a device for it to be why; the rest may be about anything."""
+"""The share of blocked tasks whose chain must end at a device for it to be the cause."""
 LONG_S = 100.0
 """Seconds after which a request of a block device is not just slow: the kernel's own default for a hung task is 120."""
 
@@ -55,7 +55,7 @@ def nfs_unreachable(case: Case) -> Claim | None:
 
 
 def _silent(case: Case) -> list[Cited]:
-    """The lines that call a server silent, unless the last word is that it answers again."""
+    """The lines that report a silent server, unless the last one reports that it answers again."""
     words = case.facts.noticed(NoticeKind.NFS_SILENT, NoticeKind.NFS_BACK)
     return case.notices(NoticeKind.NFS_SILENT) if words and words[-1].kind is NoticeKind.NFS_SILENT else []
 
@@ -71,7 +71,7 @@ def _nfs_confidence(case: Case, silent: bool, bare: bool) -> Confidence:
 
 
 def block_stuck(case: Case) -> Claim | None:
-    """Requests of a block device that do not complete, with the layer that the stacks reach."""
+    """Requests of a block device that do not complete, with the innermost layer in the stacks."""
     share = case.share(*_BLOCK, "suspended", "page", "page-lock", "swap")
     roots = [(node, count) for node, count in case.roots if _is_block(node)]
     if not roots or share < 0.5:
@@ -96,7 +96,7 @@ def block_stuck(case: Case) -> Claim | None:
 
 
 def _lasts(case: Case, held: float) -> bool:
-    """Whether this goes on for longer than slow I/O would: by the stacks, or by an I/O of the harness's own."""
+    """Whether the wait is longer than slow I/O explains: by the stacks, or by an I/O of the harness's own."""
     if case.stood:
         return case.share(*_BLOCK, "suspended", "swap") >= MOST
     return held >= LONG_S and case.share(*_BLOCK) >= MOST
@@ -112,7 +112,7 @@ def _ends_in_block(group: Group) -> bool:
 
 
 def throttled(case: Case) -> Claim | None:
-    """Writers that the dirty limit holds back, with nothing in the text that is stuck."""
+    """Writers that the dirty limit throttles, with nothing stuck in the text."""
     writers = case.on("throttle")
     count = sum(len(group.tasks) for group in writers)
     if not writers or count < case.blocked / 2 or not case.lasting:
@@ -132,7 +132,7 @@ def throttled(case: Case) -> Claim | None:
 
 
 def slow(case: Case) -> Claim | None:
-    """One look at tasks that wait for a full queue or for the dirty limit, and nothing that says for how long."""
+    """A single dump of tasks that wait for a full queue or the dirty limit, without any time."""
     signs = case.notices(NoticeKind.BLOCK_STUCK, NoticeKind.BLOCK_ERROR, NoticeKind.LINK_DOWN, NoticeKind.NFS_SILENT)
     ordinary = case.on("throttle", "request", "page", "flusher")
     moving = bool(case.waiting) and all(task.moved for group in case.waiting for task in group.tasks)

@@ -1,4 +1,4 @@
-"""Classes of hang that are neither memory nor storage in the first place: processors, workqueues, journals, locks."""
+"""Rules for stuck processors, workqueues, journals and locks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["journal_stuck", "lock_holder", "processor_stuck", "workqueue_starved
 
 
 def processor_stuck(case: Case) -> Claim | None:
-    """A processor that a watchdog says does not schedule."""
+    """A processor that does not schedule, as a watchdog reports."""
     stalls = [stall for stall in case.facts.stalls if stall.kind is not StallKind.POOL]
     if not stalls:
         return None
@@ -45,7 +45,7 @@ def processor_stuck(case: Case) -> Claim | None:
 
 
 def _stall_confidence(case: Case, stall: Stall) -> Confidence:
-    """A watchdog that names the loop is believed; not as the reason of waits that began before it."""
+    """High if a watchdog names the loop, but not as the cause of waits that began before it."""
     if any(group.first.line < stall.line and group.persists_s for group in case.waiting):
         return Confidence.LOW
     if stall.kind is StallKind.RCU:
@@ -60,7 +60,7 @@ def _stall_evidence(stall: Stall, who: str, where: str) -> tuple[Cited, ...]:
 
 
 def workqueue_starved(case: Case) -> Claim | None:
-    """Work that waits for a slot which only work that waits could free, or behind work that does not end."""
+    """Work that waits for a slot held by waiting work, or behind work that does not end."""
     for queue in full_queues(case):
         slot = f"slot:{queue.name}"
         cycle = case.cycle_with(slot) if slot in case.graph else []
@@ -117,7 +117,7 @@ def _pool_claim(case: Case, lockups: list[Stall]) -> Claim:
 
 
 def journal_stuck(case: Case) -> Claim | None:
-    """A commit that waits for an open handle, a handle that is open while its task waits, a commit nobody ends."""
+    """A commit that waits for an open handle, a handle whose task waits, or a commit that no shown task ends."""
     if case.on("handles"):
         return _commit_claim(case, case.on("handles")[0])
     holders = [group for group in case.with_traits(Trait.HANDLE) if group.wait and group.wait.key not in ("journal",)]
@@ -160,7 +160,7 @@ def _commit_claim(case: Case, commit: Group) -> Claim:
 
 
 def _device_trouble(case: Case) -> bool:
-    """Whether the kernel complained of a device, so that an open handle may be waiting for that."""
+    """Whether the kernel reported trouble with a device, for which an open handle may wait."""
     return bool(case.notices(NoticeKind.BLOCK_STUCK, NoticeKind.BLOCK_ERROR, NoticeKind.LINK_DOWN))
 
 
@@ -181,7 +181,7 @@ def _handle_claim(case: Case, holder: Group) -> Claim:
 
 
 def lock_holder(case: Case) -> Claim | None:
-    """A lock whose holder waits: for another lock in a circle, or for something that the text does not follow."""
+    """A lock whose holder waits: in a cycle of locks, or for something that the text does not explain."""
     for cycle in case.cycles:
         kinds = {case.graph.nodes[node]["kind"] for node in cycle}
         if kinds == {NodeKind.TASK, NodeKind.LOCK}:
@@ -198,7 +198,7 @@ def lock_holder(case: Case) -> Claim | None:
 
 
 def _unfollowed(case: Case, holder: str) -> bool:
-    """Whether the holder's chain ends at locks, work or tasks of this host, and not at storage or memory."""
+    """Whether the holder's chain ends at locks, work or tasks of this host, not at storage or memory."""
     group = case.at(holder)
     if group is None or group.wait is None:
         return False
