@@ -1,12 +1,12 @@
-"""How often a bisection of a hang that shows in some runs is right, and what it costs: ours, and plain bisection.
+"""Accuracy and cost of bisecting a hang that shows in only some runs: this harness against plain bisection.
 
     python benchmarks/bisection.py [--rounds 1000] [--sizes 8,64,512,4096] [--rates 0.1,0.2,0.3,0.5,0.7,0.9,1] [--json]
 
 Simulated; no guest is booted. Each round has another culprit. A bad commit hangs with the rate of its row, a good one
-with the rate of false alarms that ours assumes. Plain bisection (`git bisect run` with a loop in its script) calls a
-commit good that survived 1, 3, 5 or 10 runs, and bad at its first hang; it trusts both ends. Ours does not know the
-rate, verifies both ends, and stops at its confidence; its runs and builds have all that in them. A build is a change of
-commit. Prints a table in Markdown: the share of right answers, and runs; in brackets the builds of ours.
+with the rate of false alarms that the harness assumes. Plain bisection (`git bisect run` with a loop in its script)
+calls a commit good after 1, 3, 5 or 10 survivals, and bad at its first hang; it trusts both ends. The harness does not
+know the rate, verifies both ends, and stops at its confidence; all that is included in its runs and builds. A build is
+a change of commit. Prints a table in Markdown: the share of right answers, and runs; in brackets the harness's builds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ OURS = "harness"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One way at one size and rate: shares of the rounds that were right, and had no answer; means of the others."""
+    """One method at one size and rate: shares of rounds with a right and without an answer; mean runs and builds."""
 
     size: int
     rate: float
@@ -40,7 +40,7 @@ class Cell:
 
 
 def plain(random: np.random.Generator, size: int, rate: float, repeats: int, rounds: int) -> Cell:
-    """All rounds at once: `low` is good and `high` is bad."""
+    """Plain bisection, all rounds at once: `low` is good and `high` is bad."""
     culprit = random.integers(1, size + 1, rounds)
     low, high, runs, builds = (np.full(rounds, value) for value in (0, size, 0, 0))
     while (open_ := high - low > 1).any():
@@ -62,7 +62,7 @@ def plain(random: np.random.Generator, size: int, rate: float, repeats: int, rou
 
 
 class Search:
-    """One round of ours."""
+    """One round of the harness's bisection."""
 
     def __init__(self, random: np.random.Generator, size: int, rate: float) -> None:
         self.culprit = int(random.integers(1, size + 1))
@@ -72,7 +72,7 @@ class Search:
         self._last: int | None = None
 
     def answer(self, confidence: float) -> int | None:
-        """The culprit as it looks, or None where the bad end did not hang."""
+        """The culprit found, or None if the bad end did not hang."""
         if not any(self._run(self._size) for _ in range(runs_to_believe(None, confidence))):
             return None
         testable = np.ones(self._size + 1, dtype=np.bool_)
@@ -94,7 +94,7 @@ class Search:
 
 
 def ours(random: np.random.Generator, size: int, rate: float, confidence: float, rounds: int) -> Cell:
-    """One round after the other."""
+    """The harness's bisection, one round after the other."""
     searches = [Search(random, size, rate) for _ in range(rounds)]
     answers = [search.answer(confidence) for search in searches]
     answered = [search for search, answer in zip(searches, answers, strict=True) if answer is not None]

@@ -1,10 +1,10 @@
-"""How often `harness compare --until-sure` is right, and how many runs it takes; and a number of runs fixed beforehand.
+"""Accuracy and cost of `harness compare --until-sure`, and of numbers of runs fixed beforehand.
 
     python benchmarks/comparison.py [--rounds 10000] [--pairs 60] [--difference 30] [--json]
 
-Simulated; no guest is booted. Each row is a rate of hangs on either side: how many of the comparisons ended with a
-difference, with none worth knowing, and undecided after that many pairs, and pairs of runs until then (median, 90th
-percentile). Beside it how many comparisons of 10 and of 30 runs of each side, fixed beforehand, show a difference.
+Simulated; no guest is booted. Each row has a rate of hangs for each side. It shows how many comparisons ended with a
+difference, with none worth knowing, or undecided after all pairs, and the pairs until then (median, 90th percentile).
+Beside it is the share of comparisons with 10 and 30 runs of each side, fixed beforehand, that show a difference.
 Prints a table in Markdown.
 """
 
@@ -31,7 +31,7 @@ RATES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """Shares of the comparisons by how they ended, pairs of runs that they took, and the power of fixed numbers."""
+    """Shares of the comparisons by result, the pairs of runs that they took, and the power of fixed numbers of runs."""
 
     rate_a: float
     rate_b: float
@@ -65,7 +65,7 @@ def simulate(rate_a: float, rate_b: float, *, rounds: int, pairs: int, gap: floa
 
 
 def power(rate_a: float, rate_b: float, runs: int) -> float:
-    """The chance that so many runs of each side, fixed beforehand, show a difference; exact."""
+    """The exact probability that so many runs of each side, fixed beforehand, show a difference."""
     chances = [stats.binom.pmf(np.arange(runs + 1), runs, rate) for rate in (rate_a, rate_b)]
     return float(sum(chances[0][a] * chances[1][b] for a, b in _showing(runs)))
 
@@ -74,7 +74,7 @@ _REGIONS: dict[int, list[tuple[int, int]]] = {}
 
 
 def _showing(runs: int) -> list[tuple[int, int]]:
-    """The numbers of hangs on either side that show a difference; none of equal ones does, and sides can be changed."""
+    """The pairs of numbers of hangs that show a difference; equal numbers never do, and it is symmetric."""
     if runs not in _REGIONS:
         pairs = [(a, b) for a in range(runs + 1) for b in range(a)]
         found = [(a, b) for a, b in pairs if (difference(a, runs, b, runs) or 1.0) < SIGNIFICANT]

@@ -1,20 +1,20 @@
-"""How soon the harness is sure of a deadlock, and whether it ever is when there is none.
+"""Time until the harness is sure of a deadlock, and its false alarms.
 
     python benchmarks/detection.py [PATH …] [--fresh 3] [--results DIR] [--json]
 
-Computed anew, with the rules of today, from the histories of finished trials. PATH is a results folder, a run, a
-trial or a history file; all below it count. Without a PATH the trials are run first: --fresh of the row that deadlocks
-and as many of the row that survives, in turn (testcases/test_nbd_swap.py, `test_patch_undone` and `test_stock`).
+Recomputed with the current rules from the histories of finished trials. PATH is a results folder, a run, a trial or a
+history file; all histories below it count. Without a PATH, trials are run first: --fresh of the row that deadlocks and
+as many of the row that survives, in turn (testcases/test_nbd_swap.py, `test_patch_undone` and `test_stock`).
 
-  onset to certainty   of trials that were expected to deadlock and did: from the last progress (which is read twice a
-                       second) to the moment when the watch says `stopped`; the recovery probe comes after that
-  false alarms         share of trials that were expected to survive in which the watch ever said `stopped` or `silent`
-                       (of storage whose protocol may rightly wait: left out, its stops are no alarms within that time)
+  onset to certainty   trials expected to deadlock that did: from the last progress (read twice a second) to the moment
+                       when the watch is at `stopped`; the recovery probe comes after that
+  false alarms         share of trials expected to survive in which the watch was ever at `stopped` or `silent`
+                       (without storage whose protocol may wait: its stops within that time are no alarms)
   longest gap          longest time without progress in each of these trials
 
-Trials that say nothing about this (infrastructure failures, kernels that behaved unexpectedly) are counted apart.
-Takes seconds for given paths; a fresh pair of trials takes two to four minutes under software emulation. Their results
-are removed unless --results says where to keep them.
+Trials that cannot be used (infrastructure failures, kernels that behaved unexpectedly) are counted separately.
+Takes seconds for given paths; a fresh pair of trials takes two to four minutes under software emulation. Fresh results
+are removed unless --results names a folder to keep them.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ ALARMS = (State.STOPPED, State.SILENT)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """What the watch made of one history; seconds."""
+    """The watch's times for one history, in seconds."""
 
     verdict: VerdictKind
     summary: str
@@ -70,7 +70,7 @@ class Replay:
 def replay(events: Sequence[Event]) -> Replay:
     """Feed a history to a new watch and to the judge.
 
-    `detection_s` is that of the stop that was still open at the end, None if there was none.
+    `detection_s` is that of the stop still open at the end, None without one.
     """
     watch = Watch(policy_of(events))
     longest, alarms = 0.0, dict[State, None]()
@@ -93,19 +93,19 @@ def replay(events: Sequence[Event]) -> Replay:
 
 
 def policy_of(events: Sequence[Event]) -> Policy:
-    """The policy in force under load: a trial says it twice, and the second one is scaled to its targets."""
+    """The policy in force under load: a history has two, and the second one is scaled to its targets."""
     said = [facts.policy for _, facts in select(events, TrialFacts) if facts.policy]
     return Policy.from_dict(said[-1]) if said else Policy()
 
 
 def last_progress(watch: Watch) -> float | None:
-    """When any workload last moved, in trial time; None before there is one."""
+    """The time of the last progress of any workload, in trial time; None without any."""
     return max((host.moved_s for host in watch.hosts.values() if host.workers), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """Replays by what they can be used for."""
+    """Replays sorted by their use."""
 
     deadlocks: tuple[Replay, ...]
     survivors: tuple[Replay, ...]
@@ -113,7 +113,7 @@ class Tally:
 
 
 def tally(trials: Sequence[tuple[str, str, Replay]]) -> Tally:
-    """Sort (name, expectation, replay); what was expected to survive and raised an alarm is always a survivor."""
+    """Sort (name, expectation, replay); a trial expected to survive that raised an alarm always counts as survivor."""
     deadlocks, survivors, left_out = [], [], []
     for name, expected, result in trials:
         if expected == DEADLOCK and result.verdict is VerdictKind.DEADLOCKED and result.detection_s is not None:
@@ -154,7 +154,7 @@ def figures_of(counted: Tally) -> list[Figure]:
 
 
 def find_trials(path: Path) -> list[TrialStore]:
-    """The trials of a results folder, a run, a trial or a history file; raises UsageError if there are none."""
+    """The trials of a results folder, a run, a trial or a history file; raises UsageError without any."""
     if path.name == "history.jsonl" and path.is_file():
         return [TrialStore(path.parent)]
     if (path / "history.jsonl").is_file():
@@ -167,7 +167,7 @@ def find_trials(path: Path) -> list[TrialStore]:
 
 
 def run_fresh(settings: Settings, results: Path, pairs: int, progress: Progress) -> None:
-    """Run both rows in turn; whatever they end with is for the tally."""
+    """Run both rows in turn; the tally judges their results."""
     from benchmarks.common.trials import harness_run
 
     try:

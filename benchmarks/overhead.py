@@ -1,20 +1,20 @@
-"""What watching costs: throughput of a workload with and without it, and the agent's locked memory.
+"""Cost of watching: throughput of a workload with and without it, and the agent's locked memory.
 
     python benchmarks/overhead.py [--runs 5] [--seconds 20] [--json]
 
-One guest (the topology `single` of inventories/local.toml) runs one process a processor that fill a fifth of its memory
-and read it again and again; nothing swaps. Halves alternate, and each pair gives one ratio:
+One guest (the topology `single` of inventories/local.toml) runs one process a processor. They fill a fifth of its
+memory and read it again and again; nothing swaps. Halves alternate, and each pair gives one ratio:
   without   the agent's processes are stopped (SIGSTOP) and the harness samples nothing
-  with      they run as in a trial: heartbeat, every rung, the storage probe on the root disk, counters; the harness
-            samples its own rungs and writes the history
+  with      the agent runs as in a trial: heartbeat, every rung, the storage probe on the root disk, counters; the
+            harness samples its own rungs and writes the history
 Operations are read from the workload's shared counters over SSH, together with the guest's clock, before and after
 each half. Guest and harness share this machine's processors, so the harness's own work counts too.
 
-Beside it, what the agent takes of one of the guest's processors and the harness of one of this machine's, in watched
-halves; the SSH session that the harness opens every 5 s is in neither, only in the throughput.
+It also prints the processor shares in watched halves: the agent's of one guest processor, and the harness's of one
+processor of this machine. The SSH session that the harness opens every 5 s is in neither, only in the throughput.
 
-  locked memory   Mlocked of the guest's /proc/meminfo with the agent, minus the same after it was killed; beside it the
-                  sum of Locked in its processes' smaps_rollup
+  locked memory   Mlocked of the guest's /proc/meminfo with the agent, minus the value after it was killed; beside it
+                  the sum of Locked in its processes' smaps_rollup
 
 Takes 1 minute and 2 × (seconds + 4 s) a run under software emulation: 5 minutes.
 """
@@ -93,7 +93,7 @@ def rate(before: Reading, after: Reading) -> float:
 
 
 def costs(without: Sequence[float], watched: Sequence[float]) -> list[float]:
-    """Per cent of the throughput that watching takes, for each pair; below 0 where the watched half was faster."""
+    """Throughput lost by watching in per cent, for each pair; negative if the watched half was faster."""
     return [100 * (1 - ratio) for ratio in ratios(watched, without)]
 
 
@@ -106,24 +106,24 @@ def field_kib(text: str, name: str) -> int:
 
 
 def cpu_seconds(text: str) -> float:
-    """Processor seconds of the processes in lines of /proc/<pid>/stat, their children that ended included."""
+    """Processor seconds of the processes in lines of /proc/<pid>/stat, including those of their ended children."""
     lines = [line.rpartition(")")[2].split() for line in text.splitlines()]
     return sum(int(tick) for words in lines for tick in words[11:15]) / TICKS_PER_S
 
 
 class Guest:
-    """What is asked of the guest, over SSH only."""
+    """The guest, accessed over SSH only."""
 
     def __init__(self, site: Site, target: Target) -> None:
         self._site, self._target = site, target
         self.agent = tuple(int(word) for word in self.run("pgrep -f %s", AGENT).split())
 
     def run(self, command: str, *arguments: object) -> str:
-        """What a command prints."""
+        """The output of a command."""
         return self._target.shell.run(command, *arguments, deadline=self._site.deadline(20)).stdout
 
     def read(self) -> Reading:
-        """One process reads the clock and the counters, so that they belong together."""
+        """Clock and counters, read by one process so that they belong together."""
         return parse_reading(self.run("cat /proc/uptime %s | base64 -w0", PROGRESS))
 
     def signal_agent(self, name: str) -> None:
@@ -131,7 +131,7 @@ class Guest:
         self.run(f"kill -{name} {' '.join(map(str, self.agent))}")
 
     def agent_cpu(self) -> float:
-        """Processor seconds that the agent has used."""
+        """Processor seconds used by the agent."""
         return cpu_seconds(self.run(f"cat {' '.join(f'/proc/{pid}/stat' for pid in self.agent)}"))
 
     def await_load(self) -> None:
@@ -144,7 +144,7 @@ class Guest:
             time.sleep(1.0)
 
     def locked(self) -> tuple[float, float]:
-        """MiB locked by the agent: what the guest has less of once it is killed, and what it says itself."""
+        """MiB locked by the agent: the guest's decrease once it is killed, and the agent's own sum."""
         self.run("pkill -KILL -x thrash; sleep 1")
         files = " ".join(f"/proc/{pid}/smaps_rollup" for pid in self.agent)
         own = field_kib(self.run(f"cat {files}"), "Locked")
@@ -164,7 +164,7 @@ class Watching:
         self.harness_shares: list[float] = []
 
     def without(self, seconds: float) -> float:
-        """Operations a second while nobody watches."""
+        """Operations a second without watching."""
         self._guest.signal_agent("STOP")
         try:
             time.sleep(SETTLE_S)
@@ -173,7 +173,7 @@ class Watching:
             self._guest.signal_agent("CONT")
 
     def watched(self, seconds: float) -> float:
-        """Operations a second while agent and monitor do what they do in a trial."""
+        """Operations a second while agent and monitor work as in a trial."""
         monitor = HostMonitor(self._target, self._router.agents[self._target.name], self._recorder, SYSTEM_CLOCK)
         monitor.start()
         try:
@@ -186,7 +186,7 @@ class Watching:
             return result
         finally:
             monitor.stop()
-            # An echo under way must come back before the agent, which sends it, is stopped.
+            # A pending echo must come back before the agent, which sends it, is stopped.
             time.sleep(PERIOD_S)
 
     def _rate(self, wait: Callable[[], None]) -> float:
@@ -247,7 +247,7 @@ def measure_guest(settings: Settings, folder: Path, runs: int, seconds: float, p
 
 
 def start_load(site: Site, target: Target, guest: Guest) -> None:
-    """Give the agent all that it has to do in a trial, and start the workload."""
+    """Give the agent all its tasks of a trial, and start the workload."""
     storage = PlainDisk().set_up(site)
     shared = LOAD.prepare(site)
     target.agent.ask("storage", **storage.spec, deadline=site.deadline(5))
@@ -258,7 +258,7 @@ def start_load(site: Site, target: Target, guest: Guest) -> None:
 
 
 def figures_of(measured: Overhead) -> list[Figure]:
-    """The measurements as figures; the spread of the halves says how much of the cost may be noise."""
+    """The measurements as figures; the spread of the halves shows how much of the cost may be noise."""
     middle = sorted(measured.without)[len(measured.without) // 2]
     spread = (
         round(100 * (max(measured.without) - min(measured.without)) / middle, 4) if len(measured.without) > 1 else None

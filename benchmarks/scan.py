@@ -1,12 +1,12 @@
-"""How fast the console reader is, against `grep -E` of the same headline patterns.
+"""Speed of the console scanner, compared with `grep -E` for the same headline patterns.
 
     python benchmarks/scan.py [--megabytes 200] [--rounds 3] [--json]
 
 Writes consoles of the given size to a temporary folder: one without a report, one with a hung-task report every
-10,000 lines, and one a tenth of that size that is nothing but reports. Each is read once before anything is timed, so
-that all find it in the page cache. Prints processor and wall seconds, the best of the rounds, and how many times the
-processor time of either grep each takes. `grep -E patterns` looks for the headlines as far as ERE can say them, `grep
--E tokens` only for the literals that every headline must hold.
+10,000 lines, and one a tenth of that size with nothing but reports. Each is read once before anything is timed, so that
+it is in the page cache. Prints processor and wall seconds (best of the rounds), and the ratios to the processor time of
+either grep. `grep -E patterns` searches for the headlines as far as ERE can express them, `grep -E tokens` only for the
+literals that every headline contains.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ READ = 1 << 20
 
 @dataclass(frozen=True)
 class Timing:
-    """Best of the rounds, in seconds; `found` is findings, or lines for grep."""
+    """The best of the rounds, in seconds; `found` is the number of findings, or of lines for grep."""
 
     console: str
     reader: str
@@ -105,7 +105,7 @@ def literal(token: str) -> str:
 
 
 def extended(regex: str) -> str:
-    """A headline as an ERE: no group names, no look-around, no lazy repeats, repeats of a span without bounds."""
+    """A headline as an ERE: without group names, look-around and lazy repeats; repeats of a span are unbounded."""
     text = re.sub(r"\(\?[!<][!=]?[^P)]*\)", "", regex)
     text = re.sub(r"\(\?P<\w+>|\(\?:", "(", text).replace(r"\n", "").replace(r"\Z", "$")
     text = re.sub(r"\{\d+,\d+\}\??", "*", text).replace(r"[^\]]", "[^]]").replace(r"\[", "\0")

@@ -1,22 +1,22 @@
-"""How long it takes until work begins, warm and cold, side by side with virtme-ng.
+"""Time until work begins, warm and cold, side by side with virtme-ng.
 
     python benchmarks/startup.py [--runs 3] [--json]
 
 Each run measures, one after the other:
   warm boot        start of one guest from a snapshot until it answers over SSH (the topology `single` of
                    inventories/local.toml)
-  warm first byte  start of the process `harness run` until the first operation of a small workload was seen;
-                   progress is read twice a second, so it is up to 0.5 s late
+  warm first byte  start of the process `harness run` until the first operation of a small workload is seen;
+                   progress is read twice a second, so this is up to 0.5 s late
   cold boot, cold first byte
                    the same with `--cold`, where the guest is powered on
   virtme-ng        `vng --run <kernel> -- true`, from the start of the process to its end, with the same kernel,
                    accelerator, processors and memory. The guest of virtme-ng has this machine's own root file system.
 
-Where the time of a warm first byte goes is taken from the trial's own history.
+The steps of a warm first byte are taken from the trial's own history.
 
-The snapshot is made, and virtme-ng is tried, before anything is timed, so that all find their files in the page cache.
-virtme-ng is installed into a virtual environment of its own below the cache folder. Where it does not work, its row
-says why.
+The snapshot is made, and virtme-ng is tried, before anything is timed, so that all files are in the page cache.
+virtme-ng is installed into a virtual environment of its own below the cache folder. If it does not work, its row gives
+the reason.
 
 Takes about one minute a run under software emulation, and one before the first.
 """
@@ -64,7 +64,7 @@ CASE_S = 600.0
 BOOT_ONCE = ROOT / "benchmarks" / "common" / "boot_once.py"
 
 
-# What happens in a trial before its workload's first operation: the phase of its history, and what it is.
+# The steps of a trial before its workload's first operation: the phase in its history, and a description.
 PHASES = {
     "boot": "guests, from snapshots, until SSH answers",
     "storage": "look at the host, storage",
@@ -73,7 +73,7 @@ PHASES = {
 
 
 def first_byte(events: Sequence[Event]) -> float | None:
-    """When the first operation of the workload was seen, in seconds since the epoch; None if none was."""
+    """The time of the workload's first seen operation, in seconds since the epoch; None without any."""
     started, worked = _begun(events), _worked(events)
     if started is None or worked is None:
         return None
@@ -100,7 +100,7 @@ def _worked(events: Sequence[Event]) -> Event | None:
 
 
 class Startup:
-    """The measurements; their samples, in seconds: [0] warm, [1] cold."""
+    """The measurements: samples in seconds, [0] warm, [1] cold."""
 
     def __init__(self, settings: Settings, folder: Path, progress: Progress) -> None:
         self._settings, self._folder, self._progress = settings, folder, progress
@@ -114,7 +114,7 @@ class Startup:
         self.why_not = ""
 
     def run(self, runs: int) -> None:
-        """Warm up, then take all in turn."""
+        """Warm up, then take all measurements in turn."""
         self._progress.step("a snapshot, before anything is timed")
         self._boot(cold=False)
         self._try_virtme()
@@ -130,7 +130,7 @@ class Startup:
 
     @property
     def machine(self) -> Machine:
-        """What the guest boots from."""
+        """The machine that the guest boots on."""
         return self._guests.machines[self._topology.hosts[0].name]
 
     def _boot(self, *, cold: bool) -> float:
@@ -160,7 +160,7 @@ class Startup:
 
 
 def figures_of(startup: Startup) -> list[Figure]:
-    """The samples as figures, with the ratios of what was measured side by side."""
+    """The samples as figures, with the ratios of measurements side by side."""
     machine, why_not = startup.machine, startup.why_not
     boot_note = f"{machine.kernel.release}, {machine.accelerator}"
     warm, cold = startup.boots
@@ -180,7 +180,7 @@ def figures_of(startup: Startup) -> list[Figure]:
 
 
 def _steps(samples: Sequence[dict[str, float]]) -> list[Figure]:
-    """Where the time of a warm first byte goes."""
+    """The steps of a warm first byte, in seconds."""
     steps = {
         "start": "Python, pytest, the case",
         "found": "image, kernel, memory",

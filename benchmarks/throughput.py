@@ -1,11 +1,11 @@
-"""Verdicts per hour with 1, 2 and 4 trials at the same time, and whether they are still the right ones.
+"""Verdicts per hour with 1, 2 and 4 trials at the same time, and whether they are still right.
 
     python benchmarks/throughput.py [--workers 1 2 4] [--rows 4] [--json]
 
-Each number of workers runs the same eight trials (benchmarks/cases/test_throughput.py): four that deadlock, and four
-that survive; or as many of each as `--rows` says. Beside the rate stands what it costs: verdicts that are not as
-expected, and the share of the time that guests' processors wanted and this machine did not give them (median over the
-trials; see `steal time` in the figures of any trial). `-n auto` is chosen by these figures.
+Each number of workers runs the same trials (benchmarks/cases/test_throughput.py): `--rows` that deadlock, and as many
+that survive; by default eight in all. Beside the rate are its costs: verdicts that are not as expected, and steal time
+as a share of the time that the guests' processors wanted (median over the trials; see `steal time` in the figures of
+any trial). The number of workers for `-n auto` was chosen by these figures.
 
 Takes up to twenty minutes for each number of workers under software emulation on two processors.
 """
@@ -37,7 +37,7 @@ STEAL_TIME = "steal time"
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one number of workers achieved."""
+    """The result of one number of workers."""
 
     workers: int
     verdicts: int
@@ -47,7 +47,7 @@ class Result:
 
 
 def result_of(workers: int, trials: list[TrialStore], seconds: float) -> Result:
-    """Count the verdicts of a run that took so long; raises InfraError if there is none."""
+    """Count the verdicts of a run that took `seconds`; raises InfraError if there is none."""
     records = [record for trial in trials if (record := trial.read_verdict()) is not None]
     if not records:
         raise InfraError(f"{workers} workers came to no verdict")

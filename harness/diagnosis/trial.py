@@ -167,7 +167,7 @@ def _with_ladder(diagnosis: Diagnosis, host: str, events: Sequence[Event]) -> Di
 def _silent(events: Sequence[Event], host: str) -> list[Cited]:
     """Console lines about a network card that does not send, and other hosts' lines about peers that do not answer.
 
-    To its client, a server that is cut off looks like one that hangs. Only the server's own console tells the two apart.
+    To its client, a server that is cut off looks like one that hangs. Only the server's own console shows which it is.
     """
     said: dict[str, Cited] = {}
     for number, event in enumerate(events, 1):

@@ -1,1 +1,1 @@
-"""Guests for work by hand: the same as in trials, held by a supervisor for as long as they are wanted."""
+"""Sandboxes: guests for manual work, the same as in trials, kept up by a supervisor until they are ended."""

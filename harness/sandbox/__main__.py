@@ -1,4 +1,4 @@
-"""`python -m harness.sandbox` is the supervisor of a sandbox; nobody but `harness.sandbox.start` has use for it."""
+"""`python -m harness.sandbox` is the supervisor of a sandbox; only `harness.sandbox.start` runs it."""
 
 import sys
 

@@ -19,10 +19,10 @@ READ_SIZE = 65536
 
 
 def attach(path: Path, keyboard: int, screen: int, joined: Callable[[], None]) -> bool:
-    """Join the console at the socket `path` with a terminal, by descriptors; `joined` is called once it is.
+    """Connect a terminal (by its descriptors) to the console at the socket `path`; calls `joined` once connected.
 
-    Returns True when the user left, False when the console went away. Raises UsageError without a terminal, or where
-    nobody listens.
+    Returns True if the user left, False if the console closed. Raises UsageError without a terminal, or if nothing
+    listens on the socket.
     """
     if not os.isatty(keyboard):
         raise UsageError("console: the input is no terminal; `harness logs HOST -f` looks on, `harness ssh HOST` acts")
@@ -57,8 +57,8 @@ def _type(keyboard: int, port: socket.socket) -> bool:
     try:
         port.sendall(typed)
     except OSError:
-        return True  # the next look at it shows that it is closed
-    return not escape and bool(typed)  # nothing typed: the terminal was closed
+        return True  # the next read shows that it is closed
+    return not escape and bool(typed)  # no input: the terminal was closed
 
 
 @contextmanager
@@ -73,7 +73,7 @@ def _connected(path: Path) -> Iterator[socket.socket]:
 
 @contextmanager
 def _raw(keyboard: int) -> Iterator[None]:
-    """Every key goes to the guest, Ctrl-C as well; the terminal is as it was afterwards."""
+    """Send every key to the guest, even Ctrl-C; the terminal's settings are restored afterwards."""
     before = termios.tcgetattr(keyboard)
     try:
         tty.setraw(keyboard)

@@ -1,4 +1,4 @@
-"""Which topology, which sandbox and which host a command means."""
+"""Choice of the topology, sandbox or host that a command names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ USUAL = "single"
 
 
 def inventory_file(options: Options) -> Path:
-    """The inventory that is named, or the one that comes with the harness."""
+    """The named inventory, or the one that comes with the harness."""
     if options.inventory is not None:
         return options.inventory
     if not SHIPPED.is_file():
@@ -27,7 +27,7 @@ def inventory_file(options: Options) -> Path:
 
 
 def choose_topology(inventory: Inventory, name: str | None) -> Topology:
-    """The topology called `name`; without one the only one, or `single`. Raises UsageError that lists them."""
+    """The topology `name`; without a name the only one, or `single`. Raises UsageError that lists them."""
     if name is None:
         names = list(inventory.topologies)
         name = USUAL if USUAL in names else names[0] if len(names) == 1 else None
@@ -37,7 +37,7 @@ def choose_topology(inventory: Inventory, name: str | None) -> Topology:
 
 
 def choose_sandbox(state: StateDir, name: str | None) -> Sandbox:
-    """The sandbox called `name`, or the only one; raises UsageError that lists those that are up."""
+    """The sandbox `name`, or the only one; raises UsageError that lists the sandboxes that are up."""
     living = sandboxes(state)
     found = [sandbox for sandbox in living if name in (None, sandbox.name)]
     if len(found) == 1:
@@ -49,9 +49,9 @@ def choose_sandbox(state: StateDir, name: str | None) -> Sandbox:
 
 
 def choose_host(state: StateDir, wanted: str) -> tuple[Sandbox, str]:
-    """The sandbox and the name of a host that is up: `wanted` is its name or a role, or `topology/name`.
+    """The sandbox and name of a host that is up: `wanted` is its name, a role, or `topology/name`.
 
-    Raises UsageError, with the hosts that there are, if none is meant, or more than one.
+    Raises UsageError that lists the hosts if none or several match.
     """
     topology, _, name = wanted.rpartition("/")
     living = [sandbox for sandbox in sandboxes(state) if topology in ("", sandbox.name)]
@@ -66,7 +66,7 @@ def choose_host(state: StateDir, wanted: str) -> tuple[Sandbox, str]:
 
 
 def consoles_of(state: StateDir, wanted: str | None) -> dict[str, tuple[Sandbox, str]]:
-    """The sandbox and the name of one host, or of all that are up, by what to call them; raises as `choose_host`."""
+    """The sandbox and name of one host, or of all that are up, by their labels; raises as `choose_host`."""
     if wanted is not None:
         sandbox, host = choose_host(state, wanted)
         return {host: (sandbox, host)}
@@ -78,7 +78,7 @@ def consoles_of(state: StateDir, wanted: str | None) -> dict[str, tuple[Sandbox,
 
 
 def check_free(state: StateDir, name: str) -> None:
-    """Raise UsageError if a sandbox of that name is up, before anything is built for another one."""
+    """Raise UsageError if a sandbox of that name is up, before anything is built for a new one."""
     for sandbox in sandboxes(state):
         if sandbox.name == name:
             raise taken(sandbox)

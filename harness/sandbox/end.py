@@ -1,4 +1,4 @@
-"""Ends a sandbox: asks its supervisor, waits, and kills what does not end."""
+"""The end of a sandbox: asks its supervisor to end, waits, and kills processes that do not end."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from harness.state.processes import end as end_processes
 from harness.state.processes import runs
 from harness.state.sandboxes import Sandbox
 
-# For storage to be taken down, and then the guests.
+# Time to take down the storage, and then the guests.
 END_S = TEAR_DOWN_S + 30.0
 POLL_S = 0.1
-SAME_S = 2.0  # a start time is counted from that of the machine, which a clock that is set moves
+SAME_S = 2.0  # start times are relative to boot time, which moves when the clock is set
 
 
 def end(settings: Settings, sandbox: Sandbox, clock: Clock) -> Iterator[str]:
-    """End a sandbox; a line for everything that was ended. What its supervisor leaves is killed by pid."""
+    """End a sandbox; yields a line for each thing ended. Processes that its supervisor leaves are killed by pid."""
     supervisor = supervisor_of(sandbox)
     if supervisor is not None:
         with suppress(FileNotFoundError), sandbox.log.open(encoding="utf-8", errors="replace") as log:
-            log.seek(0, os.SEEK_END)  # what it says from now on
+            log.seek(0, os.SEEK_END)  # only its lines from now on
             with suppress(psutil.Error):
                 supervisor.terminate()
             ending = _wait(sandbox, supervisor, Deadline.after(END_S, clock))
@@ -37,7 +37,7 @@ def end(settings: Settings, sandbox: Sandbox, clock: Clock) -> Iterator[str]:
 
 
 def supervisor_of(sandbox: Sandbox) -> psutil.Process | None:
-    """The process that holds a sandbox, or None; a process of another start time only has its pid."""
+    """The process that holds a sandbox, or None; a process with another start time only reuses its pid."""
     record = sandbox.owner_record
     with suppress(psutil.Error, KeyError):
         process = psutil.Process(int(record["pid"]))
@@ -47,7 +47,7 @@ def supervisor_of(sandbox: Sandbox) -> psutil.Process | None:
 
 
 def _wait(sandbox: Sandbox, supervisor: psutil.Process, deadline: Deadline) -> str:
-    """How it ended."""
+    """Wait for the supervisor's end, or kill it; returns a line about that."""
     while runs(supervisor):
         if deadline.passed:
             end_processes([supervisor], deadline.clock)

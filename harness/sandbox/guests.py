@@ -1,4 +1,4 @@
-"""Hosts that are up with storage between them: what a sandbox and a single command by hand have in common."""
+"""Hosts that are up with storage between them, for sandboxes and single commands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.site.provider import Listener, Prepared
 from harness.site.target import Site
 from harness.storage.base import Storage
 
-# The guests go anyway: storage that a hang keeps busy is not waited for as long as in a trial.
+# Shorter than in a trial: the guests are ended anyway, so storage that a hang keeps busy need not be waited for.
 TEAR_DOWN_S = 30.0
 
 Note = Callable[[str], None]
@@ -25,7 +25,7 @@ Note = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxRequest:
-    """What is to be up: the hosts of `topology`, of what was prepared for them, and `storage` between them."""
+    """A request for a sandbox: the hosts of `topology`, their prepared files, and `storage` between them."""
 
     topology: Topology
     prepared: Prepared
@@ -42,10 +42,10 @@ class SandboxRequest:
 def guests(
     request: SandboxRequest, *, listener: Listener, console_path: Callable[[str], Path], note: Note
 ) -> Iterator[Site]:
-    """Hold the guests for the body, with their storage up and measured once; `note` gets a line for each step.
+    """Keep the guests up for the body, with their storage set up and measured once; `note` gets a line for each step.
 
-    Waits for its turn as a trial does. Raises BootError, InfraError or UsageError if they do not come up, and leaves
-    nothing then.
+    Waits for its turn as a trial does. Raises BootError, InfraError or UsageError if they do not come up, and then
+    leaves nothing behind.
     """
     topology = request.topology
     with ExitStack() as stack:
@@ -75,7 +75,7 @@ def guests(
 
 
 def _take_down(storage: Storage, site: Site, note: Note) -> None:
-    """Within its deadline, whatever the hosts do: the drivers' own are those of a slow host."""
+    """Take the storage down within a deadline of its own: the drivers' deadlines are those of a slow host."""
     problems: list[str] = []
 
     def body() -> None:

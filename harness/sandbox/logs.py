@@ -1,4 +1,4 @@
-"""What the hosts of a sandbox printed on their serial consoles, from the beginning, and as it comes."""
+"""Serial console logs of a sandbox's hosts, from the beginning and live."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ POLL_S = 0.2
 
 
 class Tail:
-    """Reads a file of `drivers.bounded.BoundedFile` while it is written: the beginning, then part after part."""
+    """Reads a file of `drivers.serial.bounded_file.BoundedFile` while it is written, part after part."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -26,13 +26,13 @@ class Tail:
         self._rest = ""
 
     def lines(self) -> Iterator[str]:
-        """The whole lines that came since the last call."""
+        """The complete lines since the last call."""
         while data := self._more():
             *lines, self._rest = (self._rest + self._decode(data)).split("\n")
             yield from lines
 
     def rest(self) -> str:
-        """The last line, which has no end yet."""
+        """The last line, which is not complete yet."""
         return self._rest
 
     def _more(self) -> bytes:
@@ -42,19 +42,19 @@ class Tail:
             self._file = self._path.open("rb")
         data = self._file.read(1 << 20)
         if not data and (following := self._next()) is not None:
-            data = self._file.read()  # what was written to it before the next one was begun
+            data = self._file.read()  # the rest that was written before the next part began
             self._file.close()
             self._file = following
             return data or self._more()
         return data
 
     def _next(self) -> BinaryIO | None:
-        """The part after the one that is open, if there is one."""
+        """The part after the open one, or None."""
         assert self._file is not None
         inode = os.fstat(self._file.fileno()).st_ino
         if inode == _inode(self._new):
             return None
-        # After the beginning, and whatever was thrown away meanwhile, comes the older of the parts that are left.
+        # After the first part, and parts that were deleted meanwhile, comes the older of the remaining parts.
         names = [self._new] if inode == _inode(self._old) else [self._old, self._new]
         for name in names:
             with suppress(FileNotFoundError):
@@ -65,7 +65,7 @@ class Tail:
         return None
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._file is not None:
             self._file.close()
 
@@ -73,9 +73,9 @@ class Tail:
 def show(
     consoles: Mapping[str, Path], write: Callable[[str], None], *, going_on: Callable[[], bool], clock: Clock
 ) -> None:
-    """Write the lines of each host's console, with its name before them if there are several, while it goes on.
+    """Write the lines of each host's console, with the host's name if there are several, while `going_on()`.
 
-    What guests print is made safe to show. A last line without an end comes at the end.
+    Control characters of guests are made safe to show. A last incomplete line is written at the end.
     """
     tails = {host: Tail(path) for host, path in consoles.items()}
     mark = "{}: {}".format if len(tails) > 1 else "{1}".format

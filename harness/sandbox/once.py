@@ -1,4 +1,4 @@
-"""One command on the first of some guests that are there for it alone."""
+"""A single command on guests that are booted only for it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from harness.sandbox.guests import Note, SandboxRequest, guests
 from harness.sandbox.secure_shell import address_of, command_line, write_config
 from harness.site.provider import Deaf
 
-SIGNALLED = 128  # what a shell adds to the number of the signal that ended a command
+SIGNALLED = 128  # a shell adds this to the number of the signal that ended a command
 
 
 def run_once(request: SandboxRequest, command: str, note: Note) -> int:
     """Boot the guests, run a shell command on the first one with this process's input and output, and end them.
 
-    Returns the command's exit code; 255 also says that the connection broke. On a terminal the command has one too.
-    Raises as `guests` does.
+    Returns the command's exit code; 255 may also mean that the connection broke. On a terminal, the command gets one
+    too. Raises as `guests` does.
     """
     with tempfile.TemporaryDirectory(prefix="harness-") as name:
         folder = Path(name)
@@ -26,7 +26,7 @@ def run_once(request: SandboxRequest, command: str, note: Note) -> int:
             config, first = folder / "ssh_config", request.topology.hosts[0].name
             addresses = [address_of(target) for target in site.targets.values()]
             write_config(request.topology.name, addresses, config, folder / "known_hosts")
-            # -t: what is typed, Ctrl-C as well, is the command's then.
+            # -t: all keys, even Ctrl-C, go to the command.
             terminal = ["-t"] if sys.stdin.isatty() and sys.stdout.isatty() else []
             status = subprocess.call(command_line(config, first, [*terminal, "--", command]))
     return status if status >= 0 else SIGNALLED - status

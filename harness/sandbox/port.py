@@ -1,4 +1,4 @@
-"""A guest's serial console on a unix socket: whoever connects sees the last of it and what follows, and may type."""
+"""A guest's serial console on a unix socket: clients get its recent and new output, and may type."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 from harness.model.errors import InfraError
 
 READ_SIZE = 4096
-RECENT = 4096  # bytes that whoever connects gets to see of what was printed before
-# What somebody may be behind before he is let go: nobody who looks on may hold up a guest that prints.
+RECENT = 4096  # bytes of earlier output that a new client gets
+# Bytes that a client may lag before it is disconnected: a slow client must not hold up a printing guest.
 BEHIND = 1024 * 1024
 
 
 class ConsolePort:
-    """Listens on `path` until it is closed; `type_in` gets what is typed, and raises InfraError where nobody reads."""
+    """Listens on `path` until closed; `type_in` gets the typed bytes, and raises InfraError if nothing reads them."""
 
     def __init__(self, path: Path, type_in: Callable[[bytes], None]) -> None:
         self._path, self._type_in = path, type_in
@@ -34,7 +34,7 @@ class ConsolePort:
         threading.Thread(target=self._accept, name=f"port {path.name}", daemon=True).start()
 
     def hear(self, data: bytes) -> None:
-        """Pass on what the guest printed; never waits for anybody."""
+        """Pass on the guest's output; never waits for a client."""
         with self._lock:
             self._recent += data
             del self._recent[:-RECENT]
@@ -42,7 +42,7 @@ class ConsolePort:
                 self._give(client, data)
 
     def close(self) -> None:
-        """Let everybody go; never raises."""
+        """Disconnect all clients; never raises."""
         _cut(self._server)
         with self._lock:
             for client in self._clients:

@@ -1,4 +1,4 @@
-"""What a sandbox notes of its hosts, for whoever wants to use them."""
+"""The record of a sandbox's hosts and storage for other programs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.site.target import Site, Target
 
 
 def record_of(site: Site, request: SandboxRequest) -> dict[str, Any]:
-    """What `sandbox.json` says of the hosts and the storage."""
+    """The content of `sandbox.json`: hosts and storage."""
     topology, storage = site.topology, request.storage
     hosts = [
         {
@@ -32,6 +32,6 @@ def record_of(site: Site, request: SandboxRequest) -> dict[str, Any]:
 
 
 def _addresses(target: Target) -> list[str]:
-    """What other hosts reach it at, without the prefix."""
+    """Its addresses for other hosts, without the prefix length."""
     interfaces = target.facts.interfaces
     return [interfaces[link].address.partition("/")[0] for link in interfaces if link != MANAGEMENT]

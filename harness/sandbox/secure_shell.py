@@ -1,4 +1,4 @@
-"""How the system's own ssh, scp and sftp log in to the hosts of a sandbox."""
+"""Configuration for the system's own ssh, scp and sftp to log in to a sandbox's hosts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.drivers.ssh import SshAddress
 from harness.model.errors import InfraError
 from harness.site.target import Target
 
-# Whatever the user's own ssh_config says of these hosts does not count: with -F, it is not read.
+# With -F, the user's own ssh_config is not read.
 HOST = """\
 Host {host}
     HostName {address.name}
@@ -30,25 +30,25 @@ Host {host}
 
 @runtime_checkable
 class Addressed(Protocol):
-    """A shell that says where it logs in."""
+    """A shell with a known login address."""
 
     address: SshAddress
 
 
 def address_of(target: Target) -> SshAddress:
-    """Where and as whom to log in to a host; raises InfraError if it is not reached over SSH."""
+    """Address, port and user to log in to a host; raises InfraError if it is not reached over SSH."""
     if not isinstance(target.shell, Addressed):
         raise InfraError(f"{target.name} is not reached over SSH")
     return target.shell.address
 
 
 def host_config(sandbox: str, address: SshAddress, known_hosts: Path) -> str:
-    """The part of an ssh_config(5) for one host; `known_hosts` is where `known_host` is to be found."""
+    """The ssh_config(5) section of one host; `known_hosts` is the file with the line of `known_host`."""
     return HOST.format(host=address.host, address=address, alias=_alias(sandbox, address), known_hosts=known_hosts)
 
 
 def known_host(sandbox: str, address: SshAddress) -> str:
-    """The line of a known_hosts file for one host: its key under a name of its own, since ports are used again."""
+    """The known_hosts line of one host: its key under a name of its own, since ports are reused."""
     return f"{_alias(sandbox, address)} {address.host_key}\n"
 
 

@@ -1,4 +1,4 @@
-"""Starts a sandbox's supervisor and waits until its hosts are up, or are known not to come."""
+"""The start of a sandbox: starts its supervisor and waits until its hosts are up or have failed."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from harness.state.sandboxes import Sandbox, create
 from harness.state.state import StateDir
 
 SUPERVISOR = "harness.sandbox"
-END_S = 60.0  # for guests that are half up to be taken down, and storage with them
+END_S = 60.0  # time to take down guests that are partly up, and their storage
 TAIL = 2000
 
 
 def start(request: SandboxRequest, note: Callable[[str], None]) -> Sandbox:
-    """Have the request come true in a process that stays; `note` gets a line for each step.
+    """Start the sandbox of a request in a process that stays; `note` gets a line for each step.
 
-    Raises UsageError if a sandbox of that name is there already, InfraError if the hosts do not come up. Then, and when
-    it is interrupted, nothing is left.
+    Raises UsageError if a sandbox of that name exists, InfraError if the hosts do not come up. After an error or an
+    interrupt nothing is left behind.
     """
     state = StateDir.of(request.settings)
     sandbox, lock = create(state, request.topology.name)
@@ -39,9 +39,9 @@ def start(request: SandboxRequest, note: Callable[[str], None]) -> Sandbox:
         try:
             _await(ours, sandbox, request, note)
             ours.send(KEEP)
-            process.returncode = 0  # it stays, and nobody waits for it: Popen would complain of that
+            process.returncode = 0  # it stays and is not waited for; without this, Popen would warn
         except BaseException:
-            ours.close()  # that is how the supervisor hears of it
+            ours.close()  # this tells the supervisor to end
             _see_it_end(process)
             clean(request.settings)
             raise
@@ -55,7 +55,7 @@ def _launch(sandbox: Sandbox, link: int, lock: int) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            # Not where the user is: nothing is to keep that folder busy. Here the package is found in any case.
+            # Not the user's folder, which must not be kept busy. From this one the package is always found.
             cwd=Path(harness.__file__).parents[1],
             start_new_session=True,
             pass_fds=(link, lock),

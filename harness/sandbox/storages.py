@@ -1,4 +1,4 @@
-"""Storage under test by a short name, with its defaults, for `harness up --storage`."""
+"""Storage under test by short name, with default settings, for `harness up --storage`."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ STORAGES: Mapping[str, Callable[[], Storage]] = {
 def storage_of(name: str, topology: Topology) -> Storage:
     """The storage called `name`.
 
-    Raises UsageError, with the names that there are, for another one, and for a topology without a client and a server
-    that can reach each other.
+    Raises UsageError for an unknown name (with the known ones), and for a topology without a client and a server that
+    can reach each other.
     """
     if name not in STORAGES:
         close = get_close_matches(name, STORAGES, n=1)
@@ -59,13 +59,13 @@ def storage_of(name: str, topology: Topology) -> Storage:
 
 
 def kernel_needs(storage: Storage | None, topology: Topology) -> Mapping[str, tuple[str, ...]]:
-    """By host, what its kernel must have for the storage: names of modules and options."""
+    """By host: modules and options that its kernel needs for the storage."""
     by_role = needs_of(storage, topology)
     return together(*({topology.roles[role]: names} for role, names in by_role.items()))
 
 
 def place_of(storage: Storage) -> str:
-    """Where a load finds it on the client: a device, a file, or the device that it swaps to."""
+    """The storage's place on the client for a load: a device, a file, or the swap device."""
     on = storage.on if isinstance(storage, Swap) else storage
     if isinstance(on, NbdSwap):
         return f"/dev/{on.device}"

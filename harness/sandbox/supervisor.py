@@ -1,9 +1,9 @@
 """The process that holds a sandbox: its guests live as long as it does.
 
-`harness.sandbox.start` starts it, in a session of its own, with two descriptors: a connection to the command that asks
-for the sandbox, and the lock of the sandbox's folder. Over the connection the request comes in, and a line for each
-step goes out (`Step`), until the hosts are up (`Up`) or will not be (`Failed`). A command that goes away before it has
-said KEEP does not want them any more. SIGTERM ends it; what it says then stands in its log.
+`harness.sandbox.start` starts it in a session of its own with two descriptors: a connection to the command that asks
+for the sandbox, and the lock of the sandbox's folder. The supervisor receives the request over the connection and
+sends a line for each step (`Step`), until the hosts are up (`Up`) or have failed (`Failed`). If the command goes away
+before it has sent KEEP, the supervisor ends the sandbox. SIGTERM ends it too; messages then go to its log.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from harness.state.sandboxes import Sandbox, remove
 from harness.state.state import StateDir
 
 KEEP = "keep"
-# A signal that comes just before a wait begins does not interrupt it: its handler runs when the wait is over. So the
-# main thread never waits without an end.
+# A signal just before a wait begins does not interrupt it: its handler runs after the wait. So every wait of the main
+# thread is bounded.
 HOLD_S = 0.2
-# A kernel console takes no input of its own: a shell reads from the port, and another one when that ends.
+# A kernel console takes no input: a shell reads from the port, and is started again when it ends.
 SHELL_S = 10.0
 SHELL = (
     "setsid --fork sh -c 'cd /root; while :; do "
@@ -46,25 +46,25 @@ SHELL = (
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something is being done."""
+    """A step has begun."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Up:
-    """All hosts are up, and the sandbox's folder says so."""
+    """All hosts are up and recorded in the sandbox's folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The hosts did not come up, and nothing is left of them."""
+    """The hosts did not come up; nothing is left of them."""
 
     problem: str
 
 
 class Ended(BaseException):
-    """Somebody wants the sandbox to end."""
+    """The sandbox is asked to end."""
 
 
 class Supervisor:
@@ -76,7 +76,7 @@ class Supervisor:
         self._site: Site | None = None
 
     def run(self) -> None:
-        """Everything; what goes wrong before the hosts are up is told to the command that waits, and logged."""
+        """Bring up, hold and take down; errors before the hosts are up are logged and sent to the waiting command."""
         try:
             with ExitStack() as stack:
                 _end_by_signal()
@@ -123,11 +123,11 @@ class Supervisor:
         self._send(Failed(problem))
 
     def _send(self, message: Step | Up | Failed) -> None:
-        with suppress(OSError):  # nobody waits any more
+        with suppress(OSError):  # the command no longer waits
             self._link.send(message)
 
     def _watch(self) -> None:
-        """End the sandbox if who asked for it goes away before it is up."""
+        """End the sandbox if the command goes away before it is up."""
         kept = False
         with suppress(EOFError, OSError):
             kept = self._link.recv() == KEEP
@@ -140,7 +140,7 @@ class Supervisor:
 
 
 def _end_by_signal() -> None:
-    """Raise Ended on the first SIGTERM or SIGHUP; what is being taken down is not interrupted by another one."""
+    """Raise Ended on the first SIGTERM or SIGHUP; later ones do not interrupt the tear-down."""
     asked = False
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -154,10 +154,10 @@ def _end_by_signal() -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Be the supervisor, with the descriptors of the connection and of the lock as `arguments`."""
+    """Run the supervisor; `arguments` are the descriptors of the connection and of the lock."""
     link, lock = Connection(int(arguments[0])), int(arguments[1])
     for descriptor in (link.fileno(), lock):
-        os.set_inheritable(descriptor, False)  # no guest is to hold them
+        os.set_inheritable(descriptor, False)  # guests must not inherit them
     write_record(lock, this_process())
     sandbox, request = link.recv()
     try:

@@ -1,1 +1,1 @@
-"""The harness tested against faults whose truth is known: which kinds, running them, scoring the verdicts."""
+"""The self-test: trials with a known truth, by kind; running them, and scoring the verdicts."""

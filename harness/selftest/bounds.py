@@ -1,4 +1,4 @@
-"""Kinds whose storage waits for as long as its protocol may, or for longer."""
+"""Kinds whose storage waits within its protocol's bound, or beyond it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.trial.plan import Plan
 
 NFS = NfsDisk(client=ROLE, server=SERVER)
 NBD = NbdDisk(client=ROLE, server=SERVER)
-SHORTEST_S, LONGEST_S = 2.0, 8.0  # without a server; within every bound
+SHORTEST_S, LONGEST_S = 2.0, 8.0  # seconds without a server, within every bound
 
 
 def _nfs_restart(random: Random) -> Plan:
@@ -58,7 +58,7 @@ BOUNDED = (
     ),
     Truth(
         name="bounded.nbd-after",
-        # Not a hang: the kernel fails the requests when their time is over, and the writers end with an error.
+        # Not a hang: the kernel fails the requests when they time out, and the writers end with an error.
         about="writes over NBD, the server killed for good: its requests fail after the bound, and the load with them",
         accepted=(VerdictKind.IO_FAILED,),
         plan=_nbd_after,

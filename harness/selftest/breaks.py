@@ -1,4 +1,4 @@
-"""Kinds whose kernel breaks, whose tasks are killed, or of which the harness's own instruments fail."""
+"""Kinds in which the kernel breaks, tasks are killed, or the harness's own instruments fail."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Maker = Callable[[float], Fault]
 
 
 def _kernel(name: str, about: str, what: str, verdict: VerdictKind, within_s: float | None = STOP_S) -> Truth:
-    """A fault of our kernel module, on any processor."""
+    """A fault injected by the harness's kernel module, on any processor."""
 
     def make(random: Random) -> Plan:
         fault = KernelFault(role=ROLE, what=what, cpu=random.randrange(2), at_s=instant(random))
@@ -35,7 +35,7 @@ def _kernel(name: str, about: str, what: str, verdict: VerdictKind, within_s: fl
 def _local(
     name: str, about: str, verdict: VerdictKind, make_fault: Maker, *, within_s: float | None = None, solo: bool = False
 ) -> Truth:
-    """Something is done to a guest that writes to its own disk."""
+    """A fault on a guest that writes to its own disk."""
 
     def make(random: Random) -> Plan:
         fault = make_fault(instant(random))
@@ -53,7 +53,7 @@ def _server_killed(random: Random) -> Plan:
 LOCKUP = (
     _kernel("lockup.spin", "a processor that does not schedule", "spin", VerdictKind.LOCKED_UP),
     _kernel("lockup.spin-irqs-off", "the same, its interrupts off", "spin_irqs_off", VerdictKind.LOCKED_UP),
-    # The rest of the machine goes on, and only the kernel's own watchdog can tell, after its own time.
+    # The rest of the guest continues; only the kernel's own watchdog notices, after its own time.
     _kernel("lockup.rcu", "a reader that does not leave its RCU section", "rcu_stall", VerdictKind.LOCKED_UP, None),
     _kernel("lockup.workqueue", "a work item that does not end", "workqueue", VerdictKind.LOCKED_UP, None),
 )

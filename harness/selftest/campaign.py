@@ -1,6 +1,6 @@
-"""Running a self-test: many trials in random order, on processes of their own, into one run that can be resumed.
+"""The campaign of a self-test: many trials in random order, on processes of their own, in one run.
 
-What is finished is on disk: a campaign that was interrupted or killed goes on with what is missing.
+Finished trials are on disk; an interrupted or killed campaign is resumed with the missing ones.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ LOOK_S = 0.5
 
 
 class Watcher(Protocol):
-    """Who looks on; called on the thread of the campaign."""
+    """An observer of a campaign, called on the campaign's thread."""
 
     def began(self, trial: str) -> None:
-        """A trial was given to a process."""
+        """A process has been given a trial."""
 
     def ended(self, outcome: Outcome) -> None:
         """A trial is over, and its result is on disk."""
@@ -40,7 +40,7 @@ class Watcher(Protocol):
 
 
 def choose(globs: Sequence[str]) -> list[Truth]:
-    """The kinds whose names fit any of the globs, all of them if there are none; raises UsageError for a vain one."""
+    """The kinds that match any of the globs, all without a glob; raises UsageError for a glob without a match."""
     for glob in globs:
         if not any(fnmatchcase(name, glob) for name in KINDS):
             raise UsageError(f"--kinds: no kind fits '{glob}'; `harness selftest --list` shows them all")
@@ -48,7 +48,7 @@ def choose(globs: Sequence[str]) -> list[Truth]:
 
 
 def schedule(truths: Sequence[Truth], *, repeats: int, live: int, seed: int) -> list[str]:
-    """Names of the trials in random order: each kind `repeats` times, the live ones `live` times together."""
+    """Names of the trials in random order: each kind `repeats` times, the live kinds `live` times in total."""
     alive = [truth for truth in truths if truth.group is Group.LIVE]
     counts = {truth.name: repeats for truth in truths if truth.group is not Group.LIVE}
     counts |= {truth.name: live // len(alive) + (place < live % len(alive)) for place, truth in enumerate(alive)}
@@ -58,12 +58,12 @@ def schedule(truths: Sequence[Truth], *, repeats: int, live: int, seed: int) -> 
 
 
 def begin(results: Path, trials: Sequence[str], seed: int, facts: Mapping[str, Any]) -> RunStore:
-    """A new run that knows what is to be run in it."""
+    """A new run with its list of trials."""
     return RunStore.create(results, manifest={**facts, SECTION: {"seed": seed, "trials": list(trials), "errors": {}}})
 
 
 def errors_of(store: RunStore) -> dict[str, str]:
-    """What trials of a run raised in place of a verdict, by name of the trial."""
+    """Errors that a run's trials raised in place of a verdict, by name of the trial."""
     return {str(trial): str(error) for trial, error in _section(store).get("errors", {}).items()}
 
 
@@ -73,7 +73,7 @@ def seed_of(store: RunStore) -> int:
 
 
 def finished(store: RunStore) -> Iterator[tuple[str, list[Event]]]:
-    """Name and history of every trial of a run that came to its end; not those that raised, or were cut short."""
+    """Name and history of every finished trial of a run; not of those that raised or were cut short."""
     for trial in store.trials():
         if trial.verdict_path.exists():
             events, _ = trial.scan_history()
@@ -82,7 +82,7 @@ def finished(store: RunStore) -> Iterator[tuple[str, list[Event]]]:
 
 
 def missing(store: RunStore) -> list[str]:
-    """The trials of a run that are still to be run, in their order."""
+    """The remaining trials of a run, in order."""
     done = {name for name, _ in finished(store)} | errors_of(store).keys()
     return [trial for trial in _section(store)["trials"] if trial not in done]
 
@@ -115,7 +115,7 @@ class Campaign:
         self._busy: dict[Future[Outcome], tuple[Lane, str]] = {}
 
     def run(self) -> None:
-        """Until nothing is missing; raises HostEnvironmentError where this machine cannot run any trial."""
+        """Run all missing trials; raises HostEnvironmentError if this machine cannot run any trial."""
         try:
             while self._left or self._busy:
                 self._give_out()
@@ -138,7 +138,7 @@ class Campaign:
             self._watcher.began(trial)
 
     def _may_begin(self, trial: str) -> bool:
-        """Whether it can run beside what runs; one that must be alone lets others pass, so that no lane waits."""
+        """Whether it can run beside the running trials; others overtake one that must be alone, so no lane waits."""
         solo = any(KINDS[kind_of(name)].solo for name in (trial, *(name for _, name in self._busy.values())))
         return not (solo and self._busy)
 

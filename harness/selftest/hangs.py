@@ -1,4 +1,4 @@
-"""Kinds whose load is alive, stops, stops for a while, or crawls."""
+"""Kinds whose load stays alive, stops for good, stops for a while, or crawls."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from harness.storage.mapped import MappedDisk
 from harness.storage.nbd import NbdSwap
 from harness.trial.plan import Plan
 
-# A request takes so long that two writers stay far below 1 % of what the disk did before, and never stop for as long as
-# a stop takes.
+# With this delay of each request, two writers stay far below 1 % of their former rate, but never pause long enough for
+# a stop.
 DELAY_MS = 1500
-# The same of swap. What is written to it has many requests under way at once, and a delay does not slow that down. So
-# few processes, each of which waits for one page-in (8 pages) after the other; nothing is written any more once they
-# have filled their memory, which is so small that swap stays less than half full and keeps its copies.
+# The same for swap. Swap-out has many requests in flight, so a delay does not slow it down. Therefore few processes,
+# each of which waits for one page-in (8 pages) after the other. Once they have filled their memory, nothing is written:
+# it is so small that swap stays less than half full and keeps its copies.
 SWAP_DELAY_MS = 3000
 FILLED_S = 45.0
 PAGE = 4096
-TRICKLE = 3 * PAGE  # bytes a second, which the load shares with the harness's own probe of the storage
+TRICKLE = 3 * PAGE  # bytes a second, shared by the load and the harness's own storage probe
 OUTAGES_S = (5, 20, 60, 200)
 
 RAW, FILE, SWAP = MappedDisk(host=ROLE, use="raw"), MappedDisk(host=ROLE, use="file"), MappedDisk(host=ROLE, use="swap")

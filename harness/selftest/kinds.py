@@ -1,4 +1,4 @@
-"""Every kind of trial of the self-test, by name."""
+"""All kinds of trials of the self-test, by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One process in which trials run, one after the other: a process drives one libvirt."""
+"""Lanes: processes that run trials one after the other, since a process can drive only one libvirt."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from harness.selftest.kinds import KINDS
 from harness.selftest.score import ERROR, kind_of
 from harness.trial.plan import Plan
 
-CLEAN_UP_S = 60.0  # for a trial that is interrupted to take its guests down
+CLEAN_UP_S = 60.0  # time for an interrupted trial to take its guests down
 
 Runner = Callable[..., Verdict]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One trial to run: its name, from which with the seed the plan follows, and where its results go."""
+    """One trial to run: its name, which with the seed determines the plan, and the place of its results."""
 
     trial: str
     seed: int
@@ -41,7 +41,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a trial ended: the verdict's kind or ERROR, its summary; `fatal` if no other trial can do better here."""
+    """The end of a trial: the verdict's kind or ERROR, and its summary; `fatal` if all other trials would fail too."""
 
     trial: str
     outcome: str
@@ -50,32 +50,32 @@ class Outcome:
 
 
 def plan_of(trial: str, seed: int) -> Plan:
-    """The plan of a trial: the same for the same name and seed, whichever process asks."""
+    """The plan of a trial: the same for the same name and seed in every process."""
     return KINDS[kind_of(trial)].named(trial, Random(f"{seed} {trial}"))
 
 
 def _run_trial() -> Runner:
-    from harness.trial.run import run_trial  # and libvirt with it, which only the process of a lane needs
+    from harness.trial.run import run_trial  # imported here: it loads libvirt, which only a lane's process needs
 
     return run_trial
 
 
 def run_job(job: Job) -> Outcome:
-    """Run one trial, in whatever process; what it raises is its outcome."""
+    """Run one trial in this process; an exception becomes its outcome."""
     try:
         runner = job.runner or _run_trial()
         verdict = runner(plan_of(job.trial, job.seed), settings=job.settings, store=RunStore.open(job.run))
-    except Exception as error:  # a verdict that is missing must be counted, whatever the reason
+    except Exception as error:  # a missing verdict must be counted, whatever the reason
         why = f"{type(error).__name__}: {error}"
         return Outcome(trial=job.trial, outcome=ERROR, summary=why, fatal=isinstance(error, HostEnvironmentError))
     return Outcome(trial=job.trial, outcome=verdict.kind.value, summary=verdict.summary)
 
 
 def _live_as_long_as(lifeline: Connection) -> None:
-    """First thing in a lane's process: end, in the middle of a trial if there is one, when the other end is let go.
+    """Set up a lane's process to end, even within a trial, when the other end of the connection is closed.
 
-    That is also how it learns that the campaign was killed. Ctrl-C on a terminal reaches every process of the group; a
-    lane waits for the campaign to act on it, so that nothing interrupts it twice while it takes its guests down.
+    The connection also closes when the campaign is killed. Ctrl-C on a terminal reaches every process of the group. A
+    lane ignores it and waits for the campaign, so that nothing interrupts it twice while it takes its guests down.
     """
 
     def interrupt(number: int, frame: object) -> None:
@@ -88,13 +88,13 @@ def _live_as_long_as(lifeline: Connection) -> None:
         time.sleep(CLEAN_UP_S)
         os._exit(1)
 
-    signal.signal(signal.SIGINT, lambda number, frame: None)  # not SIG_IGN, which guests would inherit
+    signal.signal(signal.SIGINT, lambda number, frame: None)  # not SIG_IGN: guests would inherit it
     signal.signal(signal.SIGUSR1, interrupt)
     threading.Thread(target=follow, name="lifeline", daemon=True).start()
 
 
 class Lane:
-    """One process for trials, started anew after it died."""
+    """One process for trials; restarted if it dies."""
 
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
@@ -102,7 +102,7 @@ class Lane:
         self._future: Future[Outcome] | None = None
 
     def submit(self, job: Job) -> Future[Outcome]:
-        """Have a trial run."""
+        """Run a trial in the process."""
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             theirs, self._lifeline = context.Pipe(duplex=False)
@@ -111,12 +111,12 @@ class Lane:
         return self._future
 
     def interrupt(self) -> None:
-        """End a trial that is under way; returns at once."""
+        """Interrupt the running trial; returns at once."""
         if self._lifeline is not None and self._future is not None and not self._future.done():
             self._lifeline.close()
 
     def close(self) -> None:
-        """End the process; returns when it has."""
+        """End the process and wait for its end."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
         if self._lifeline is not None:

@@ -1,4 +1,4 @@
-"""The page of the documentation that shows a self-test's figures."""
+"""The documentation page with a self-test's figures."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ named at its end; every verdict is computed again from the recorded histories.
 def page(
     rows: Sequence[Row], aims: Sequence[Aim], truths: Iterable[Truth], runs: Mapping[str, Mapping[str, Any]]
 ) -> str:
-    """The page in Markdown; `runs` are manifests by name of the run."""
+    """The page in Markdown; `runs` has the manifests by name of the run."""
     truths = list(truths)
     tables = [aims_table(aims), confusion(rows), by_kind(rows), misses(rows)]
     parts = [
@@ -58,7 +58,7 @@ def write_page(
     truths: Iterable[Truth],
     runs: Mapping[str, Mapping[str, Any]],
 ) -> None:
-    """Write the page; raises HostEnvironmentError where that cannot be done."""
+    """Write the page; raises HostEnvironmentError if that fails."""
     write_atomic(path, page(rows, aims, truths, runs).encode())
 
 
@@ -78,7 +78,7 @@ def _cell(text: str) -> str:
 
 
 def kinds_table(truths: Iterable[Truth]) -> Table:
-    """What is done in each kind, and what is true then."""
+    """A table of the kinds: their fault and the right verdicts."""
     rows = tuple((truth.name, truth.expected, truth.about) for truth in truths)
     return Table(title="What is done", columns=("kind", "true", "what"), rows=rows)
 
@@ -102,6 +102,6 @@ def _run(name: str, manifest: Mapping[str, Any]) -> str:
 
 
 def _series(release: object) -> str:
-    """`6.18` of `6.18.44-1-generic`: which build it is says something of the machine, and nothing of the figures."""
+    """`6.18` of `6.18.44-1-generic`: the build identifies the machine and does not matter for the figures."""
     series = SERIES.match(str(release))
     return series.group() if series else "of an unknown version"

@@ -1,4 +1,4 @@
-"""What the trials of a self-test are made of: small hosts, loads that go on until something stops them, instants."""
+"""Building blocks of self-test plans: small hosts, endless loads, and random instants of faults."""
 
 from __future__ import annotations
 
@@ -19,31 +19,32 @@ ROLE, SERVER = "client", "server"
 LINK = "cluster"
 FILE = "/var/tmp/harness-load"  # on the root disk
 BLOCK = 65536
-ENDLESS = 1_000_000  # passes: until its time is over
-LIVE_S = 45.0  # of load where nothing stops it, also after the last that is done to a host that survives it
-# Of load after what stops it: time to be sure, or to miss it. The kernel's own watchdog of workqueues takes up to 60 s.
+ENDLESS = 1_000_000  # passes: the load runs until its time is over
+LIVE_S = 45.0  # of load if nothing stops it, and after the last fault or heal on a host that survives
+# Of load after a fault that stops it: time to be sure of it, or to miss it. The kernel's workqueue watchdog takes up to
+# 60 s.
 AFTER_S = 80.0
-EARLIEST_S, LATEST_S = 8.0, 20.0  # the load is under way by then, and has not been for long
+EARLIEST_S, LATEST_S = 8.0, 20.0  # the load has begun by then, but not long before
 
 
 def instant(random: Random) -> float:
-    """When a fault is injected, in seconds after the load began."""
+    """A random time for a fault, in seconds after the load began."""
     return round(random.uniform(EARLIEST_S, LATEST_S), 2)
 
 
 def alone(*, scratch: int = 0, modules: Sequence[str] = ()) -> Topology:
-    """One small guest, which may have a second disk."""
+    """One small guest, optionally with a second disk."""
     host = Host(name="alone", memory=256 * MIB, cpus=2, scratch=scratch, modules=tuple(modules))
     return Topology(name="selftest-alone", hosts=(host,), roles={ROLE: host.name})
 
 
 def with_disk() -> Topology:
-    """One small guest with a second disk, for storage that is made to fail."""
+    """One small guest with a second disk, on which faults are injected."""
     return alone(scratch=GIB)
 
 
 def pair() -> Topology:
-    """A small guest whose storage is served by another one."""
+    """A small guest, and another one that serves its storage."""
     client = Host(name="small", memory=160 * MIB, cpus=2)
     server = Host(name="storage", memory=GIB, cpus=1)
     return Topology(
@@ -55,24 +56,24 @@ def pair() -> Topology:
 
 
 def thrash(limit_s: float, ratio: float = 3.0, processes: int = 8) -> Workload:
-    """Swaps `ratio` × the memory without an end, so many processes on each processor."""
+    """An endless load that swaps `ratio` × the memory, with so many processes on each processor."""
     return SwapThrash(host=ROLE, processes_per_cpu=processes, ram_ratio=ratio, passes=ENDLESS, limit_s=limit_s)
 
 
 def steady(limit_s: float, mode: str = "write", path: str = FILE, block: int = BLOCK) -> Workload:
-    """Does the same without an end; `path` and `block` (bytes) are for the modes that write."""
+    """An endless load that repeats one operation; `path` and `block` (bytes) are for the writing modes."""
     return Steady(host=ROLE, mode=mode, path=path if mode in WRITES else "", block=block, limit_s=limit_s)
 
 
 def until(fault: Fault, after_s: float = AFTER_S) -> float:
-    """How long a load must last for what is done to its host to be seen."""
+    """How long a load must last for a fault's effect to be seen."""
     return fault.at_s + (fault.heal_after_s or 0.0) + after_s
 
 
 def plan(
     topology: Topology, storage: Storage | None, load: Workload, faults: Sequence[Fault] = (), name: str = "selftest"
 ) -> Plan:
-    """A trial that survives unless something is done to its hosts; without a storage, on the hosts' own disks."""
+    """A plan that survives unless a fault is injected; without a storage, it uses the hosts' own disks."""
     return Plan(
         name=name,
         topology=topology,

@@ -1,4 +1,4 @@
-"""Histories → how right the verdicts were, how fast, and how exact. Pure functions."""
+"""Scoring of histories: how right, fast and exact the verdicts were. Pure functions."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from harness.verdicts.judge import judge
 from harness.verdicts.policy import Policy
 
 ERROR = "ERROR"
-STRAY_S = 15.0  # on a fast host: an onset that lies further from the fault is of something else
+STRAY_S = 15.0  # on a fast host: an onset further from the fault belongs to something else
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What came of one trial, beside what is true.
+    """The result of one trial compared with its truth.
 
-    `outcome` is the verdict's kind, or ERROR where there was no trial to judge; times are in seconds. `factor` is by
-    how much the policy's times were stretched for a host that is `slowdown` times slower than the machine. Errors are
-    what the verdict says less what is true; None where there is no truth or no answer to compare.
+    `outcome` is the verdict's kind, or ERROR if there was no trial to judge; times are in seconds. `factor` is the
+    policy's stretch for a host that is `slowdown` times slower than this machine. Errors are the verdict's value minus
+    the true one, None if either is missing.
     """
 
     trial: str
@@ -40,7 +40,7 @@ class Row:
 
     @property
     def false_hang(self) -> bool:
-        """Whether a hang was seen in a load that was alive."""
+        """Whether the verdict is a hang although the load was alive."""
         return self.truth.group is Group.LIVE and self.outcome in HANGS
 
 
@@ -52,7 +52,7 @@ def kind_of(trial: str) -> str:
 def score(
     histories: Iterable[tuple[str, Sequence[Event]]], errors: Mapping[str, str], truths: Mapping[str, Truth]
 ) -> list[Row]:
-    """One row for each trial: `histories` by name of the trial, `errors` of those that raised in place of a verdict.
+    """One row for each trial: `histories` by name of the trial, `errors` of trials that raised in place of a verdict.
 
     Raises UsageError for a kind that is not among `truths`.
     """
@@ -68,7 +68,7 @@ def _truth(trial: str, truths: Mapping[str, Truth]) -> Truth:
 
 
 def score_trial(trial: str, truth: Truth, events: Sequence[Event]) -> Row:
-    """The row of one trial, its verdict computed anew."""
+    """The row of one trial; its verdict is recomputed."""
     injected, healed = fault_span(events, "inject"), fault_span(events, "heal")
     if truth.faulty and injected is None:
         return _error(trial, truth, "the fault was never injected", events)
@@ -76,7 +76,7 @@ def score_trial(trial: str, truth: Truth, events: Sequence[Event]) -> Row:
         return _error(trial, truth, "the fault was never healed", events)
     verdict = judge(events)
     first, policy = _policies(events)
-    # From the beginning of the injection: what is known of the instant is never to the watch's advantage.
+    # Counted from the beginning of the injection: the uncertain instant must not be to the watch's advantage.
     onset = injected.begin_s if truth.faulty and injected is not None else verdict.onset_s
     error = _onset_error(verdict, injected) if truth.faulty else None
     factor = policy.silent_s / first.silent_s
@@ -98,7 +98,7 @@ def score_trial(trial: str, truth: Truth, events: Sequence[Event]) -> Row:
 
 
 def _stray(verdict: Verdict, onset: float | None, error: float | None, limit_s: float | None) -> str:
-    """How the verdict speaks of something else than what was done, if it does."""
+    """A remark if the verdict is about something other than the fault; else empty."""
     if onset is not None and verdict.certain_s is not None and verdict.certain_s < onset:
         return "sure of it before the fault: "
     if error is not None and limit_s is not None and abs(error) > limit_s:
@@ -111,7 +111,7 @@ def _error(trial: str, truth: Truth, why: str, events: Sequence[Event]) -> Row:
 
 
 def _policies(events: Sequence[Event]) -> tuple[Policy, Policy]:
-    """The policy as it was given, and as it was scaled once the host's slowdown was known."""
+    """The original policy, and the one scaled by the host's slowdown."""
     policies = [Policy.from_dict(facts.policy) for _, facts in select(events, TrialFacts)]
     return (policies[0], policies[-1]) if policies else (Policy(), Policy())
 
@@ -122,7 +122,7 @@ def _slowdown(events: Sequence[Event]) -> float | None:
 
 
 def _latency(verdict: Verdict, onset: float | None, policy: Policy) -> float | None:
-    """From the onset to certainty; where a protocol may rightly wait, from the end of that time."""
+    """Seconds from the onset to certainty; if a protocol may wait, from the end of its bound."""
     if verdict.kind is VerdictKind.SURVIVED or onset is None or verdict.certain_s is None:
         return None
     return verdict.certain_s - onset - policy.bound_s
@@ -135,7 +135,7 @@ def _onset_error(verdict: Verdict, injected: Span | None) -> float | None:
 def _duration_error(
     verdict: Verdict, events: Sequence[Event], injected: Span | None, healed: Span | None
 ) -> float | None:
-    """Against the time from the fault to the first request that the storage completes once it is healed."""
+    """The error against the time from the fault to the first request that the healed storage completes."""
     end = None if healed is None else first_completion(events, healed.begin_s)
     if injected is None or end is None or not verdict.stalls:
         return None

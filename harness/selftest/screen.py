@@ -1,4 +1,4 @@
-"""A campaign on a terminal: what runs, how much is left, how right it is; elsewhere a line for each trial."""
+"""The screen of a campaign: running trials, progress and accuracy on a terminal; elsewhere a line for each trial."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def show(console: Console, table: Table) -> None:
 
 
 class Screen:
-    """A `Watcher` for the terminal; to be entered while the campaign runs."""
+    """A `Watcher` for the terminal; a context manager around the campaign."""
 
     def __init__(self, console: Console, total: int) -> None:
         self._console, self._total = console, total
@@ -54,7 +54,7 @@ class Screen:
             self._live.stop()
 
     def write(self, line: str) -> None:
-        """Print one line above what is drawn."""
+        """Print one line above the live display."""
         self._console.print(Text(plain_line(line)), soft_wrap=True)
 
     def began(self, trial: str) -> None:

@@ -1,4 +1,4 @@
-"""Rows of a score → tables: truth against verdict, figures for each kind, the aims, and every miss."""
+"""Tables of a score: truth against verdict, figures of each kind, the aims, and every miss."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aim:
-    """What was wanted, what came of it, and who missed it."""
+    """An aim, the result, and whether it was met."""
 
     what: str
     found: str
@@ -48,7 +48,7 @@ def confusion(rows: Sequence[Row]) -> Table:
 
 
 def by_kind(rows: Sequence[Row]) -> Table:
-    """Figures of each kind; times in seconds as median / worst, "worst" being the largest without its sign."""
+    """Figures of each kind; times in seconds as median / worst, where the worst has the largest absolute value."""
     return Table(
         title="Each kind",
         columns=(
@@ -105,7 +105,7 @@ def _middle(values: Sequence[float]) -> str:
 
 
 def aims(rows: Sequence[Row]) -> list[Aim]:
-    """What is wanted of a self-test, as far as these rows can tell."""
+    """The aims of a self-test that these rows can decide."""
     wanted = (_right(rows), _alive(rows), *(_quick(rows, within) for within in (STOP_S, CRAWL_S)), _exact(rows))
     return [aim for aim in wanted if aim is not None]
 
@@ -132,7 +132,7 @@ def _alive(rows: Sequence[Row]) -> Aim | None:
 
 
 def _quick(rows: Sequence[Row], within_s: float) -> Aim | None:
-    """The times of slower hosts are divided by the factor that their policy was stretched by."""
+    """The aim for the speed of certainty; times of slower hosts are divided by their policy's factor."""
     what = "a crawl" if within_s == CRAWL_S else "a full stop"
 
     def problem(mine: Sequence[Row]) -> str:
@@ -156,7 +156,7 @@ def _exact(rows: Sequence[Row]) -> Aim | None:
 
 
 def is_exact(row: Row) -> bool:
-    """Whether a stall was seen as the one that it was."""
+    """Whether the verdict has exactly the one true stall."""
     errors = (row.onset_error_s, row.duration_error_s)
     return row.stalls == 1 and all(error is not None and abs(error) <= EXACT_S for error in errors)
 
@@ -169,7 +169,7 @@ def _for_each_kind(what: str, rows: Sequence[Row], problem: Callable[[Sequence[R
 
 
 def aims_table(found: Sequence[Aim]) -> Table:
-    """The aims, each with reached or missed."""
+    """The aims, each marked reached or missed."""
     return Table(
         title="Aims",
         columns=("aim", "found", ""),
@@ -178,7 +178,7 @@ def aims_table(found: Sequence[Aim]) -> Table:
 
 
 def misses(rows: Sequence[Row]) -> Table:
-    """Every trial that was judged wrong, or was not exact where that is asked for."""
+    """All trials with a wrong verdict, or an inexact one if exactness is an aim."""
     wrong = [row for row in rows if not row.right or (row.truth.heals and not is_exact(row))]
     return Table(
         title="What was missed",

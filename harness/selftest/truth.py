@@ -1,4 +1,4 @@
-"""What is known of a trial beforehand, and what its history says of when it happened."""
+"""The truth of a trial: the kind's right verdicts, and the times of its fault from the history."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from harness.model.history import Event, select
 from harness.model.verdict import OR, REPRODUCIBLE, VerdictKind
 from harness.trial.plan import SURVIVES, Plan
 
-# What is wanted of the watch, in seconds; on a slow host times the factor that stretches its policy.
+# Aims for the watch, in seconds; on a slow host multiplied by the factor of its policy.
 STOP_S = 5.0
 CRAWL_S = 15.0
-# Positions in /sys/block/*/stat, Documentation/block/stat.rst: requests completed.
+# Positions of completed requests in /sys/block/*/stat, see Documentation/block/stat.rst.
 READS, WRITES = 0, 4
 
 
 class Group(StrEnum):
-    """Kinds that belong together."""
+    """A group of kinds."""
 
     LIVE = "live"
     DEADLOCK = "deadlock"
@@ -35,13 +35,12 @@ class Group(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """One kind of trial whose right verdict is known.
+    """One kind of trial with a known right verdict.
 
-    `about` says what is done, `accepted` which verdicts are right, `plan` makes the trial, its random instants taken
-    from the generator. `faulty`: the hang begins when the fault is injected, else with whatever the verdict says.
-    `within_s`: how soon after that the watch is to be sure, or None where no speed is asked for. `heals`: the fault is
-    healed, and its stall ends with the first request that the storage completes afterwards. `solo`: no other trial may
-    run at the same time.
+    `about` describes the fault, `accepted` are the right verdicts, `plan` makes the trial with random instants from the
+    generator. `faulty`: the hang begins when the fault is injected, else at the verdict's onset. `within_s`: how soon
+    after that the watch must be sure, None if speed does not matter. `heals`: the fault is healed, and its stall ends
+    with the first request that the storage completes afterwards. `solo`: no other trial may run at the same time.
     """
 
     name: str
@@ -55,7 +54,7 @@ class Truth:
 
     @property
     def group(self) -> Group:
-        """The part of the name before the dot."""
+        """The kind's group: the part of the name before the dot."""
         return Group(self.name.partition(".")[0])
 
     @property
@@ -69,25 +68,25 @@ class Truth:
 
     @property
     def _word(self) -> str:
-        """What a run's page holds the verdict against; INCONCLUSIVE and LOST have no word for it."""
+        """The expectation that a run's page compares the verdict with; INCONCLUSIVE and LOST have none."""
         words = (word for word, kind in REPRODUCIBLE.items() if kind in self.accepted)
         return OR.join(words) or SURVIVES
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The time that it took to inject or heal a fault, in trial time: it happened somewhere in between."""
+    """The span in trial time in which a fault was injected or healed; the exact instant is somewhere within."""
 
     begin_s: float
     end_s: float
 
     def distance(self, instant_s: float) -> float:
-        """Seconds by which an instant lies before (negative) or after the span; 0.0 within it."""
+        """Seconds from the span to an instant: negative before it, 0.0 within it."""
         return min(0.0, instant_s - self.begin_s) or max(0.0, instant_s - self.end_s)
 
 
 def fault_span(events: Sequence[Event], action: str) -> Span | None:
-    """When the first fault was injected (`inject`) or healed (`heal`); None if it never was."""
+    """The span in which the first fault was injected (`inject`) or healed (`heal`); None if it never was."""
     for event, step in select(events, FaultStep):
         if step.action == action:
             return Span(event.t - step.took_s, event.t)
@@ -95,7 +94,7 @@ def fault_span(events: Sequence[Event], action: str) -> Span | None:
 
 
 def first_completion(events: Sequence[Event], after_s: float) -> float | None:
-    """When the storage's block device was first seen to have completed a request after `after_s`; None if never."""
+    """The first time after `after_s` at which the storage's block device had completed a request; None if never."""
     before: int | None = None
     for event, counters in select(events, Counters):
         done = _completed(counters)

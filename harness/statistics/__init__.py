@@ -1,1 +1,1 @@
-"""What figures of many trials say; pure functions, no I/O."""
+"""Statistics over many trials; pure functions, no I/O."""

@@ -1,9 +1,9 @@
-"""Bisection by noisy tests: which side is the first bad one, when a bad one hangs in only some of its runs.
+"""Bisection by noisy tests: finds the first bad side when a bad side hangs in only some of its runs.
 
-A Bayesian belief over the culprit and the unknown rate p at which a bad side hangs, together. A run on a bad side hangs
-with p, on a good one with `FALSE_ALARM`: so a hang nearly proves that the culprit is at or before the side, and a
-survival only makes it likelier that it comes after. The next test is the one that is expected to say most about the
-culprit. Related: Burnashev and Zigangirov 1974 (noisy binary search), Ben-Or and Hassidim 2008.
+A joint Bayesian belief over the culprit and the unknown rate p at which a bad side hangs. A run on a bad side hangs
+with probability p, on a good side with `FALSE_ALARM`. So a hang nearly proves that the culprit is at or before the
+side; a survival only makes a later culprit likelier. The next test is the one with the largest expected information
+about the culprit. Related: Burnashev and Zigangirov 1974 (noisy binary search), Ben-Or and Hassidim 2008.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ from scipy import special, stats
 
 from harness.statistics.orders import Flags, Floats, Order
 
-# A good side that shows the hang nevertheless: once in so many runs.
+# The rate at which a good side shows the hang nevertheless.
 FALSE_ALARM = 1 / 500
-# How often the user's word that the good end is good is wrong, before anything was run; and when that is settled.
+# The prior probability that the good end is not good, and the one below which it counts as verified.
 GOOD_END_WRONG = 0.05
 GOOD_END_SETTLED = 0.02
-# A stated rate weighs as much as so many trials.
+# A rate stated by the user weighs as much as so many trials.
 STATED_WEIGHS = 4.0
-# The rate down to which a bad end is given a chance to hang where none was stated.
+# The lowest rate for which the bad end gets enough runs to show the hang, if no rate was stated.
 LOWEST_RATE = 0.1
-# A side that was just run is run again while that says this share of what the best test would: that saves a
-# third of the builds or more, for 3 to 13 % more runs (512 commits that hang in 30 and 70 % of their runs).
+# A side that was just run is run again while that gives at least this share of the best test's information. It saves
+# a third of the builds or more, for 3 to 13 % more runs (512 commits that hang in 30 and 70 % of their runs).
 STAY = 0.6
 _NOTHING = 1e-9  # bits: rounding errors
 _RATES = 24
-_RAREST = 0.02  # the lowest rate that is thought of
+_RAREST = 0.02  # the lowest rate considered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """Who it was: `culprits` cannot be told apart, the likeliest first; `confidence` is what they have together."""
+    """The result: `culprits` that no test tells apart, likeliest first; `confidence` is their joint probability."""
 
     culprits: tuple[int, ...]
     confidence: float
 
 
 class Belief:
-    """What is believed after the tests so far."""
+    """The belief after the tests so far."""
 
     def __init__(self, order: Order, *, rate: float | None = None) -> None:
         self._order = order
@@ -60,23 +60,23 @@ class Belief:
 
     @property
     def culprit(self) -> Floats:
-        """The probability of each side that it is the first bad one; of side 0, that the good end is not good."""
+        """For each side the probability that it is the first bad one; for side 0, that the good end is not good."""
         marginal: Floats = self._weights.sum(axis=1)
         return marginal
 
     @property
     def rate(self) -> float:
-        """The rate at which bad sides hang, as expected now."""
+        """The expected rate at which bad sides hang."""
         return float(self._weights.sum(axis=0) @ self._rates)
 
     @property
     def bad(self) -> Floats:
-        """The probability of each side that it is bad."""
+        """For each side the probability that it is bad."""
         summed: Floats = self._order.sums(self.culprit[:, None])[:, 0]
         return summed.clip(0.0, 1.0)
 
     def information(self) -> Floats:
-        """What one run of each side is expected to say about the culprit, in bits."""
+        """For each side the expected information of one run about the culprit, in bits."""
         alone = self.culprit
         hanging = self._weights @ self._rates
         rate = np.divide(hanging, alone, out=np.zeros_like(alone), where=alone > 0)
@@ -87,7 +87,7 @@ class Belief:
         return gain
 
     def choose(self, testable: Flags, last: int | None = None) -> int | None:
-        """The side to run next, None if no testable one would say anything; `last` is the one that was just run."""
+        """The side to run next, None if no testable side would give information; `last` is the one just run."""
         gain = np.where(testable, self.information(), 0.0)
         best = int(gain.argmax())
         if gain[best] <= _NOTHING:
@@ -97,7 +97,7 @@ class Belief:
         return best
 
     def answer(self, testable: Flags) -> Answer:
-        """The likeliest culprit, with those that no testable side tells apart from it."""
+        """The likeliest culprit, with the sides that no testable side tells apart from it."""
         alone, classes = self.culprit, self._order.classes(testable)
         together = np.bincount(classes, weights=alone)
         best = int(together.argmax())
@@ -106,22 +106,22 @@ class Belief:
         return Answer(culprits=tuple(int(side) for side in ranked), confidence=float(together[best]))
 
     def good_end_settled(self) -> bool:
-        """Whether the good end has survived often enough for a start."""
+        """Whether the good end has survived often enough to begin."""
         return bool(self.culprit[0] <= GOOD_END_SETTLED)
 
 
 def runs_to_believe(rate: float | None, confidence: float) -> int:
-    """How many survivals in a row it takes to believe, with `confidence`, that a side which hangs at `rate` is good."""
+    """How many survivals in a row show with `confidence` that a side is good, if bad ones hang at `rate`."""
     rate = LOWEST_RATE if rate is None else rate
     return 1 if rate >= 1 else max(1, math.ceil(math.log1p(-confidence) / math.log1p(-rate)))
 
 
 def _rate_prior(stated: float | None) -> tuple[Floats, Floats]:
-    """Rates, and how likely each is at first, in bins that are narrow near 0 and 1.
+    """Rates and their prior probabilities, in bins that are narrow near 0 and 1.
 
-    Without a stated one each order of magnitude is as likely as the next. A prior that is flat in the rate takes a
-    lucky first hang for a high rate, and is then surer than it may be of hangs that show in 10 to 30 % of the runs. A
-    stated rate is mixed with that, half and half, so that the runs can contradict it.
+    Without a stated rate, each order of magnitude is equally likely. A prior that is flat in the rate would take a
+    lucky first hang for a high rate, and be overconfident for hangs that show in 10 to 30 % of the runs. A stated rate
+    is mixed with this prior, half and half, so that the runs can contradict it.
     """
     edges = np.sin(np.linspace(0.0, np.pi / 2, _RATES + 1)) ** 2
     rates = np.sin((np.arange(_RATES) + 0.5) / _RATES * np.pi / 2) ** 2
@@ -133,6 +133,6 @@ def _rate_prior(stated: float | None) -> tuple[Floats, Floats]:
 
 
 def _entropy(share: Floats) -> Floats:
-    """Of a coin that falls with `share`, in bits."""
+    """The entropy of a coin with probability `share`, in bits."""
     bits: Floats = (special.entr(share) + special.entr(1 - share)) / math.log(2)
     return bits

@@ -1,9 +1,9 @@
-"""Whether two rates differ, from a number of runs of each side that was fixed beforehand.
+"""An exact test for the difference of two rates, with numbers of runs fixed beforehand.
 
 The test is Boschloo's (R. D. Boschloo, Statistica Neerlandica 24, 1970). The runs of each side are fixed and the number
-of hits is not, so that an unconditional test is the right one; this one takes Fisher's p as its statistic and, with as
-many runs on both sides, is uniformly more powerful than Fisher's own test: 3 of 3 against 0 of 3 has p = 0.03 in place
-of 0.10. A run costs minutes. Barnard's test comes to the same where the numbers of runs are equal, nearly.
+of hits is not, so an unconditional test is the right one. Its statistic is Fisher's p. With equally many runs on both
+sides it is uniformly more powerful than Fisher's own test: 3 of 3 against 0 of 3 has p = 0.03 in place of 0.10. That
+matters, since a run costs minutes. With equal numbers of runs, Barnard's test gives nearly the same result.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _STEP = 1.15
 
 
 def difference(hits_a: int, runs_a: int, hits_b: int, runs_b: int) -> float | None:
-    """The two-sided p of "both sides have the same rate"; None where a side has no run."""
+    """The two-sided p of "both sides have the same rate"; None if a side has no run."""
     if not (runs_a and runs_b):
         return None
     table = [[hits_a, hits_b], [runs_a - hits_a, runs_b - hits_b]]
@@ -25,7 +25,7 @@ def difference(hits_a: int, runs_a: int, hits_b: int, runs_b: int) -> float | No
 
 
 def runs_to_show(rate_a: float, rate_b: float) -> int | None:
-    """About how many runs of each side show a difference if the rates are these; None for more than 300."""
+    """Roughly how many runs of each side show a difference between these rates; None for more than 300."""
     runs = 2.0
     while round(runs) <= _MOST:
         count = round(runs)

@@ -1,7 +1,7 @@
-"""In what order sides of a bisection stand: which of them a culprit makes bad.
+"""Orders of a bisection's sides: which sides a culprit makes bad.
 
-A hypothesis is "side c is the first bad one", so there are as many hypotheses as sides. Side 0 is the good end: that it
-is the first bad one means that the user is mistaken in it.
+A hypothesis is "side c is the first bad one", so there are as many hypotheses as sides. Side 0 is the good end; if it
+is the first bad one, it is not good after all.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Numbers = NDArray[np.int64]
-_BLOCK = 1024  # rows of the reachability that are unpacked at a time
+_BLOCK = 1024  # rows of the reachability matrix unpacked at a time
 
 
 class Order(Protocol):
@@ -23,20 +23,20 @@ class Order(Protocol):
 
     @property
     def size(self) -> int:
-        """How many sides, and hypotheses, there are."""
+        """The number of sides, and of hypotheses."""
 
     def sums(self, weights: Floats) -> Floats:
-        """For each side the sum of the rows of `weights` (one a hypothesis) that make this side bad."""
+        """For each side the sum of the rows of `weights` whose hypotheses make this side bad; one row a hypothesis."""
 
     def affected(self, side: int) -> Flags:
         """Which hypotheses make `side` bad."""
 
     def classes(self, testable: Flags) -> Numbers:
-        """A number for each hypothesis, the same for those that no testable side tells apart."""
+        """A number for each hypothesis, equal for hypotheses that no testable side tells apart."""
 
 
 class Chain:
-    """Sides one after the other: what is bad stays bad."""
+    """A linear order: every side after a bad one is bad."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -62,10 +62,10 @@ class Chain:
 
 
 class Graph:
-    """Commits with merges: a commit is bad if the culprit is it or one of its ancestors.
+    """Commits with merges: a commit is bad if it or one of its ancestors is the culprit.
 
     `parents` has for each commit the indices of its parents, all smaller than its own. The good end, commit 0, counts
-    as an ancestor of all: side branches that began before it are known to be good as far as it is.
+    as an ancestor of all: side branches that began before it are good if it is good.
     """
 
     def __init__(self, parents: Sequence[Sequence[int]]) -> None:
@@ -94,19 +94,19 @@ class Graph:
         """See `Order.classes`."""
         numbers: Numbers = np.arange(self._size)
         known: dict[bytes, int] = {}
-        # Of two that are testable one is no ancestor of the other, so that one's own test tells them apart.
+        # Of two testable commits, one is not an ancestor of the other; that one's own test tells them apart.
         for hypothesis in np.flatnonzero(~testable):
             sides = self._column(int(hypothesis)) & testable
             key = np.packbits(sides).tobytes()
             if key not in known:
-                first = int(sides.argmax())  # a testable one that is like it can only be this: it makes itself bad
+                first = int(sides.argmax())  # only this testable commit can be equivalent: a commit makes itself bad
                 alike = sides.any() and (sides == (self._column(first) & testable)).all()
                 known[key] = first if alike else int(hypothesis)
             numbers[hypothesis] = known[key]
         return numbers
 
     def _column(self, hypothesis: int) -> Flags:
-        """Which sides `hypothesis` makes bad."""
+        """The sides that `hypothesis` makes bad."""
         bits: Flags = (self._rows[:, hypothesis // 8] & (0x80 >> hypothesis % 8)) != 0
         return bits
 

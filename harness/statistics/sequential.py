@@ -1,17 +1,18 @@
-"""Whether two rates differ, looked at after every pair of runs, one of each side: a test that may stop at any time.
+"""A sequential test for the difference of two rates, evaluated after every pair of runs; it may stop at any time.
 
-After each pair an e-value says how much the runs speak against "both sides have the same rate": its mean is at most 1
-while that is true, however the pairs go on, so that the chance that it *ever* reaches 1/alpha is at most alpha (Ville,
-1939). Each pair multiplies it by a likelihood ratio: of the rates as the pairs before it tell them, to the nearest pair
-of rates that are equal. That is the test of R. J. Turner, A. Ly and P. D. Grünwald, "Generic E-variables for exact
-sequential k-sample tests that allow for optional stopping" (Journal of Statistical Planning and Inference 230, 2024),
-with blocks of one run of each side and the prior that they recommend, beta(0.18, 0.18) for each rate.
+A pair is one run of each side. After each pair, an e-value measures the evidence against "both sides have the same
+rate". While that is true, its mean is at most 1, so the chance that it *ever* reaches 1/alpha is at most alpha (Ville,
+1939). Each pair multiplies it by a likelihood ratio: of the rates estimated from earlier pairs, to the nearest pair of
+equal rates. This is the test of R. J. Turner, A. Ly and P. D. Grünwald, "Generic E-variables for exact sequential
+k-sample tests that allow for optional stopping" (Journal of Statistical Planning and Inference 230, 2024), with blocks
+of one run of each side and their recommended prior, beta(0.18, 0.18) for each rate.
 
-Two more e-values speak against "one side's rate is higher by `gap` or more", one for each side, and end the comparison
-when there is nothing worth knowing (R. J. Turner and P. D. Grünwald, "Exact anytime-valid confidence intervals for
-contingency tables and beyond", Statistics & Probability Letters 198, 2023). There the ratio is to the nearest pair of
-rates that have such a gap. Its mean is at most 1: it is a product of two functions that are linear in the rates, so its
-logarithm is concave, is 0 at the nearest pair and, by the choice of that pair, rises nowhere into the convex set.
+Two more e-values, one for each side, measure the evidence against "this side's rate is higher by `gap` or more". They
+end the comparison if there is no difference worth knowing (R. J. Turner and P. D. Grünwald, "Exact anytime-valid
+confidence intervals for contingency tables and beyond", Statistics & Probability Letters 198, 2023). Their ratio is to
+the nearest pair of rates with such a gap. Its mean is at most 1: it is a product of two functions that are linear in
+the rates, so its logarithm is concave. The logarithm is 0 at the nearest pair and, by the choice of that pair, rises
+nowhere into the convex set.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """Logarithms of e-values after each pair (last axis): against equal rates, against either side's being higher."""
+    """Logarithms of e-values after each pair (last axis): against equal rates, and against a gap on either side."""
 
     different: Floats
     a_higher: Floats
@@ -43,19 +44,19 @@ class Evidence:
 
     @property
     def alike(self) -> Floats:
-        """Against a gap on whichever side."""
+        """Against a gap on both sides: the smaller of the two."""
         return np.minimum(self.a_higher, self.b_higher)
 
     def decided(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """After each pair, whether a difference may be claimed, and whether that none is worth knowing."""
+        """After each pair: whether a difference may be claimed, and whether "none worth knowing" may be."""
         return self.different >= -math.log(ALPHA), self.alike >= -math.log(BETA)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """A comparison after `pairs` pairs. It was decided `after` so many, if it was, and no later pair changes that.
+    """A comparison after `pairs` pairs. It was decided `after` so many (None: not yet); later pairs change nothing.
 
-    `p` speaks against equal rates, `p_gap` against a gap; both are right whenever they are looked at.
+    `p` is the p-value of equal rates, `p_gap` that of a gap; both are valid at any time.
     """
 
     pairs: int
@@ -66,7 +67,7 @@ class Look:
 
 
 def look(hits_a: ArrayLike, hits_b: ArrayLike, *, gap: float = GAP) -> Look:
-    """What the pairs say; each has an entry in both sequences, in the order in which the pairs were planned."""
+    """The result of the pairs; each has an entry in both sequences, in the planned order."""
     evidence = weigh(hits_a, hits_b, gap=gap)
     different, alike = evidence.decided()
     ends = np.flatnonzero(different | alike)
@@ -83,7 +84,7 @@ def look(hits_a: ArrayLike, hits_b: ArrayLike, *, gap: float = GAP) -> Look:
 
 
 def weigh(hits_a: ArrayLike, hits_b: ArrayLike, *, gap: float = GAP) -> Evidence:
-    """E-values after each pair; further axes before the last are comparisons of their own. 0 < gap < 1."""
+    """E-values after each pair; axes before the last are separate comparisons. 0 < gap < 1."""
     a, b = np.asarray(hits_a, dtype=bool), np.asarray(hits_b, dtype=bool)
     rate_a, rate_b = _learned(a), _learned(b)
     middle = (rate_a + rate_b) / 2
@@ -97,7 +98,7 @@ def weigh(hits_a: ArrayLike, hits_b: ArrayLike, *, gap: float = GAP) -> Evidence
 
 
 def running_interval(hits: int, runs: int, alpha: float = ALPHA) -> tuple[float, float]:
-    """Bounds of a rate that hold after every run at once (1 - alpha), so that stopping when one likes does no harm.
+    """Bounds of a rate that hold simultaneously after every run (1 - alpha), so they stay valid at any stop.
 
     The rates whose likelihood is at least alpha times that of a beta(1/2, 1/2) mixture (H. Robbins, Annals of
     Mathematical Statistics 41, 1970).
@@ -114,17 +115,17 @@ def running_interval(hits: int, runs: int, alpha: float = ALPHA) -> tuple[float,
 
 
 def _learned(hits: NDArray[np.bool_]) -> Floats:
-    """The rate that is expected of each run from those before it."""
+    """The rate expected of each run from the earlier ones."""
     seen = hits.astype(np.float64)
     before: Floats = np.cumsum(seen, axis=-1) - seen
     return (before + _PRIOR) / (np.arange(hits.shape[-1], dtype=np.float64) + 2 * _PRIOR)
 
 
 def _nearest(upper: Floats, lower: Floats, gap: float) -> tuple[Floats, Floats]:
-    """The rates with upper - lower >= gap that are nearest in Kullback-Leibler divergence: themselves, or on the edge.
+    """The rates with upper - lower >= gap that are nearest in Kullback-Leibler divergence: unchanged, or on the edge.
 
-    The divergence is convex along the edge, so that the sign of its slope brackets the minimum. Rates repeat a lot
-    in many comparisons of the same length; each pair of them is done once.
+    The divergence is convex along the edge, so the sign of its slope brackets the minimum. Rates repeat a lot in many
+    comparisons of the same length, so each distinct pair is computed once.
     """
     distinct, back = np.unique(upper + 1j * lower, return_inverse=True)
     q, r = distinct.real, distinct.imag

@@ -1,4 +1,4 @@
-"""How long it takes until something happens, where some runs ended before it could."""
+"""Survival analysis: times until something happens, with runs that ended before it (censored)."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from scipy import stats
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
-    """Seconds: `hits` after which it happened, `censored` after which a run ended without it."""
+    """Times in seconds: `hits` until it happened, `censored` until a run ended without it."""
 
     hits: tuple[float, ...] = ()
     censored: tuple[float, ...] = ()
 
     @property
     def median(self) -> float | None:
-        """Of the runs in which it happened."""
+        """The median of `hits`, None without any."""
         return median(self.hits) if self.hits else None
 
     @property
     def longest(self) -> float | None:
-        """Of the runs in which it happened."""
+        """The longest of `hits`, None without any."""
         return max(self.hits, default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """From `time` on a share of the runs is still without it, 95 % confident between `low` and `high`.
+    """The share of runs still without it from `time` on, with its 95 % interval from `low` to `high`.
 
-    Where all of them still are, or none is, there is no interval: both are the share.
+    At a share of 1 or 0 there is no interval: both bounds are the share.
     """
 
     time: float
@@ -50,7 +50,7 @@ def curve(times: Times) -> list[Step]:
     if not times.hits:
         return [start]
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        # Where every run or none is left, the transform of the share is infinite.
+        # If every run or none is left, the transform of the share is infinite.
         warnings.simplefilter("ignore", RuntimeWarning)
         function = stats.ecdf(_data(times)).sf
         interval: Any = function.confidence_interval(method="log-log")
@@ -67,7 +67,7 @@ def log_rank(a: Times, b: Times) -> float | None:
         return None
     with np.errstate(all="ignore"):
         p = float(stats.logrank(_data(a), _data(b)).pvalue)
-    return None if np.isnan(p) else p  # such as where all of it happened at one instant
+    return None if np.isnan(p) else p  # for example if all hits are at one instant
 
 
 def _data(times: Times) -> stats.CensoredData:

@@ -1,4 +1,4 @@
-"""Hears everything that the hosts of a trial say, and gives it to whoever wants it."""
+"""The event router: passes console bytes and agent records of all hosts to their readers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.verdicts.console import Scanner
 
 
 class EventRouter:
-    """The listener of a trial: consoles are read, tapped and captured, the agent's records become events."""
+    """The listener of a trial: reads and taps consoles, and turns agent records into events."""
 
     def __init__(self, topology: Topology, recorder: Recorder, clock: Clock) -> None:
         names = [host.name for host in topology.hosts]
@@ -37,6 +37,6 @@ class EventRouter:
         return any(reader.crashing for reader in self.readers.values())
 
     def close(self) -> None:
-        """Finish the reports that are under way."""
+        """Finish the console reports that have begun."""
         for reader in self.readers.values():
             reader.close()

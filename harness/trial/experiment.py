@@ -1,4 +1,4 @@
-"""The experiment itself, on hosts that are up: storage, baseline, load, faults, recovery probe, evidence, tear-down."""
+"""The experiment on hosts that are up: storage, baseline, load, faults, recovery probe, evidence, tear-down."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ from harness.verdicts.watch import Watch
 from harness.workloads.base import ProgressFile
 
 TICK_S = 0.25
-MOST_EXTENDED = 4.0  # a load gets no more than so many times its time, however little this machine lets its hosts have
+MOST_EXTENDED = 4.0  # steal time extends a load to at most so many times its time
 AGENT_S = 5.0
-BEGIN_S = 10.0  # for a load to say how many workers it has, on a host as fast as this machine
+BEGIN_S = 10.0  # time for a load to report its number of workers, on a host as fast as this machine
 AFTER = ("/proc/vmstat", "/proc/meminfo")  # read again after the recovery probe, through what was opened early
 CRASH_QUIET_S = 4.0  # time for the rest of a panic to be printed
 ENDED = (State.FINISHED, State.CRASHED, State.KILLED, State.GONE)
-LEFT = (State.CRASHED, State.GONE)  # nobody is there on whom a fault could still be healed
+LEFT = (State.CRASHED, State.GONE)  # states in which no host is left to heal a fault on
 EVIDENT = (State.STOPPED, State.SILENT, State.LOCKED, State.CRASHED, State.KILLED)
 WAITING = (State.STOPPED, State.SILENT, State.LOCKED, State.AGENT_DEAD, State.PAUSED)
 
 
 class Experiment:
-    """Runs one plan on a site. The history that it leaves is all that the verdict is made of."""
+    """Runs one plan on a site. The verdict follows from the recorded history alone."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Experiment:
     def run(self) -> None:
         """Storage up, monitors on, baseline, load, faults; stop on done, limit or a hang; recovery, evidence, down.
 
-        A host that hangs is not tidied up, it is reset; every other one is left as it was, also after a failure.
+        A host that hangs is reset, not cleaned up. Every other host is left as it was, even after a failure.
         """
         with self._ticker:
             try:
@@ -110,16 +110,16 @@ class Experiment:
                 self._schedule.undo()
 
     def _baseline(self) -> float:
-        """Operations of the workload a second, when nothing disturbs it: its own figure, or the storage's."""
+        """Undisturbed operations of the workload a second: its own figure, or the storage's."""
         storage = self._plan.storage.baseline(self._site)
         own = self._plan.workload.baseline(self._site)
         return storage if own is None else own
 
     def _load(self, probe: StorageProbe, progress: ProgressFile) -> State:
-        """The load, until it is over or does not go on by itself; returns what the watch thinks then.
+        """Run the load until it is over or does not continue by itself; returns the watch's last state.
 
-        Evidence is collected while the workload is left alone, so a stop may still end in that time: then the load goes
-        on, and the stop is a stall.
+        The workload is left alone while evidence is collected, so a stop may still end in that time. Then the load
+        continues, and the stop is a stall.
         """
         begun = self._recorder.now
         steps = self._schedule.steps(self._plan.faults, begun)
@@ -145,7 +145,7 @@ class Experiment:
             self._recorder.emit(Phase(name=name, state="end"))
 
     def _prepare(self, probe: StorageProbe) -> ProgressFile:
-        """Everything that the agent will need, while memory is plentiful."""
+        """Prepare everything that the agent will need, while memory is plentiful."""
         progress = self._plan.workload.prepare(self._site)
         watched = self._site.targets[probe.host].agent
         watched.ask("storage", **probe.spec, deadline=self._agent_deadline())
@@ -166,7 +166,7 @@ class Experiment:
         return Deadline.after(self._site.deadline(AGENT_S).remaining, self._clock)
 
     def _supervise(self, begun: float, steps: list[Step], progress: ProgressFile) -> None:
-        """Wait for the end of the load: done, its time over, or a hang that is sure and does not go by itself."""
+        """Wait for the end of the load: done, its time over, or a certain hang that does not end by itself."""
         limit = self._plan.workload.limit_s
         crash_seen: float | None = None
         while True:
@@ -188,13 +188,13 @@ class Experiment:
                 continue
             if self._is_over(now):
                 return
-            # A stop that is under way is seen to its end: cut off, it could not be named.
+            # Wait for the end of an open stop: cut short, it could not be judged.
             if self._spent(begun) > limit and self._watch.opinion.state not in (*WAITING, State.SUSPECT):
                 self._recorder.emit(LoadLimit(seconds=limit))
                 return
 
     def _spent(self, begun: float) -> float:
-        """How much of its time a load has had since `begun`; what has an end is given that which was steal."""
+        """The time that a load has used since `begun`; steal time counts only if the load is time-limited."""
         now = self._recorder.now
         seconds = now - begun
         if self._watch.policy.time_limited:
@@ -202,7 +202,7 @@ class Experiment:
         return max(self._watch.granted(now, seconds), seconds / MOST_EXTENDED)
 
     def _check_begun(self, progress: ProgressFile, seconds: float) -> None:
-        """Raises InfraError if the host is well and the load has never said a word: that is no hang of a kernel."""
+        """Raises InfraError if the host is healthy and the load never reported: that is no kernel hang."""
         target, seen = self._site.targets[progress.host], self._watch.hosts.get(progress.host)
         if seen is None or seen.workers or seconds < BEGIN_S * target.facts.slowdown:
             return
@@ -213,7 +213,7 @@ class Experiment:
 
     @property
     def _sight_s(self) -> float:
-        """How long the watch may need to be sure of what a fault does."""
+        """How long the watch may need to be sure of a fault's effect."""
         policy = self._plan.policy
         return max(2 * policy.livelock_s, 1.5 * policy.work_s)
 
@@ -231,7 +231,7 @@ class Experiment:
         return now - max(since, self._schedule.entitled_s) >= self._plan.policy.patience_s
 
     def _collect(self, probe: StorageProbe, progress: ProgressFile, state: State) -> None:
-        """From what needs least of the host to what needs most."""
+        """Collect evidence, from that which needs least of the host to that which needs most."""
         collector = self._collectors[probe.host]
         collector.registers()
         if state is State.CRASHED:
@@ -242,7 +242,7 @@ class Experiment:
         if state in (State.SILENT, State.LOCKED):
             return
         collector.files(probe.evidence)
-        # Who waits in the same place as some seconds ago is stuck; who moved on is slow.
+        # A task that waits in the same place as some seconds ago is stuck; one that moved is slow.
         collector.sysrq(self._plan.workload.critical_tasks, keys=("w",), label="again-")
         if not self._watch.hosts[probe.host].blocked_for("shell", self._recorder.now):
             collector.command("workload-log", f"tail -c 20000 {progress.log}")
@@ -252,7 +252,7 @@ class Experiment:
         self._collectors[progress.host].command("workload-log", f"tail -c 20000 {progress.log}")
 
     def _let_go(self, site: Site) -> None:
-        """What the agents have open would keep file systems and modules there."""
+        """Have the agents close their files, which would keep file systems and modules in use."""
         for target in site.targets.values():
             if target.power.state(deadline=self._agent_deadline()) is not PowerState.ON:
                 continue
@@ -263,7 +263,7 @@ class Experiment:
                 self._recorder.emit(Note(text=f"the agent still has files open: {error}"), target.name)
 
     def _end_workload(self, progress: ProgressFile) -> None:
-        """Its time is over and it still runs: it must not be there when its storage goes."""
+        """Kill a workload that still runs when its time is over, before its storage is taken down."""
         try:
             self._site.targets[progress.host].agent.ask("kill", deadline=self._agent_deadline())
         except HarnessError as error:

@@ -1,4 +1,4 @@
-"""What a trial leaves behind on its hosts: compared with what was there before, and said."""
+"""Leftovers of a trial on its hosts: compares the state before and after, and records differences."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from harness.site.target import Site, Target
 
 LOOK_S = 10.0
 POWER_S = 5.0
-# One line for each thing. Counters and triggers among the settings change by being looked at.
+# One line for each item. Settings that are counters or triggers change when read, so they are skipped.
 LOOK = """\
 awk '{print "mount", $2, $3}' /proc/mounts; awk 'NR > 1 {print "swap", $1}' /proc/swaps
 awk '{print "module", $1}' /proc/modules; ip -o -4 address | awk '{print "address", $2, $4}'
 cd /proc/sys/vm && for key in *; do case $key in drop_caches|stat_refresh|compact_memory) continue;; esac
 [ -f $key ] && read -r value <$key && echo "setting vm.$key $value"; done
 ps -e -o ppid=,comm= | awk '$1 != 2 && $2 != "awk" && $2 != "ps" {print "process", $2}'"""
-# A module that is in use stays; those that others need go once the others have gone. One is in use for a moment after
-# its last user is gone, and kernel threads of it end in their own time: so when nothing can go, it waits, some times,
-# and as long again after each that went, which may let go of the next in its own time.
+# A module in use stays; its dependencies can be unloaded after it. A module stays in use for a moment after its last
+# user is gone, until its kernel threads end. So if none can be unloaded, wait up to 8 times, and anew after each one
+# that was, since the modules that it used may take a moment as well.
 UNLOAD = """\
 patience=8; while [ $patience -gt 0 ]; do gone= left=
 for module in $(awk '$3 == 0 {print $1}' /proc/modules); do case " NEW " in *" $module "*)
@@ -30,18 +30,18 @@ for module in $(awk '{print $1}' /proc/modules); do case " NEW " in *" $module "
 
 
 class Leftovers:
-    """Looks at every host of a site before a trial, and after it."""
+    """Records the state of every host of a site before a trial, and compares it afterwards."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         self._before: dict[str, set[str]] = {}
 
     def look(self, site: Site) -> None:
-        """Note what is there; raises HarnessError where a host does not answer."""
+        """Record the state before the trial; raises HarnessError if a host does not answer."""
         self._before = {target.name: _seen(site, target) for target in site.targets.values()}
 
     def compare(self, site: Site) -> None:
-        """Unload the modules that are new and that nobody uses, and note everything else that is not as it was."""
+        """Unload new modules that nothing uses, and record every other difference."""
         for target in site.targets.values():
             power = target.power.state(deadline=site.deadline(POWER_S))
             if power is PowerState.ON and target.name in self._before:
@@ -57,7 +57,7 @@ class Leftovers:
 
 
 def changes(before: set[str], after: set[str]) -> Mapping[str, list[str]]:
-    """What is left behind, and what is gone that was there; a setting that changed is both. Processes come and go."""
+    """Items that are new, and items that are gone; a changed setting is both. Processes that ended do not count."""
     new, gone = sorted(after - before), sorted(line for line in before - after if not line.startswith("process "))
     return {what: lines for what, lines in (("left behind", new), ("not put back", gone)) if lines}
 

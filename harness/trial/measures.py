@@ -1,4 +1,4 @@
-"""The figures that the parts of a trial have to tell."""
+"""Figures of the parts of a trial."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from harness.trial.plan import Plan
 
 
 def measuring(plan: Plan) -> list[Measuring]:
-    """The parts of a plan that have figures to tell."""
+    """The parts of a plan that have figures."""
     return [part for part in plan.parts if isinstance(part, Measuring)]
 
 
 def record(part: Measuring, site: Site, evidence: Path, recorder: Recorder) -> None:
-    """Ask one of them; that it cannot tell is noted."""
+    """Record the figures of one part; a failure is recorded as a note."""
     try:
         for found in part.measures(site, evidence):
             recorder.emit(found)

@@ -1,4 +1,4 @@
-"""Whether replaced modules are what really runs: a stock module in their place would prove nothing."""
+"""Check that replaced modules are the ones loaded: with the stock module, a trial would prove nothing."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ ASK_S = 5.0
 
 
 def check_modules(site: Site, prepared: Mapping[str, PreparedHost]) -> None:
-    """Raises InfraError if a host runs another module than the one that was laid there, or if none of them is loaded.
+    """Raises InfraError if a host runs another module than the replaced one, or if none of them is loaded.
 
-    A host may have one that it does not load: a side that is meant for one role may be given to all of them.
+    A host need not load all of them: modules for one role may be given to all hosts.
     """
     found = {
         (host, module): _runs(site, host, module, version)
@@ -29,7 +29,7 @@ def check_modules(site: Site, prepared: Mapping[str, PreparedHost]) -> None:
 
 
 def _runs(site: Site, host: str, module: str, wanted: str) -> bool:
-    """Whether the module is loaded; raises InfraError if it is another. One without a source version is believed."""
+    """Whether the module is loaded; raises InfraError if it is another. Without a source version it is not checked."""
     answer = site.targets[host].shell.run(ASK, module, ABSENT, module, deadline=site.deadline(ASK_S)).stdout.strip()
     if answer == ABSENT:
         return False

@@ -1,4 +1,4 @@
-"""What one trial is made of."""
+"""The plan of one trial: storage, workload, faults and policy."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ SURVIVES = "survives"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One experiment: `name` is unique in its run, `expected` "survives" or a word that `reproduces` takes.
+    """One experiment: `name` is unique in its run, `expected` is "survives" or a word that `reproduces` takes.
 
-    `tunings` are faults that are done before the storage is set up and undone after it is gone, whatever their times;
-    `instruments` run beside the workload; `about` is for whoever reads the report.
+    `tunings` are faults injected before the storage is set up and healed after it is taken down, whatever their times.
+    `instruments` run beside the workload; `about` is a description for the report.
     """
 
     name: str
@@ -35,5 +35,5 @@ class Plan:
 
     @property
     def parts(self) -> tuple[object, ...]:
-        """All that it is composed of."""
+        """All parts of the plan."""
         return (self.storage, self.workload, *self.faults, *self.tunings, *self.instruments)

@@ -1,4 +1,4 @@
-"""Whether hosts and their kernels can carry out what is asked of them, told before anything boots."""
+"""Checks before anything boots: whether hosts and their kernels can run the plan."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.trial.plan import Plan
 
 
 def kernel_needs(plan: Plan) -> Mapping[str, tuple[str, ...]]:
-    """By host: names of modules and options; a role that the topology does not have is left to whoever uses it."""
+    """By host: names of modules and options. A role missing from the topology is reported by its user, not here."""
     topology = plan.topology
     by_role = together(*(needs_of(part, topology) for part in plan.parts))
     by_host = ({topology.roles[role]: names} for role, names in by_role.items() if role in topology.roles)
@@ -25,15 +25,15 @@ def kernel_needs(plan: Plan) -> Mapping[str, tuple[str, ...]]:
 
 
 def host_needs(plan: Plan) -> HostNeeds:
-    """All that a plan needs of its hosts."""
+    """All requirements of a plan on its hosts."""
     return HostNeeds(kernel=kernel_needs(plan), capabilities=requirements(plan.parts, plan.topology))
 
 
 def check_side(side: MachineOverrides, settings: Settings, progress: Progress) -> None:
-    """Whether the kernel of the user's own that every trial is to run on has what every guest needs.
+    """Check that the user's own kernel for all trials has what every guest needs.
 
-    Said once for all of them; what a case needs besides is looked for before each. Raises UsageError with all that is
-    missing.
+    Done once for all trials; further needs of a case are checked before it. Raises UsageError that lists all missing
+    options.
     """
     if side.kernel is not None and is_kernel_file(side.kernel):
         host = Host(name="any", memory=0, kernel=side.kernel, modules_from=side.modules or "")

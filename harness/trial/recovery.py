@@ -1,9 +1,9 @@
-"""The recovery probe: does a stop end when the pressure goes?
+"""The recovery probe: does a stop end once the pressure is gone?
 
-Two steps, since they ask different questions. Hold: the workload is stopped (SIGSTOP), so nobody asks for more, but
-nothing is freed. Overload ends then; a circular wait does not. Kill: the workload dies and its memory with it, which
-breaks a circular wait for memory by giving one of those who wait what they wait for; whether that helps says how to get
-such a machine back, not whether it was deadlocked.
+Hold: the workload is stopped (SIGSTOP), so it asks for no more memory, but nothing is freed. Overload ends then; a
+circular wait does not.
+Kill: the workload dies and its memory is freed, which gives one of the waiting tasks memory and so breaks a circular
+wait for memory. Whether that helps shows how to get such a machine back, not whether it was deadlocked.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SETTLED_S = 2.0  # rungs must answer for so long: one sample may slip through
 
 
 def probe_recovery(target: Target, watch: Watch, recorder: Recorder, clock: Clock) -> None:
-    """Take both steps; what each showed is a `recovery` event."""
+    """Take both steps; each result is a `recovery` event."""
     for step, verb, seconds in (("hold", "hold", watch.policy.hold_s), ("release", "kill", watch.policy.release_s)):
         begun = clock.monotonic()
         refused = _order(target, verb, clock)
@@ -65,7 +65,7 @@ def _comes_back(step: str, seconds: float, watch: Watch, recorder: Recorder, clo
 
 
 def _is_back(step: str, watch: Watch, now: float) -> bool:
-    """Every rung answers again; after a kill the workload is gone too."""
+    """Whether every rung answers again; after a kill, the workload must be gone too."""
     if watch.blocked(now, BLOCKED_S):
         return False
     if step == "hold":

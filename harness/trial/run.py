@@ -1,4 +1,4 @@
-"""`run_trial`: prepare, provide, experiment, verdict. Whatever happens on the way, nothing is left running."""
+"""`run_trial`: prepare, provide, experiment, verdict. Nothing is left running, whatever happens."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from harness.workloads.base import TimeLimited
 
 
 def run_trial(plan: Plan, *, settings: Settings, store: RunStore, observers: Sequence[Observer] = ()) -> Verdict:
-    """Run one trial and return its verdict, which is in the run store by then.
+    """Run one trial and return its verdict, which is already in the run store.
 
-    Raises UsageError or InfraError where there is no verdict to be had; INCONCLUSIVE is in the store then.
+    Raises UsageError or InfraError if there is no verdict; the store then has INCONCLUSIVE.
     """
     trial = store.trial(plan.name, expected=plan.expected)
     critical_tasks = tuple(
@@ -65,7 +65,7 @@ def run_trial(plan: Plan, *, settings: Settings, store: RunStore, observers: Seq
 
 
 def _conclude(trial: TrialStore, started: float) -> Verdict:
-    """The verdict first, and then why: what explains must not cost what it explains."""
+    """Write the verdict first, then its explanation: a failure to explain must not lose the verdict."""
     history = list(trial.read_history())
     verdict = judge(history)
     trial.write_verdict(verdict, {"wall_s": round(time.monotonic() - started, 1)})
@@ -74,8 +74,8 @@ def _conclude(trial: TrialStore, started: float) -> Verdict:
 
 
 def explain(trial: TrialStore, history: Sequence[Event], verdict: Verdict) -> None:
-    """Write what follows from a trial's history and verdict, unless it is there; raises HostEnvironmentError."""
-    # Here, since it brings a library of graphs along: no trial's start should wait for what its end needs.
+    """Write the files that follow from a trial's history and verdict, unless present; raises HostEnvironmentError."""
+    # Imported here, since it loads a graph library that only the end of a trial needs.
     from harness.diagnosis import diagnose_trial
 
     if not trial.measures_path.exists():
@@ -89,13 +89,13 @@ def _record_failure(recorder: Recorder, trial: TrialStore, error: Exception, sta
         recorder.emit(InfraFailure(error=f"{type(error).__name__}: {error}"), getattr(error, "host", ""))
         _conclude(trial, started)
     except UsageError:
-        pass  # the disk is full; the first error says so
+        pass  # the disk is full; the first error reports it
     finally:
         trial.close()
 
 
 def _check_disk(error: Exception, *folders: Path) -> None:
-    """A full disk shows in many disguises; say what it is."""
+    """Report a full disk as such; it shows as many different errors."""
     for folder in folders:
         if shutil.disk_usage(folder).free < 1024 * 1024:
             raise HostEnvironmentError(
@@ -140,7 +140,7 @@ def _run(plan: Plan, settings: Settings, store: RunStore, trial: TrialStore, rec
 
 
 def facts_of(plan: Plan) -> TrialFacts:
-    """What the history says of a plan."""
+    """The facts of a plan for the history."""
     return TrialFacts(
         name=plan.name,
         started=time.time(),
@@ -159,7 +159,7 @@ def facts_of(plan: Plan) -> TrialFacts:
 
 
 def host_record(target: Target) -> HostRecord:
-    """What a history says of a host."""
+    """The record of a host for the history."""
     return HostRecord(
         facts=target.facts.to_dict(),
         capabilities=tuple(sorted(kind.__name__ for kind in target.drivers)),

@@ -1,4 +1,4 @@
-"""What is done to the hosts of a trial, when, and what undoes it."""
+"""The schedule of a trial: its faults and tunings with their times, and the actions that undo them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from harness.model.events import FaultStep, Fence, Note
 from harness.monitors.recorder import Recorder
 from harness.site.target import Site
 
-# TCP waits up to 120 s between two retransmissions (TCP_RTO_MAX), and never longer than the outage has lasted already.
+# TCP waits up to 120 s between two retransmissions (TCP_RTO_MAX), but never longer than the outage has lasted so far.
 RETRANSMISSION_S = 120.0
-HURRY = 0.1  # of the time that is given otherwise, after a host has not answered
+HURRY = 0.1  # after a host did not answer: deadlines are this share of the usual ones
 Step = tuple[float, Callable[[], None]]
 
 
 class Schedule:
-    """Faults at their times, tunings before everything else; `entitled_s`: until then what was healed may take."""
+    """Faults at their times, tunings before everything else; `entitled_s`: recovery from a heal may take until then."""
 
     def __init__(self, site: Site, recorder: Recorder) -> None:
         self._site, self._recorder = site, recorder
@@ -26,7 +26,7 @@ class Schedule:
         self.entitled_s = 0.0
 
     def tune(self, tunings: Sequence[Fault]) -> None:
-        """Do all of them now; `undo` undoes them."""
+        """Apply all tunings now; `undo` heals them."""
         for tuning in tunings:
             if isinstance(tuning, Prepared):
                 tuning.prepare(self._site)
@@ -34,7 +34,7 @@ class Schedule:
             self._step(tuning, "inject", 0.0)()
 
     def steps(self, faults: Sequence[Fault], begun: float) -> list[Step]:
-        """What the faults do, and when, in that order."""
+        """The actions of the faults with their times, in order of time."""
         steps: list[Step] = []
         for fault in faults:
             steps.append((begun + fault.at_s, self._step(fault, "inject", 0.0)))
@@ -44,13 +44,13 @@ class Schedule:
         return sorted(steps, key=lambda step: step[0])
 
     def undo_later(self, undo: Callable[[Site], None]) -> None:
-        """Note what is to be undone."""
+        """Add an undo action."""
         self._undos.append(undo)
 
     def undo(self) -> None:
-        """Undo what was noted, the newest first, as far as the hosts still answer.
+        """Run the undo actions, newest first, as far as the hosts still answer.
 
-        Once one did not, none is waited for as long any more: what is left goes when the hosts are reset.
+        After the first host that does not answer, deadlines are shorter: a reset of the hosts undoes the rest.
         """
         site = self._site
         while self._undos:

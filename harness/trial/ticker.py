@@ -14,15 +14,15 @@ from harness.monitors.ladder import PERIOD_S, AgentRungs, HostMonitor
 from harness.monitors.recorder import Recorder
 from harness.site.target import Site
 
-LAG_S = 2.0  # a tick that comes later than this says that this machine starves
-LAST_LOOK_S = 10.0  # what a tick under way gets to end when the load is over
-BLIND_S = 60.0  # a tick that takes this long does not end: it only tells what probes on other threads have learnt
+LAG_S = 2.0  # a tick that is later than this means that this machine is overloaded
+LAST_LOOK_S = 10.0  # time for a running tick to end when the load is over
+BLIND_S = 60.0  # a tick that takes this long does not end: it only passes on the results of probes on other threads
 
 
 class Ticker:
-    """Samples the hosts, on a thread of its own, as long as the body of `with` runs.
+    """Samples the hosts on a thread of its own while the body of `with` runs.
 
-    Silence is noticed by a tick: without one, a host that is gone would look as it did when it was seen last.
+    Only ticks notice silence: without them, a host that is gone would keep its last state.
     """
 
     def __init__(self, monitors: Sequence[HostMonitor], recorder: Recorder, clock: Clock) -> None:
@@ -35,7 +35,7 @@ class Ticker:
 
     @classmethod
     def of(cls, site: Site, agents: Mapping[str, AgentRungs], recorder: Recorder, clock: Clock) -> Self:
-        """One for all hosts of a site; `agents` by the names of the hosts."""
+        """A ticker for all hosts of a site; `agents` by host name."""
         monitors = [HostMonitor(target, agents[name], recorder, clock) for name, target in site.targets.items()]
         return cls(monitors, recorder, clock)
 
@@ -56,17 +56,17 @@ class Ticker:
             self.check()
 
     def tick(self) -> None:
-        """Look at every host once."""
+        """Sample every host once."""
         for monitor in self._monitors:
             monitor.tick()
         self._ticks += 1
 
     def check(self) -> None:
-        """Raises InfraError if the hosts are not looked at any more."""
+        """Raises InfraError if the hosts are no longer sampled."""
         if self._error is not None:
             raise InfraError(f"the hosts were not watched to the end: {self._error!r}") from self._error
         now = self._clock.monotonic()
-        # No single look counts for much: if this machine stood still, all its threads did.
+        # One check adds at most a period: if this machine stood still, all its threads did.
         self._unchanged = 0.0 if self._ticks != self._seen else self._unchanged + min(now - self._looked, PERIOD_S)
         self._seen, self._looked = self._ticks, now
         if self._unchanged > BLIND_S and not self._stop.is_set():
