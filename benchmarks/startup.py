@@ -130,7 +130,7 @@ class Startup:
 
     @property
     def machine(self) -> Machine:
-        """The machine that the guest boots on."""
+        """The image, kernel and modules that the guest boots from."""
         return self._guests.machines[self._topology.hosts[0].name]
 
     def _boot(self, *, cold: bool) -> float:

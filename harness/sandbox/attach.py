@@ -25,7 +25,7 @@ def attach(path: Path, keyboard: int, screen: int, joined: Callable[[], None]) -
     listens on the socket.
     """
     if not os.isatty(keyboard):
-        raise UsageError("console: the input is no terminal; `harness logs HOST -f` looks on, `harness ssh HOST` acts")
+        raise UsageError("console: the input is no terminal; use `harness logs HOST -f` or `harness ssh HOST`")
     with _connected(path) as port:
         joined()
         return _relay(port, keyboard, screen)

@@ -70,7 +70,7 @@ class Ticker:
         self._unchanged = 0.0 if self._ticks != self._seen else self._unchanged + min(now - self._looked, PERIOD_S)
         self._seen, self._looked = self._ticks, now
         if self._unchanged > BLIND_S and not self._stop.is_set():
-            raise InfraError(f"the hosts were not watched for {self._unchanged:.0f} s: a look at them does not end")
+            raise InfraError(f"the hosts were not sampled for {self._unchanged:.0f} s: a tick does not end")
 
     def _run(self) -> None:
         try:

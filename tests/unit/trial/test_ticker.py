@@ -94,7 +94,7 @@ def test_a_look_that_does_not_end(released: threading.Event, monkeypatch: pytest
     monkeypatch.setattr("harness.trial.ticker.LAST_LOOK_S", 0.05)
     clock = FakeClock(0.0)
     ticker, monitor, _ = _ticker(released.wait, clock)
-    with pytest.raises(InfraError, match=r"not watched for 6\d s: a look at them does not end"), ticker:
+    with pytest.raises(InfraError, match=r"not sampled for 6\d s: a tick does not end"), ticker:
         _until(lambda: monitor.looks == 1)
         while clock.now < BLIND_S + 5.0:
             clock.sleep(0.25)
