@@ -190,7 +190,7 @@ def results_folder(given: Path | None) -> Iterator[Path]:
 
 
 def measure(given: argparse.Namespace) -> int:
-    """Run what is to be run, replay, print."""
+    """Run fresh trials if asked for, replay, print."""
     with results_folder(given.results) as results:
         pairs = given.fresh or (0 if given.paths else PAIRS)
         if pairs:

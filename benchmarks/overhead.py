@@ -196,7 +196,7 @@ class Watching:
 
 
 def tick_for(monitor: HostMonitor, seconds: float) -> None:
-    """Sample once a second for so long."""
+    """Sample once a second for `seconds`."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         monitor.tick()

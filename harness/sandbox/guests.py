@@ -69,7 +69,7 @@ def guests(
             note(f"setting up: {request.storage.describe()}")
             stack.callback(_take_down, request.storage, site, note)
             request.storage.set_up(site)
-            pages = request.storage.baseline(site)  # of swap, this is also what makes it swap
+            pages = request.storage.baseline(site)  # for storage used as swap, this also makes the guest swap
             note(f"storage is up, {pages:.0f} pages of 4 KiB a second")
         yield site
 

@@ -1,4 +1,4 @@
-"""History → verdict. A pure function of the recorded events; docs/verdicts/ says why each rule is as it is."""
+"""History → verdict. A pure function of the recorded events; docs/verdicts/ explains each rule."""
 
 from __future__ import annotations
 
