@@ -94,7 +94,7 @@ def fault_span(events: Sequence[Event], action: str) -> Span | None:
 
 
 def first_completion(events: Sequence[Event], after_s: float) -> float | None:
-    """The first time after `after_s` at which the storage's block device had completed a request; None if never."""
+    """The first time after `after_s` at which the storage's block device completed a request, as sampled, or None."""
     before: int | None = None
     for event, counters in select(events, Counters):
         done = _completed(counters)

@@ -32,8 +32,8 @@ def host_needs(plan: Plan) -> HostNeeds:
 def check_side(side: MachineOverrides, settings: Settings, progress: Progress) -> None:
     """Check that the user's own kernel for all trials has what every guest needs.
 
-    Done once for all trials; further needs of a case are checked before it. Raises UsageError that lists all missing
-    options.
+    Done once for all trials; further needs of a case are checked before it. Raises UsageError that lists everything
+    missing.
     """
     if side.kernel is not None and is_kernel_file(side.kernel):
         host = Host(name="any", memory=0, kernel=side.kernel, modules_from=side.modules or "")

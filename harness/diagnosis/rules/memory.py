@@ -170,7 +170,7 @@ def _loopback_claim(case: Case, cycle: list[str], server: str) -> Claim:
 
 
 def memcg_reclaim(case: Case) -> Claim | None:
-    """A task that frees memory of its control group and waits for something that it does or holds itself."""
+    """A task that frees memory of its control group and waits; surest if that wait leads back to the task itself."""
     charged = [group for group in case.with_traits(Trait.MEMCG) if case.graph.has_edge(group.node, "memcg")]
     if not charged:
         return None

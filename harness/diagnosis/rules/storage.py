@@ -71,7 +71,7 @@ def _nfs_confidence(case: Case, silent: bool, bare: bool) -> Confidence:
 
 
 def block_stuck(case: Case) -> Claim | None:
-    """Requests of a block device that do not complete, with the innermost layer in the stacks."""
+    """Requests of a block device that do not complete, with the layer that the stacks show, if possible a driver."""
     share = case.share(*_BLOCK, "suspended", "page", "page-lock", "swap")
     roots = [(node, count) for node, count in case.roots if _is_block(node)]
     if not roots or share < 0.5:

@@ -45,7 +45,7 @@ def processor_stuck(case: Case) -> Claim | None:
 
 
 def _stall_confidence(case: Case, stall: Stall) -> Confidence:
-    """High if a watchdog names the loop, but not as the cause of waits that began before it."""
+    """Higher if the watchdog's report shows the loop; low if other tasks already waited before the stall."""
     if any(group.first.line < stall.line and group.persists_s for group in case.waiting):
         return Confidence.LOW
     if stall.kind is StallKind.RCU:
