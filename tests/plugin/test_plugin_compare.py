@@ -202,7 +202,7 @@ def test_until_sure_undecided_after_the_most_runs_ends_with_1(cases: pytest.Pyte
 def test_a_trial_without_a_verdict_is_run_once_more(cases: pytest.Pytester, compare: Compare) -> None:
     result = compare("--a", "cmdline=DEADLOCKED,flaky", "--b", "stock", "--runs", "2", CASE)
     assert result.ret == 0
-    assert sides(cases) == [(1, 1), (0, 1)]
+    assert sides(cases) == [(1, 2), (0, 2)]
     assert record(cases)["repeated"] == ["a-2"]
     assert "Run again, as they had no verdict about the kernel: a-2." in result.out
 
@@ -331,7 +331,7 @@ def killed_now_and_then(cases: pytest.Pytester, way: signal.Signals, dice: rando
 @pytest.mark.parametrize(("way", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
 def test_killed_before_every_change_of_its_folder(cases: pytest.Pytester, way: signal.Signals, code: int) -> None:
     """One command after the other is killed, each one change later; then commands that have no trial left to run."""
-    words = ("--a", "cmdline=DEADLOCKED", "--b", "cmdline=SURVIVED", "-n", "1", "--run", "kill")
+    words = ("--a", "cmdline=DEADLOCKED", "--b", "cmdline=SURVIVED", "--runs", "1", "--run", "kill")
     store = RunStore(cases.path / "kill")
     with forks(cases.path) as processes:
         for _ in range(2):
