@@ -34,7 +34,7 @@ def _granted(case: Case, verdict: Verdict) -> Verdict:
     if verdict.kind not in TIMED or (steal := case.steal) < STARVED:
         return verdict
     share = f"steal time was {steal:.0%} of the time that the guests' processors wanted"
-    return _inconclusive(case, f"{share}, too much to be sure of {verdict.kind.value}: {verdict.summary}")
+    return _inconclusive(case, f"{share}, so that {verdict.kind.value} says nothing: {verdict.summary}")
 
 
 def _crashed(case: Case) -> Verdict | None:
@@ -210,7 +210,7 @@ def _finished(case: Case) -> Verdict | None:
     if (gone or failed) and (found := case.first_io_error) is not None:
         return _io_failed(case, *found, gone, failed)
     if gone:
-        return _inconclusive(case, f"{gone} workers died without a report; see the consoles")
+        return _inconclusive(case, f"{gone} workers died without a word; see the consoles")
     if failed:
         return _inconclusive(case, f"{failed} workers failed; see the workload's log among the evidence")
     return _ended_well(case, all(host.finished >= host.workers for host in working))

@@ -32,8 +32,8 @@ def local_storage_server(case: Case) -> Claim | None:
         hang_class=HangClass.LOCAL_STORAGE_SERVER,
         confidence=Confidence.LOW,
         title=f"{name} waits for memory on its own host",
-        explanation=f"{name} is a storage server. It cannot answer while it waits for memory; the text does not show "
-        "whether anything on this host waits for its answer.",
+        explanation=f"{name} is a storage server. It cannot answer while it waits for memory; whether anything on this "
+        "host waits for its answer does not stand in the text.",
         leaves=f"whom {name} serves",
         evidence=(starved[0].cite(),),
         focus=(starved[0].node,),

@@ -124,7 +124,7 @@ def throttled(case: Case) -> Claim | None:
         title=f"{waiting(count)} to write, held back by the limit of dirty pages",
         explanation=f"They have waited in {writers[0].cite().frame} for up to {case.persists_s:.0f} s: pages are "
         f"written "
-        "more slowly than they are dirtied, or not at all; the text does not show which.",
+        "more slowly than they are dirtied, or not at all; which of the two does not stand in the text.",
         leaves="the device or server that the dirty pages go to",
         evidence=tuple(group.cite() for group in writers[:3]),
         focus=tuple(group.node for group in writers),

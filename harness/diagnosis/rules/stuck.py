@@ -133,7 +133,7 @@ def journal_stuck(case: Case) -> Claim | None:
         hang_class=HangClass.JOURNAL_COMMIT_STUCK,
         confidence=Confidence.LOW,
         title=f"{waiting(sum(len(group.tasks) for group in waiters))} for {label}",
-        explanation=f"The text does not show what {label} waits for: its own thread is not among the stacks.",
+        explanation=f"What {label} waits for does not stand in the text: its own thread is not among the stacks.",
         leaves="the thread that commits",
         evidence=tuple(group.cite() for group in waiters[:3]),
         focus=tuple(group.node for group in waiters),
@@ -172,7 +172,8 @@ def _handle_claim(case: Case, holder: Group) -> Claim:
         title=f"{holder.first.label} has a journal handle open while it frees memory and waits for {what}",
         explanation="A commit cannot end while the handle is open. If what the task waits for needs that journal (a "
         "loop "
-        "device or swap file on the same file system), none of them ever ends; the text does not show where it leads.",
+        "device or swap file on the same file system), none of them ever ends; where it leads does not stand in the "
+        "text.",
         leaves=f"what serves {what}",
         evidence=(holder.shows(Trait.HANDLE), holder.shows(Trait.RECLAIM), holder.cite()),
         focus=(holder.node,),

@@ -452,7 +452,7 @@ def test_workers_that_die_without_a_word() -> None:
     story.rate, story.alive = 0.0, 0
     verdict = judge(story.run(12).load_ends().events)
     assert verdict.kind is VerdictKind.INCONCLUSIVE
-    assert "died without a report" in verdict.summary
+    assert "died without a word" in verdict.summary
 
 
 def test_no_workload_ever_reported() -> None:
