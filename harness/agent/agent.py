@@ -3,12 +3,12 @@
 
 One file, standard library only. Three processes, all locked in memory:
   main     real-time priority, with a ticking thread on each processor. Reads shared memory and writes lines to a UART,
-             because a 16550's transmit path allocates nothing. Does nothing that can block, so its orders also come
-             through shared memory, see IvshmemMailbox.
-    probes   ordinary priority (a real-time probe looks healthier than any user's task), with a thread for each
-             question and for each late action. A thread blocks in a system call, during which the interpreter lets
-             the others run. No thread maps memory after the start, so mmap_lock blocks none of them.
-    fork     the one question that takes mmap_lock itself.
+           because a 16550's transmit path allocates nothing. Does nothing that can block, so its orders also come
+           through shared memory, see IvshmemMailbox.
+  probes   ordinary priority (a real-time probe looks healthier than any user's task), with a thread for each
+           question and for each late action. A thread blocks in a system call, during which the interpreter lets
+           the others run. No thread maps memory after the start, so mmap_lock blocks none of them.
+  fork     the one question that takes mmap_lock itself.
 
 Lines to the harness, each `JSON*CRC32\\n`:
   {"hello": …}   once: kernel release, memory in KiB, processors
