@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""The agent: what runs on a host under test and tells the harness how it is.
+"""The agent: runs on a host under test and reports the state of that host to the harness.
 
 One file, standard library only. Three processes, all locked in memory:
-  main     real time, with a thread on each processor that ticks; reads shared memory and writes a line to a UART,
-           because a 16550's transmit path allocates nothing. It does nothing that can block; so its orders come
-           through shared memory too, see IvshmemMailbox.
-  probes   ordinary priority (a probe in real time looks healthier than any user's task is), a thread for each
-           question and for each late action. A thread blocks in a system call, where the interpreter lets the
-           others go on; none of them maps memory after the start, so the address space's lock holds up nobody.
-  fork     the one question that does need that lock for itself.
+  main     real-time priority, with a ticking thread on each processor. Reads shared memory and writes lines to a UART,
+           because a 16550's transmit path allocates nothing. Does nothing that can block, so its orders also come
+           through shared memory, see IvshmemMailbox.
+  probes   ordinary priority (a real-time probe looks healthier than any user's task), with a thread for each
+           question and for each late action. A thread blocks in a system call, during which the interpreter lets
+           the others run. No thread maps memory after the start, so mmap_lock blocks none of them.
+  fork     the one question that takes mmap_lock itself.
 
 Lines to the harness, each `JSON*CRC32\\n`:
   {"hello": …}   once: kernel release, memory in KiB, processors
@@ -38,7 +38,7 @@ import termios
 import time
 import tty
 
-TYPE_CHECKING = False  # what type checkers take for true; the module `typing` itself would have to be locked in memory
+TYPE_CHECKING = False  # type checkers take this as true; the module `typing` would have to be locked in memory
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
@@ -56,11 +56,11 @@ WORK_INTERVAL_S = 4.0  # it wakes every processor
 STATS_SIZE = 16 * 1024
 POLL_S = 0.25
 FLUSH_S = 0.02
-# Who has just asked something asks again soon: for so long after an order, the next is looked for every FLUSH_S.
+# One order is soon followed by another: for this long after an order, the agent looks for the next every FLUSH_S.
 BRISK_S = 1.0
 IVSHMEM = ("0x1af4", "0x1110")
 ANSWER = 32 * 1024  # characters of an answer; escaped, they still fit into an executor's box in all but odd cases
-PIECE = 600  # bytes of an answer a line, so that a line stays below the tty's 4 KiB even when escaped
+PIECE = 600  # bytes of an answer per line, so that a line stays below the tty's 4 KiB even when escaped
 PROGRESS = struct.Struct("=8sIIII")  # magic, workers, slot size, process group, reserved; docs/agent.md
 PROGRESS_MAGIC = b"HRNSPRG1"
 WORKER = struct.Struct("=QQII")  # operations, bytes, state (0 starting, 1 running, 2 finished, 3 failed), pid
@@ -122,10 +122,10 @@ def unframe(line: bytes) -> Any:
 def protect() -> None:
     """Lock this process in memory and keep the OOM killer off it.
 
-    Writable memory is populated now, which also ends its sharing with the process it was forked from: copying a page
-    on the first write would need a fresh one at the worst moment. What processes share is populated too: the first
-    order for an executor would otherwise need a page. Program text is locked as it is used: the first
-    samples, long before the pressure, use all that later ones need.
+    Writable memory is populated now, which also ends copy-on-write sharing with the parent process: a first write would
+    otherwise need a fresh page at the worst moment. Shared mappings are populated too: the first order for an executor
+    would otherwise need a page. Program text is locked as it is used: the first samples, long before the pressure, use
+    all that later ones need.
     """
     if LIBC.mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT):
         print("harness-agent: mlockall:", os.strerror(ctypes.get_errno()), flush=True)
@@ -142,7 +142,7 @@ def protect() -> None:
 
 
 def settle_heap() -> None:
-    """Make the heap as large as it will ever be, and keep it: growing it needs pages at the worst moment."""
+    """Grow the heap to its final size now, and keep it: growing it later needs pages at the worst moment."""
     LIBC.mallopt(M_TRIM_THRESHOLD, 1 << 30)
     LIBC.mallopt(M_MMAP_MAX, 0)
     LIBC.mallopt(M_ARENA_MAX, 1)
@@ -152,7 +152,7 @@ def settle_heap() -> None:
 
 
 def parsed(text: bytes) -> Any:
-    """The record in a text, or None if there is none: a senseless order is refused, and never ends the heartbeat."""
+    """The record in a text, or None if it is malformed: such an order is refused, and never ends the heartbeat."""
     try:
         return json.loads(text)
     except ValueError:
@@ -162,8 +162,8 @@ def parsed(text: bytes) -> Any:
 class Slot:
     """One probe's state in shared memory, written by its process and read by the main one.
 
-    Times and counts are stored one by one, eight bytes each: struct.pack_into() empties its place before it writes, and
-    a reader would see that.
+    Times and counts are stored one by one, eight bytes each: struct.pack_into() zeroes its place before it writes, and
+    a reader would see the zeros.
     """
 
     STARTED, FINISHED, LATENCY = range(3)
@@ -195,7 +195,7 @@ class Slot:
     def sample(self, now: float, interval: float) -> list[Any] | None:
         """[latency_s, blocked_s, errors, detail], or None before the first sample began.
 
-        A probe that does not come for its next sample is blocked as well, outside of what it measures.
+        A probe that misses its next sample is blocked as well, outside of what it measures.
         """
         started, finished, latency, count, errors, detail = self.get()
         if not started:
@@ -212,7 +212,7 @@ class Slot:
 class Alloc:
     """Can a task get fresh pages?
 
-    The pages are taken by the kernel inside a system call, where the interpreter lets other threads go on.
+    The kernel allocates the pages inside a system call, during which the interpreter lets other threads run.
     """
 
     SIZE = 64 * PAGE
@@ -243,7 +243,7 @@ class Fork:
 
 
 class Work:
-    """Does every processor run the kernel's deferred work? Each read makes it count its statistics and waits for all.
+    """Does every processor run the kernel's deferred work? Each read has all of them update vmstat, and waits.
 
     vmstat_refresh() in mm/vmstat.c: schedule_on_each_cpu(), v4.7 and later.
     """
@@ -258,10 +258,10 @@ class Work:
 
 
 class Direct:
-    """Does a file or device take a synchronous write, and give it back? Past the page cache.
+    """Does a file or device complete a synchronous write and return the data, past the page cache?
 
-    With "write" false it only reads: the kernel refuses writes to a device that it swaps to (ETXTBSY), and there a
-    read is just what a page-in is.
+    With "write" false it only reads: the kernel refuses writes to a device that it swaps to (ETXTBSY), and there a read
+    does what a page-in does.
     """
 
     def __init__(self, spec: dict[str, Any]) -> None:
@@ -287,7 +287,7 @@ class Direct:
 
 
 class Refused:
-    """What cannot be opened fails at every sample; without any it would look blocked."""
+    """A probe whose file cannot be opened: every sample fails, since without samples it would look blocked."""
 
     def __init__(self, error: OSError) -> None:
         self.error = error
@@ -297,7 +297,7 @@ class Refused:
 
 
 class Echo:
-    """Does the network carry a byte there and back, to every peer?"""
+    """Does the network carry a byte to every peer and back?"""
 
     def __init__(self, peers: list[str]) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -321,7 +321,7 @@ class Echo:
                     return True
         except TimeoutError:
             return False
-        except OSError:  # no route, no buffer: as good as no answer
+        except OSError:  # no route, no buffer: counts as no answer
             time.sleep(0.5)
             return False
 
@@ -363,7 +363,7 @@ class Stats:
         self.memory, self.offset = memory, offset
         self.vmstat = os.open("/proc/vmstat", os.O_RDONLY)
         self.files: dict[str, int] = {}
-        # Found as bytes: taking all 180 lines apart costs a guest under emulation more than everything else here.
+        # Searched as bytes: parsing all 180 lines costs a guest under emulation more than everything else here.
         self.keys = [(name, b"\n%s " % name.encode()) for name in VMSTAT]
 
     def watch(self, files: dict[str, str]) -> None:
@@ -382,7 +382,7 @@ class Stats:
         text = json.dumps({"v": values}, separators=(",", ":")).encode()
         if len(text) < STATS_SIZE - 16:
             sequence = struct.unpack_from("=Q", self.memory, self.offset)[0]
-            # Odd while it is being written: the reader skips what it may have seen half of.
+            # Odd during a write: the reader then skips the record, which may be incomplete.
             struct.pack_into("=Q", self.memory, self.offset, sequence + 1)
             struct.pack_into("=Q", self.memory, self.offset + 8, len(text))
             self.memory[self.offset + 16 : self.offset + 16 + len(text)] = text
@@ -436,7 +436,7 @@ def take_order(probe: Any, order: dict[str, Any], slot: Slot) -> Any:
         slot.forget()
         return Echo(order["peers"]) if order["peers"] else None
     if isinstance(probe, Direct):
-        os.close(probe.fd)  # or what it was could never be unmounted
+        os.close(probe.fd)  # or its old file system could never be unmounted
     if order.get("path") is None:
         slot.forget()
         return None
@@ -446,7 +446,7 @@ def take_order(probe: Any, order: dict[str, Any], slot: Slot) -> Any:
         return Refused(error)
 
 
-# --- identity: what makes this host another than those that were started from the same state
+# --- identity: what distinguishes this host from others that were started from the same state
 
 
 def become(order: dict[str, Any]) -> None:
@@ -462,7 +462,7 @@ def become(order: dict[str, Any]) -> None:
 
 
 def replace_file(path: str, data: bytes, mode: int) -> None:
-    """Put another file in the place of one, whole at every moment."""
+    """Replace a file atomically."""
     fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
         os.fchmod(fd, mode)
@@ -473,7 +473,7 @@ def replace_file(path: str, data: bytes, mode: int) -> None:
 
 
 def set_up_card(control_socket: socket.socket, name: bytes, mac: bytes, address: str) -> None:
-    """Give a network card its MAC and its only IPv4 address, `10.77.0.1/24`; with "" it is down and has none.
+    """Give a network card its MAC and its only IPv4 address, `10.77.0.1/24`; with "" the card is down and has none.
 
     netdevice(7) has the requests.
     """
@@ -484,7 +484,7 @@ def set_up_card(control_socket: socket.socket, name: bytes, mac: bytes, address:
         return fcntl.ioctl(control_socket, request, struct.pack("=16s24s", name, data))
 
     flags = struct.unpack_from("=H", call(SIOCGIFFLAGS, b""), 16)[0]
-    # Down first: what the kernel derived of the old MAC (IPv6 addresses) and learnt with it (neighbours) goes.
+    # Down first: drops what the kernel derived from the old MAC (IPv6 addresses) and learnt with it (neighbours).
     call(SIOCSIFFLAGS, struct.pack("=H", flags & ~IFF_UP))
     call(SIOCSIFHWADDR, struct.pack("=H6s", ARPHRD_ETHER, mac))
     call(SIOCSIFADDR, struct.pack("=HH4s", socket.AF_INET, 0, socket.inet_aton(ip)))
@@ -494,7 +494,7 @@ def set_up_card(control_socket: socket.socket, name: bytes, mac: bytes, address:
 
 
 def stir(entropy: bytes) -> None:
-    """Make the kernel's random numbers others than those of every host with the same memory; random(4)."""
+    """Make the kernel's random numbers differ from those of every host with the same memory; random(4)."""
     with open("/dev/urandom", "rb", buffering=0) as device:
         fcntl.ioctl(device, RNDADDENTROPY, struct.pack("=ii", 8 * len(entropy), len(entropy)) + entropy)
         fcntl.ioctl(device, RNDRESEEDCRNG)
@@ -527,7 +527,7 @@ WRITABLE: dict[str, int] = {}
 
 
 def keep_open(path: str) -> str:
-    """Open a file for later; returns what is wrong with it, or nothing."""
+    """Open a file for later reading; returns the error, or "" if it is open."""
     try:
         KEPT[path] = os.open(path, os.O_RDONLY)
         read_whole(KEPT[path], ANSWER)
@@ -537,7 +537,7 @@ def keep_open(path: str) -> str:
 
 
 def close_all() -> str:
-    """Close what was opened for later: a file of a driver in debugfs would keep its module there."""
+    """Close the files that were opened for later: an open file of a driver in debugfs would pin its module."""
     for kept in (KEPT, WRITABLE):
         while kept:
             os.close(kept.popitem()[1])
@@ -545,7 +545,7 @@ def close_all() -> str:
 
 
 def read_file(path: str) -> str:
-    """The beginning of a file, through the descriptor that was kept if there is one."""
+    """The beginning of a file, through its kept descriptor if there is one."""
     kept = KEPT.get(path)
     fd = os.open(path, os.O_RDONLY) if kept is None else kept
     try:
@@ -558,7 +558,7 @@ def read_file(path: str) -> str:
 
 
 def keep_writable(path: str) -> str:
-    """Open a file for writing late; returns what is wrong with it, or nothing."""
+    """Open a file for later writing; returns the error, or "" if it is open."""
     try:
         WRITABLE[path] = os.open(path, os.O_WRONLY)
     except OSError as error:
@@ -567,7 +567,7 @@ def keep_writable(path: str) -> str:
 
 
 def write_file(path: str, text: bytes) -> str:
-    """Write to a file in one piece from its beginning, as settings of /proc and /sys want it; nothing is answered."""
+    """Write to a file from its beginning in one system call, as settings of /proc and /sys require; returns ""."""
     if path not in WRITABLE:
         WRITABLE[path] = os.open(path, os.O_WRONLY)
     if os.pwrite(WRITABLE[path], text, 0) != len(text):
@@ -576,7 +576,7 @@ def write_file(path: str, text: bytes) -> str:
 
 
 def control(path: str, request: int, data: bytes) -> bytes:
-    """ioctl(2) on a file that stays open from the first time on; returns what the kernel made of `data`."""
+    """ioctl(2) on a file that stays open from the first call on; returns `data` as the kernel left it."""
     if path not in KEPT:
         KEPT[path] = os.open(path, os.O_RDWR)
     buffer = bytearray(data)
@@ -594,17 +594,17 @@ def read_whole(fd: int, limit: int) -> bytes:
 
 
 def pause_after(newest: float) -> float:
-    """Seconds until it is time to look for an order again, when the newest one came at `newest`."""
+    """Seconds until the next look for an order; `newest` is the time of the last one."""
     return FLUSH_S if time.monotonic() - newest < BRISK_S else POLL_S
 
 
 class Executor:
-    """A thread of the probes' process that does what may block, and the shared memory through which it is asked.
+    """A thread of the probes' process for actions that may block, and the shared memory that carries its orders.
 
     Not a pipe: writing to one takes a page, which the main process must never wait for.
     """
 
-    HEAD = struct.Struct("=QI")  # how many messages there were, length of the newest
+    HEAD = struct.Struct("=QI")  # number of messages so far, length of the newest
 
     def __init__(self) -> None:
         self.orders = mmap.mmap(-1, PAGE)
@@ -644,7 +644,7 @@ class Executor:
             self.post(self.answers, done, self.fitting({"id": order["id"], "ok": good, "out": out}))
 
     def fitting(self, answer: dict[str, Any]) -> bytes:
-        """The answer as JSON, its text shortened until it fits: half a message would be none."""
+        """The answer as JSON, its text shortened until it fits: half a message is useless."""
         while len(text := json.dumps(answer).encode()) > len(self.answers) - self.HEAD.size:
             answer["out"] = answer["out"][: len(answer["out"]) * 3 // 4]
         return text
@@ -653,7 +653,7 @@ class Executor:
         if len(text) > len(box) - self.HEAD.size:
             raise OSError("the order is too long")
         box[self.HEAD.size : self.HEAD.size + len(text)] = text
-        # The number last: who sees it must see the rest.
+        # The number last: a reader that sees it must see the rest.
         struct.pack_into("=I", box, 8, len(text))
         struct.pack_into("=Q", box, 0, number)
 
@@ -663,7 +663,7 @@ class Executor:
 
 
 def run_threads(jobs: list[tuple[Callable[..., None], tuple[Any, ...]]], alloc: Alloc) -> None:
-    """What the probes' process does: every job on a thread of its own, for ever."""
+    """Run every job on a thread of its own, for ever; this is the probes' process."""
     alloc.prepare()
     _thread.stack_size(STACK)
     for work, arguments in jobs:
@@ -675,14 +675,14 @@ def run_threads(jobs: list[tuple[Callable[..., None], tuple[Any, ...]]], alloc: 
 class IvshmemMailbox:
     """Orders in memory that the hypervisor shares (harness/drivers/serial/ivshmem_mailbox.py).
 
-    Reading a tty may block when memory is gone: what it receives goes through a workqueue that cannot start workers.
+    Reading a tty may block when memory is gone: received bytes go through a workqueue that cannot start workers.
     """
 
     TEXT_AT, TAKEN_AT, SIZE = 16, 32 * 1024, 64 * 1024
 
     def __init__(self, folder: str) -> None:
         with open(folder + "/enable", "w") as enable:
-            enable.write("1")  # no driver has claimed it, so its memory is switched off
+            enable.write("1")  # no driver has claimed the device, so its memory is switched off
         fd = os.open(folder + "/resource2", os.O_RDWR)
         self.memory = mmap.mmap(fd, self.SIZE)
         os.close(fd)
@@ -700,7 +700,7 @@ class IvshmemMailbox:
 
 
 def find_letterbox() -> IvshmemMailbox | None:
-    """The box of a guest; a host without a hypervisor has none."""
+    """The mailbox of a guest; None on a host without a hypervisor."""
     root = "/sys/bus/pci/devices/"
     for name in os.listdir(root) if os.path.isdir(root) else ():
         with open(root + name + "/vendor") as vendor, open(root + name + "/device") as device:
@@ -710,7 +710,7 @@ def find_letterbox() -> IvshmemMailbox | None:
 
 
 def keep_ticking(ticks: list[float], index: int, cpu: int) -> None:
-    """Note the time on one processor for ever, in real time: what stands still there holds up nothing else here."""
+    """Note the time on one processor for ever, at real-time priority; a stuck processor blocks no other thread here."""
     os.sched_setaffinity(0, {cpu})
     os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(PRIORITY))
     while True:
@@ -779,7 +779,7 @@ class Agent:
             if self.mailbox is None:
                 self.wait_for_uart(wait)
             else:
-                # Never asking the tty whether it is ready: that alone can block, see IvshmemMailbox.
+                # Never polls the tty: that alone can block, see IvshmemMailbox.
                 time.sleep(min(wait, FLUSH_S if self.outgoing else pause_after(self.newest)))
                 if (order := self.mailbox.take()) is not None:
                     self.obey(parsed(order))
@@ -810,7 +810,7 @@ class Agent:
         self.send(json.dumps(record, separators=(",", ":")).encode())
 
     def send(self, text: bytes) -> None:
-        # Bounded: when nobody reads the UART, old beats are worth nothing.
+        # Bounded: when nobody reads the UART, old beats are worthless.
         if len(self.outgoing) < 262144:
             self.outgoing += checked(text)
         self.flush()
@@ -885,7 +885,7 @@ class Agent:
     def obey(self, order: Any) -> None:
         try:
             self.command(order)
-        except Exception as error:  # an order that makes no sense must not end the heartbeat
+        except Exception as error:  # a malformed order must not end the heartbeat
             self.answer(order.get("id") if isinstance(order, dict) else None, False, repr(error))
 
     def command(self, order: dict[str, Any]) -> None:
@@ -952,7 +952,7 @@ class Agent:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process exists; a zombie counts, since whoever waits for it decides."""
+    """Whether a process exists; a zombie counts until its parent collects it."""
     try:
         os.kill(pid, 0)
     except OSError:
@@ -961,7 +961,7 @@ def alive(pid: int) -> bool:
 
 
 def hello() -> dict[str, Any]:
-    """What the harness wants to know once."""
+    """The first record: facts of this host."""
     with open("/proc/meminfo") as meminfo:
         memory = int(meminfo.readline().split()[1])
     return {

@@ -1,1 +1,1 @@
-"""What everything that is built shares: tools, the cache, package mirrors, images."""
+"""Parts that all builds share: tools, the cache, package mirrors, images."""

@@ -29,7 +29,7 @@ class Package:
 
 
 class PrivateApt:
-    """apt with its own sources, lists and downloads under `root`; `log` takes what it prints."""
+    """apt with its own sources, lists and downloads under `root`; its output goes to `log`."""
 
     def __init__(self, root: Path, sources: Sources, progress: Progress, log: Path) -> None:
         self._root = root
@@ -56,7 +56,7 @@ class PrivateApt:
         return Package(name=name, version=fields["Version"], depends=fields.get("Depends", ""))
 
     def download(self, name: str, version: str, folder: Path) -> Path:
-        """The package file of `name` at `version`, checked by apt, in `folder`; in case of :all versions too."""
+        """The package file of `name` at `version` (also of architecture all), checked by apt, in `folder`."""
         before = set(folder.glob("*.deb"))
         self._run(f"downloading {name} {version}", ["download", f"{name}={version}"], cwd=folder)
         (found,) = set(folder.glob("*.deb")) - before
@@ -77,7 +77,7 @@ class PrivateApt:
             self._progress.step(what, min(1.0, float(status[1]) / 100))
 
     def _options(self) -> list[str]:
-        """Everything that apt would read or write elsewhere, moved under the root; trusted keys stay the host's."""
+        """Options that move all that apt would read or write elsewhere under the root; trusted keys stay the host's."""
         root = self._root
         settings = {
             "Dir::State": str(root),

@@ -1,11 +1,11 @@
-"""A cache of things that are slow to build, found again by what they were built from.
+"""A cache of things that are slow to build, with their inputs as keys.
 
-    <root>/<kind>/<key>.<generation>/       a whole entry: its files, build.log, and manifest.json
+    <root>/<kind>/<key>.<generation>/       a complete entry: its files, build.log, and manifest.json
     <root>/<kind>/.<key>.lock               held while an entry of that key is looked up or built
-    <root>/<kind>/.building-<key>-*         an entry on its way; dead if nobody holds the lock
-    <root>/logs/<kind>-<key>.log            what a failed build said
+    <root>/<kind>/.building-<key>-*         an entry being built; dead if no process holds the lock
+    <root>/logs/<kind>-<key>.log            output of a failed build
 
-An entry appears by one rename after everything in it has reached the disk, so whatever is there is whole. A new
+One rename makes an entry visible after all of it has reached the disk, so every visible entry is complete. A new
 generation never replaces the files of an older one: a guest may still run on them.
 """
 
@@ -37,7 +37,7 @@ Build = Callable[[Path], None]
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A file of the cache that is not what was built."""
+    """A file of the cache that differs from what was built."""
 
     path: Path
     problem: str
@@ -47,7 +47,7 @@ class Damage:
 
 
 class Cache:
-    """The cache under `root`; `progress` hears of waits and builds."""
+    """The cache under `root`; waits and builds are reported to `progress`."""
 
     def __init__(self, root: Path, progress: Progress | None = None) -> None:
         self._root = root
@@ -56,8 +56,8 @@ class Cache:
     def get_or_build(self, kind: str, key: Key, build: Build, *, need: int = 0, refresh: bool = False) -> Path:
         """The folder of the entry for `key`; `build` fills a new folder if there is none, or on `refresh`.
 
-        `need` is the disk space in bytes that a build takes. Raises HostEnvironmentError if there is not as
-        much, or if a tool failed; what `build` raises goes through. Every error names the log of the build.
+        `need` is the disk space in bytes that a build takes. Raises HostEnvironmentError if there is less, or if a tool
+        failed; exceptions of `build` pass through. Every error names the log of the build.
         """
         name = _name_of(key)
         with self._lock(kind, name):
@@ -71,24 +71,24 @@ class Cache:
             return final
 
     def lookup(self, kind: str, key: Key) -> Path | None:
-        """The folder of the entry for `key`, or None; builds nothing. Damage is not looked for."""
+        """The folder of the entry for `key`, or None; builds nothing, and does not check for damage."""
         return self._newest(kind, _name_of(key))
 
     def entries(self) -> Iterator[Path]:
-        """The folders of all whole entries, every generation."""
+        """The folders of all complete entries, every generation."""
         yield from sorted(path.parent for path in self._root.glob(f"[!.]*/[!.]*/{MANIFEST}"))
 
     def remove(self, entry: Path) -> None:
-        """Remove one entry, once nobody looks it up or builds it again."""
+        """Remove one entry, once no process looks it up or builds it again."""
         with self._lock(entry.parent.name, entry.name.partition(".")[0]):
             _remove(entry)
 
     def verify(self) -> list[Damage]:
-        """What is damaged in the whole cache; reads and hashes every file."""
+        """All damage in the whole cache; reads and hashes every file."""
         return [damage for entry in self.entries() for damage in find_damage(entry, contents=True)]
 
     def prune(self) -> int:
-        """Remove all but the newest generation of every entry; gives the bytes freed. No guest may run on them."""
+        """Remove all but the newest generation of every entry; returns the bytes freed. No guest may run on them."""
         freed = 0
         for entry in list(self.entries()):
             name = entry.name.partition(".")[0]
@@ -102,7 +102,7 @@ class Cache:
         return max(whole, key=_generation, default=None)
 
     def _discard_damaged(self, entry: Path) -> bool:
-        """Whether `entry` is damaged; if so, it is gone afterwards, and the user was told."""
+        """Whether `entry` is damaged; a damaged entry is removed and reported to the user."""
         damages = find_damage(entry)
         if damages:
             self._progress.step(f"damaged: {damages[0]}; building it again")
@@ -131,7 +131,7 @@ class Cache:
 
     @contextmanager
     def _blamed(self, kind: str, name: str, folder: Path, need: int) -> Iterator[None]:
-        """Turn what a build raises into errors that say where its log is and what the user can do."""
+        """Turn exceptions of a build into errors that say where its log is and what the user can do."""
         try:
             yield
         except OSError as error:
@@ -152,7 +152,7 @@ class Cache:
         return kept
 
     def _sweep(self, kind: str, held: str) -> None:
-        """Remove what dead builds and half-done removals left: dead is what nobody locks but, as `held`, this call."""
+        """Remove leftovers of dead builds and removals: those that no process locks, except this call (`held`)."""
         for folder in (self._root / kind).glob(f"{held}.*"):
             if not (folder / MANIFEST).exists():
                 _remove(folder)
@@ -189,7 +189,7 @@ class Cache:
 
 
 def find_damage(entry: Path, *, contents: bool = False) -> list[Damage]:
-    """Files of `entry` whose size, or with `contents` whose hash, is not what the manifest says."""
+    """Files of `entry` whose size, or with `contents` whose hash, differs from the manifest."""
     try:
         files = read_manifest(entry)["files"]
     except (OSError, ValueError, KeyError) as error:
@@ -272,7 +272,7 @@ def _with_log(kind: str, error: CommandFailed | UsageError, log: Path | None) ->
 
 
 def _flush(folder: Path) -> None:
-    """Bring every file and folder to the disk: only then may the rename say that it is whole."""
+    """Bring every file and folder to the disk, before the rename declares the entry complete."""
     for parent, _, names in os.walk(folder):
         for name in names:
             path = Path(parent, name)
@@ -290,7 +290,7 @@ def _sync(path: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove an entry or a build; the manifest first, so that a half-removed entry is not taken for whole."""
+    """Remove an entry or a build; the manifest first, so that a half-removed entry does not count as complete."""
     with suppress(OSError):
         (folder / MANIFEST).unlink()
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,6 +1,7 @@
-"""Cache entries that are many and large: kept within a budget, those longest unused go first, none in use.
+"""Eviction of large cache entries: kept within a budget, least recently used first, none that is in use.
 
-An entry is in use while somebody holds its file `used` locked, shared; when that was touched is when it was used last.
+An entry is in use while a process holds a shared lock on its file `used`; the time of that file is that of the last
+use.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ USED = "used"
 
 
 def hold(find: Callable[[], Path]) -> tuple[Path, int]:
-    """The entry that `find` finds or builds, and a descriptor: until that is closed, the entry is in use."""
+    """The entry that `find` finds or builds, and a descriptor: the entry is in use until that is closed."""
     while True:
         entry = find()
-        with suppress(FileNotFoundError):  # it was removed in between
+        with suppress(FileNotFoundError):  # the entry was removed in between
             if (held := try_lock(entry / USED, create=True, shared=True)) is not None:
                 with suppress(OSError):
                     os.utime(entry / USED)
@@ -30,7 +31,7 @@ def hold(find: Callable[[], Path]) -> tuple[Path, int]:
 
 
 def keep_within(cache: Cache, kind: str, budget: int) -> list[Path]:
-    """Remove entries of a kind until all are within `budget` bytes; gives those removed."""
+    """Remove entries of a kind until all are within `budget` bytes; returns those removed."""
     entries = sorted((entry for entry in cache.entries() if entry.parent.name == kind), key=_last_used)
     sizes = {entry: _size(entry) for entry in entries}
     total, removed = sum(sizes.values()), []

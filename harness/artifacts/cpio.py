@@ -14,7 +14,7 @@ def make_cpio(files: Mapping[str, bytes | Path], modes: Mapping[str, int] | None
     """A newc archive of `files`: path inside → contents, or the file that holds them; folders are added.
 
     `modes` gives permissions (0o755) where they are not 0o644. Owner is root, time 0, so equal input gives equal
-    bytes. The kernel takes several archives one after the other, a later file replaces an earlier one.
+    bytes. The kernel unpacks concatenated archives in order; a later file replaces an earlier one.
     """
     contents = {_inside(path): _read(data) for path, data in files.items()}
     rights = {_inside(path): mode for path, mode in (modes or {}).items()}

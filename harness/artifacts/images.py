@@ -24,16 +24,16 @@ from harness.model.observe import Progress
 from harness.model.settings import Settings
 from harness.model.topology import GIB, MIB
 
-# Changes whenever the same recipe would give another image.
+# Incremented whenever the same recipe would build a different image.
 BUILDER = 1
 KIND = "image"
 PACKAGES_IN_IMAGE = "/usr/share/harness-packages.txt"
 
 PackageName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+.-]+$")]
-# No character in it means anything to a shell but the wildcards.
+# Only the wildcards in it are special to a shell.
 AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9_./*?+-]+$")]
 
-# What mmdebstrap says as it goes, and about how far it is then.
+# Messages of mmdebstrap, and the approximate share of its work that is done by then.
 _STAGES = {
     "running apt-get update": 0.02,
     "downloading packages": 0.10,
@@ -56,9 +56,9 @@ class ImageFile(Recipe):
 class ImageRecipe(Recipe):
     """A guest's root file system.
 
-    `system` is a distribution (`debian:12`), `size_mib` that of the file system, `exclude` glob patterns of
-    paths that packages leave out and `include` exceptions from them, `remove` glob patterns of paths taken
-    away at the end, `folders` empty ones to make, `files` what is written by absolute path.
+    `system` is a distribution (`debian:12`), `size_mib` the size of the file system. `exclude` are glob patterns of
+    paths that packages leave out, `include` exceptions from them, `remove` glob patterns of paths removed at the end.
+    `folders` are empty folders to make, `files` texts to write, by absolute path.
     """
 
     system: str
@@ -73,7 +73,7 @@ class ImageRecipe(Recipe):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """A read-only base image; `digest` is that of its contents, `packages` a list of names and versions."""
+    """A read-only base image; `digest` covers its contents, `packages` lists names and versions."""
 
     path: Path
     digest: str
@@ -84,8 +84,8 @@ class Image:
 def build_image(settings: Settings, recipe_path: Path, progress: Progress, *, refresh: bool = False) -> Image:
     """The image of `recipe_path`, from the cache or built now (half a minute, a gigabyte of disk).
 
-    A change of the recipe or `refresh` builds it anew; the archive's newer packages alone do not.
-    Raises UsageError for a bad recipe, HostEnvironmentError for what this machine lacks.
+    A change of the recipe or `refresh` builds it anew; newer packages in the archive alone do not. Raises UsageError
+    for a bad recipe, HostEnvironmentError for what this machine lacks.
     """
     recipe = read_recipe(recipe_path, ImageRecipe)
     codename = codename_of(recipe.system)
@@ -101,7 +101,7 @@ def build_image(settings: Settings, recipe_path: Path, progress: Progress, *, re
 
 
 def check_image(path: Path) -> None:
-    """Raise UsageError unless `path` is a qcow2 image that can be read, and whole if it is of the cache."""
+    """Raise UsageError unless `path` is a readable qcow2 image, undamaged if it is in the cache."""
     try:
         with path.open("rb") as file:
             magic = file.read(4)
@@ -157,8 +157,8 @@ class _Build:
         argv += [f"--dpkgopt=path-include={pattern}" for pattern in self._recipe.include]
         argv += [f"--customize-hook={hook}" for hook in self._hooks(overlay)]
         argv += [self._sources.codename, str(archive), *self._sources.lines]
-        # Root keeps all of a build in one place, where a killed one is found. The users that a build without
-        # privileges maps cannot enter a private cache folder; there it has to be the common one.
+        # As root, all files of a build are in one place, where those of a killed one are found. Without privileges, the
+        # users that a build maps cannot enter a private cache folder, so it uses the common one.
         env = {"TMPDIR": str(self._folder)} if os.geteuid() == 0 else {}
         try:
             run_tool(argv, log=self._log, on_line=self._follow, env=env)
@@ -168,7 +168,7 @@ class _Build:
         overlay.unlink()
 
     def _hooks(self, overlay: Path) -> list[str]:
-        """What mmdebstrap does in the new root, which is $1 to the shell lines."""
+        """Options with the commands for mmdebstrap to run in the new root, which is $1 to the shell lines."""
         query = "dpkg-query -W -f '${Package} ${Version} ${Architecture}\\n'"
         lines = [f"tar-in {shlex.quote(str(overlay))} /", f'chroot "$1" {query} >"$1"{PACKAGES_IN_IMAGE}']
         # Under emulation, compiling the standard library at the first start of python3 costs seconds.
@@ -184,7 +184,7 @@ class _Build:
             self._progress.step(f"image: {said[1]}", share)
 
     def _write_overlay(self, archive: Path) -> None:
-        """The recipe's folders and files as a tar archive, all of it root's."""
+        """The recipe's folders and files as a tar archive, all owned by root."""
         with tarfile.open(archive, "w") as tar:
             for folder in self._recipe.folders:
                 tar.addfile(_tar_member(folder, tarfile.DIRTYPE, 0o755))

@@ -15,7 +15,7 @@ from harness.artifacts.run_tool import read_tool
 from harness.model.errors import HostEnvironmentError, UsageError
 
 CODENAMES = {"11": "bullseye", "12": "bookworm", "13": "trixie", "14": "forky", "sid": "sid"}
-WITHOUT_PARTS = "sid"  # nothing is ever updated or secured there: what is new is the suite itself
+WITHOUT_PARTS = "sid"  # it has no suites for updates or security: new packages go to the suite itself
 
 _FIELDS = ("CREATED_BY", "REPO_URI", "RELEASE", "COMPONENT", "ORIGIN", "CODENAME", "SOURCESENTRY")
 _FORMAT = "|".join(f"$({name})" for name in _FIELDS)
@@ -117,7 +117,7 @@ def _targets(listing: str) -> list[_Target]:
 
 
 def _signed_by(target: _Target) -> str:
-    """The key ring that the machine's own entry names for `target`; "" leaves it to apt's trusted keys."""
+    """The key ring that this machine's own entry names for `target`; "" leaves it to apt's trusted keys."""
     path = Path(target.entry.rpartition(":")[0])
     try:
         text = path.read_text(encoding="utf-8", errors="replace")

@@ -14,7 +14,7 @@ VM_IMAGES = Path(__file__).resolve().parents[2] / "vm-images"
 
 
 class Recipe(BaseModel):
-    """Base of every recipe: unknown keys are errors, values do not change."""
+    """Base class of recipes: unknown keys are errors, values are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,4 +1,4 @@
-"""How the tools that build images, kernels and modules are run: logged, followed line by line, never left behind."""
+"""Runs the tools that build images, kernels and modules: logged, followed line by line, never left behind."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ PACKAGES = {
     "zstd": "zstd",
 }
 
-# mke2fs and depmod live where a user without privileges has no search path.
+# mke2fs and depmod are in folders that an unprivileged user's PATH lacks.
 SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 
-# What a tool has to clean up after itself; mmdebstrap takes a few seconds.
+# Seconds that a tool has to clean up after itself; mmdebstrap takes a few.
 GRACE_S = 30
 
-# A shell in a process group of its own. The kernel sends it SIGTERM when this process dies, even of kill -9, and it
-# passes that on to all: mmdebstrap's first process ignores the signal and waits for the workers, which must get it.
+# A shell in a process group of its own. The kernel sends it SIGTERM when this process dies, even by kill -9, and it
+# signals the whole group: mmdebstrap's first process ignores the signal and waits for its workers, which must get it.
 _SUPERVISOR = """
 trap 'trap "" TERM; kill -TERM 0; (sleep "$grace"; kill -KILL 0) & wait "$child"; kill -KILL 0' TERM
 grace=$1; shift
@@ -52,7 +52,7 @@ LineWatcher = Callable[[str], None]
 
 
 class CommandFailed(InfraError):
-    """A tool ended with `status`; `last` is what it said last and `log` where all of it is."""
+    """A tool ended with `status`; `last` is its last output and `log` the file with all of it."""
 
     def __init__(self, *, program: str, status: int, last: str, log: Path | None = None) -> None:
         self.program = program
@@ -72,7 +72,7 @@ def find_tool(program: str) -> str:
 
 
 def read_tool(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> str:
-    """What a short command prints; raises CommandFailed if its status is not 0."""
+    """The output of a short command; raises CommandFailed if its status is not 0."""
     done = subprocess.run(
         [find_tool(argv[0]), *argv[1:]],
         env=_environment(env),
@@ -95,10 +95,10 @@ def run_tool(
     env: Mapping[str, str] | None = None,
     on_line: LineWatcher | None = None,
 ) -> None:
-    """Run `argv` to its end, with its output appended to `log` and each line shown to `on_line`.
+    """Run `argv` to its end, with its output appended to `log` and each line passed to `on_line`.
 
-    Raises CommandFailed on a status other than 0, OSError(ENOSPC) if it failed for a full disk. The command
-    and its children are terminated if this process dies or is interrupted.
+    Raises CommandFailed on a status other than 0, OSError(ENOSPC) if it failed because of a full disk. The command and
+    its children are terminated if this process dies or is interrupted.
     """
     supervisor = [find_tool("setpriv"), "--pdeathsig", "TERM", "sh", "-c", _SUPERVISOR, "sh", str(GRACE_S)]
     command = [*supervisor, find_tool(argv[0]), *argv[1:]]
@@ -128,7 +128,7 @@ def run_tool(
 
 
 def _follow(process: subprocess.Popen[str], on_line: LineWatcher) -> list[str]:
-    """Show each line of `process` until it ends; give back its last 40 lines."""
+    """Pass on each line of `process` until it ends; returns its last 40 lines."""
     tail: list[str] = []
     try:
         assert process.stdout is not None
@@ -142,7 +142,7 @@ def _follow(process: subprocess.Popen[str], on_line: LineWatcher) -> list[str]:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """Terminate `process`, which is the supervisor, and with it its group, if it still runs."""
+    """Terminate `process`, which is the supervisor, and its whole group, if it still runs."""
     if process.poll() is None:
         process.terminate()
         try:
@@ -161,7 +161,7 @@ def _failure(program: str, status: int, tail: Sequence[str], log: Path | None) -
 
 
 def _telling(tail: Sequence[str]) -> str:
-    """The line of `tail` that says what went wrong: the first error, else the last words."""
+    """The line of `tail` that best explains the failure: the first error, else the last line."""
     lines = [line.strip() for line in tail if line.strip()]
     for line in lines:
         if line.startswith("E: ") or " error: " in line or "FAILED" in line:

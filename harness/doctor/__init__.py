@@ -1,1 +1,1 @@
-"""What this machine can do, and what it lacks."""
+"""Checks of what this machine can do, and what it lacks."""

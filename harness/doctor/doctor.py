@@ -1,6 +1,6 @@
-"""What this machine can do, what is missing, and the command that mends it; for `harness doctor`.
+"""Checks of this machine for `harness doctor`: what works, what is missing, and the command that fixes it.
 
-Nothing is believed that can be tried: the embedded libvirt driver is opened, a user namespace is made, a kernel is
+Everything that can be tried is tried: the embedded libvirt driver is opened, a user namespace is made, a kernel is
 booted with each accelerator.
 """
 
@@ -35,15 +35,15 @@ ADD_LIBVIRT_USER = (
 )
 SLOWER = "guests run without it, 10 to 20 times slower"
 
-# Bytes that a first build takes in the cache, later runs there, guests' overlays, and a run's results.
+# Bytes for a first build in the cache, for later runs there, for guests' overlays, and for a run's results.
 FIRST_BUILD, LATER_BUILDS, OVERLAYS, RESULTS = 4 * GIB, GIB // 2, GIB, GIB // 4
-# Below the first, trials wait for one another; below the second, not even one pair of guests gets its lease.
+# Below the first, trials wait for each other; below the second, not even one pair of guests gets its lease.
 COMFORTABLE_MEMORY, LEAST_MEMORY = 3 * GIB, GIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One thing about this machine; `remedy` mends it, and without a `required` one trials run all the same."""
+    """One check of this machine; `remedy` fixes it. Trials run even if a check that is not `required` fails."""
 
     name: str
     ok: bool
@@ -54,7 +54,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
-    """A program, the Debian package that has it, and what it is for; `version` asks it for its version."""
+    """A program, its Debian package, and its purpose; `version` are the arguments that print its version."""
 
     program: str
     package: str
@@ -86,8 +86,8 @@ def check(
 ) -> list[Check]:
     """Everything that trials need of this machine; with `quick`, no guest is booted and nothing downloaded.
 
-    Otherwise this takes up to a minute, and the first time the download of a kernel; `progress` hears of it.
-    Leaves nothing running.
+    Otherwise this takes up to a minute, and the first time the download of a kernel, reported to `progress`. Leaves
+    nothing running.
     """
     here = surroundings or Surroundings()
     return [
@@ -122,13 +122,13 @@ def _tool(here: Surroundings, tool: Tool) -> Check:
     if path is None:
         return Check(name=tool.program, ok=False, detail=f"not installed; {tool.purpose}", remedy=remedy)
     status, text = here.output(path, *tool.version)
-    if status in (126, 127):  # it is there and cannot be started: another architecture, a library that is missing
+    if status in (126, 127):  # it exists but cannot be started: another architecture, a missing library
         return Check(name=tool.program, ok=False, detail=f"{path} does not start: {_first(text)}", remedy=remedy)
     return Check(name=tool.program, ok=True, detail=f"{_first(text) or path}", remedy=remedy)
 
 
 def _static_libc(here: Surroundings) -> Check:
-    # gcc answers with the bare name where it has no such file.
+    # gcc prints the bare name if it has no such file.
     _, text = here.output(here.which("gcc") or "gcc", "-print-file-name=libc.a")
     found = _first(text).startswith("/")
     detail = _first(text) if found else "no libc.a; the guests' init is linked with it"
@@ -171,7 +171,7 @@ def _namespaces(here: Surroundings) -> Iterator[Check]:
     if here.is_root:
         return
     status, text = here.output("unshare", "--user", "true")
-    if status == 0:  # asked for more at once, unshare of util-linux 2.38 waits for ever where it may not even do this
+    if status == 0:  # with more options, unshare of util-linux 2.38 waits for ever where even this much is forbidden
         status, text = here.output("unshare", "--user", "--map-root-user", "--map-auto", "true")
     user = getpass.getuser()
     remedy = (
@@ -197,7 +197,7 @@ def _folders(here: Surroundings, settings: Settings) -> Iterator[Check]:
 
 
 def _space(here: Surroundings, needs: dict[Path, int]) -> Iterator[Check]:
-    """One check a file system: what the folders on it need together."""
+    """One check per file system: the space that all folders on it need together."""
     disks: dict[int, list[Path]] = {}
     free: dict[int, int] = {}
     for folder in needs:

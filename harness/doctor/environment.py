@@ -1,4 +1,4 @@
-"""What `harness doctor` asks of this machine: every look at it, and every try, in one place that tests can replace."""
+"""Queries and tries of this machine for `harness doctor`, in one place that tests can replace."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.model.observe import Progress
 from harness.model.settings import Settings
 
 if TYPE_CHECKING:
-    # Imported where they are used: the doctor has something to say on a machine that lacks their libraries, too.
+    # Imported where they are used: the doctor must also work on a machine that lacks their libraries.
     from harness.artifacts.mirror import Sources
     from harness.guests.accelerator import ProbeResult
     from harness.kernels.kernels import Kernel
@@ -27,7 +27,7 @@ ANSWER_S = 15
 
 
 class Surroundings:
-    """This machine; tests bring one of their own."""
+    """This machine; tests use a fake."""
 
     python: tuple[int, int] = sys.version_info[:2]
 
@@ -47,7 +47,7 @@ class Surroundings:
         return importlib.util.find_spec(name) is not None
 
     def output(self, *argv: str) -> tuple[int, str]:
-        """Exit status and all output of a command that answers at once."""
+        """Exit status and all output of a command that ends at once."""
         try:
             done = subprocess.run(
                 argv,
@@ -74,7 +74,7 @@ class Surroundings:
         return True
 
     def open_libvirt(self, uri: str, state: Path) -> str:
-        """Open the hypervisor and say its version; raises HarnessError."""
+        """Open the hypervisor and return its version; raises HarnessError."""
         from harness.drivers.libvirt.connection import connect
         from harness.state.state import StateDir
 
@@ -112,7 +112,7 @@ class Surroundings:
         return any(cache.glob("image/*/manifest.json"))
 
     def available_memory(self) -> int:
-        """Bytes of memory that programs can still get."""
+        """Bytes of memory that are available to programs."""
         import psutil
 
         return int(psutil.virtual_memory().available)

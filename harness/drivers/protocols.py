@@ -1,7 +1,7 @@
-"""What the harness needs of a host, whatever stands behind it. Every role has a fake in tests/unit/fakes.py.
+"""Protocols that the drivers of a host implement, for any backend. Every role has a fake in tests/unit/fakes.py.
 
-Every host has a shell, an agent and a source of power. All else is a capability, a protocol of one to three methods
-(from `Power` and `Console` on down to `VmmProcess`): a host offers some of them, and `Target.find` knows which.
+Every host has a shell, an agent and a power source. All else is a capability, a protocol of one to three methods (from
+`Power` and `Console` on down to `VmmProcess`). A host offers some of them; `Target.find` looks them up.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from harness.model.power import PowerState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
-    """A command that came to its end on a host."""
+    """The result of a command that ended on a host."""
 
     command: str
     exit_code: int
@@ -30,14 +30,14 @@ class Shell(Protocol):
     def run(self, command: str, *arguments: object, deadline: Deadline, check: bool = True) -> Completed:
         """Run `command % quoted arguments`; return within the deadline even if the host is dead.
 
-        Raises DeadlineExceeded, or ShellError if it cannot be run, or if it fails and `check` is set.
+        Raises DeadlineExceeded, or ShellError if the command cannot be run, or fails while `check` is set.
         """
 
     def put(self, source: Path | bytes, target: str, *, deadline: Deadline, mode: int = 0o644) -> None:
         """Write a file on the host."""
 
     def close(self) -> None:
-        """Let go of the connection; never blocks, never raises."""
+        """Close the connection; never blocks, never raises."""
 
 
 @runtime_checkable
@@ -46,50 +46,50 @@ class Power(Protocol):
 
     @property
     def source(self) -> str:
-        """Who is asked, in a word for the reader of a verdict, such as "libvirt"."""
+        """A word for readers of a verdict that names the power source, such as "libvirt"."""
 
     def state(self, *, deadline: Deadline) -> PowerState:
-        """Ask for the state; never raises, and returns within the deadline: UNKNOWN where there is no answer."""
+        """Query the state; never raises, and returns within the deadline, UNKNOWN if there is no answer."""
 
     def off(self, *, deadline: Deadline) -> None:
-        """Take the power away at once; a host that has none is no error."""
+        """Cut the power at once; does nothing if the host is already off."""
 
     def cycle(self, *, deadline: Deadline) -> None:
-        """Take the power away and give it back; raises InfraError where that cannot be."""
+        """Cut the power and restore it; raises InfraError where that is impossible."""
 
 
 @runtime_checkable
 class Console(Protocol):
-    """The serial console of a host, as far as it takes input; what it prints goes to a listener."""
+    """The input of a host's serial console; its output goes to a listener."""
 
     def send(self, data: bytes) -> None:
-        """Type on it; raises InfraError where no host reads it."""
+        """Type `data`; raises InfraError if no host reads it."""
 
     def send_break(self, key: str) -> None:
         """Send a break and `key`, which the kernel takes as sysrq."""
 
 
 class AgentTransport(Protocol):
-    """What carries orders to the agent of one host, and its records back."""
+    """The channel to the agent of one host: carries orders out, and records back."""
 
     @property
     def name(self) -> str:
-        """What it is, in a few words, such as "UART"."""
+        """Its name in a few words, such as UART."""
 
     @property
     def silence_is_proof(self) -> bool:
-        """Whether nothing that the agent says can get lost, so that its silence says something of its host."""
+        """Whether it loses no record, so that the agent's silence is evidence about its host."""
 
     def send(self, order: bytes, *, deadline: Deadline) -> bool:
         """Send an order, JSON without a frame; False if it is not taken within the deadline. Raises InfraError."""
 
 
 class AgentLink(Protocol):
-    """Questions to the agent of one host."""
+    """Sends commands to the agent of one host."""
 
     @property
     def transport(self) -> AgentTransport:
-        """What carries them."""
+        """The channel that carries them."""
 
     def ask(self, verb: str, *, deadline: Deadline, **arguments: object) -> str:
         """Send a command and return its answer; raises DeadlineExceeded or ShellError."""
@@ -103,7 +103,7 @@ class Pausable(Protocol):
         """Stop them."""
 
     def resume(self) -> None:
-        """Let them go on."""
+        """Let them run again."""
 
 
 @runtime_checkable
@@ -116,10 +116,10 @@ class LinkControl(Protocol):
 
 @runtime_checkable
 class DiskThrottle(Protocol):
-    """Slows a disk down below its host."""
+    """Limits the speed of a disk, below the host."""
 
     def throttle(self, disk: str, bytes_per_s: int | None) -> None:
-        """Let a disk, such as "scratch", move no more than that, reads and writes together; None: no limit.
+        """Limit a disk such as "scratch" to `bytes_per_s`, reads and writes together; None removes the limit.
 
         Raises UsageError if the host has no such disk.
         """
@@ -127,7 +127,7 @@ class DiskThrottle(Protocol):
 
 @runtime_checkable
 class NmiInjector(Protocol):
-    """Interrupts a host past every mask."""
+    """Interrupts a host even where interrupts are masked."""
 
     def inject_nmi(self) -> None:
         """Send a non-maskable interrupt to every processor."""
@@ -151,11 +151,11 @@ class Keyboard(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VcpuTimes:
-    """What the processors of a guest got of this machine since its start.
+    """The time of this machine that the processors of a guest got since its start.
 
-    `cpu_ns` is the CPU time of the guest. `processors` has for each the nanoseconds that it ran, and those that it was
-    ready to run and this machine's own scheduler let it wait (its run delay, /proc/<pid>/schedstat); empty where nobody
-    says.
+    `cpu_ns` is the CPU time of the guest. `processors` has, for each processor, the nanoseconds that it ran and its run
+    delay: the nanoseconds that it was runnable and waited for this machine's scheduler (/proc/<pid>/schedstat). It is
+    empty if that is unknown.
     """
 
     cpu_ns: int = 0
@@ -164,7 +164,7 @@ class VcpuTimes:
 
 @runtime_checkable
 class VcpuAccounting(Protocol):
-    """Knows what the processors of a guest got of this machine."""
+    """Accounts for the time of this machine that the processors of a guest got."""
 
     def vcpu_times(self) -> VcpuTimes:
         """The times until now; raises InfraError if the guest is gone."""
@@ -172,10 +172,10 @@ class VcpuAccounting(Protocol):
 
 @runtime_checkable
 class VmmProcess(Protocol):
-    """The process of this machine that runs a guest."""
+    """The process on this machine that runs a guest."""
 
     def kill(self) -> None:
-        """Kill it, as a crash of it would end it; raises InfraError where no process of this machine runs the guest."""
+        """Kill it as a crash would; raises InfraError if no process of this machine runs the guest."""
 
 
 class Switch(Protocol):
@@ -183,7 +183,7 @@ class Switch(Protocol):
 
     @property
     def socket(self) -> Path:
-        """Where guests plug in."""
+        """The socket to which guests connect."""
 
     def close(self) -> None:
-        """End it."""
+        """Stop it."""

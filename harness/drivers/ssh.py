@@ -1,8 +1,8 @@
 """Commands on a host, over SSH with Fabric, with deadlines that hold whatever the host does.
 
-Paramiko alone would wait: `open_session` up to 3600 s, `recv_exit_status` without any bound, a key exchange with a host
-that stopped in the middle of it for ever. So every operation runs on a thread of its own; when the deadline passes,
-the socket is closed under it and the caller goes on.
+Paramiko alone would wait: `open_session` up to 3600 s, `recv_exit_status` without any bound, a key exchange for ever if
+the host stops in the middle of it. So every operation runs on a thread of its own. When the deadline passes, the socket
+is closed under that thread and the caller goes on.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from harness.drivers.protocols import Completed
 from harness.model.clock import Deadline
 from harness.model.errors import DeadlineExceeded, ShellError
 
-# What ends a connection comes as an exception; where nobody set up logging, paramiko would print it as well.
+# Errors of a connection come as exceptions; without a log handler, paramiko would print them as well.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 T = TypeVar("T")
@@ -35,9 +35,9 @@ CONNECT_S = 3600.0  # the caller's deadline ends it much earlier
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SshAddress:
-    """Where and as whom to log in: `name` is a name or an address.
+    """The address and user to log in with: `name` is a host name or an IP address.
 
-    `host_key` is the only one that is accepted (`ssh-ed25519 AAAA…`).
+    Only the host key `host_key` is accepted (`ssh-ed25519 AAAA…`).
     """
 
     host: str
@@ -103,7 +103,7 @@ class FabricShell:
             _cut(connection)
 
     def _within(self, deadline: Deadline, what: str, work: Callable[[Any], T]) -> T:
-        """Do `work` with an open connection on a thread; close the connection under it when time is up."""
+        """Do `work` with an open connection on a thread; close the connection under it when the deadline passes."""
         outcome: list[T] = []
         failure: list[BaseException] = []
         connection = self._take_connection()
@@ -119,7 +119,7 @@ class FabricShell:
         thread = threading.Thread(target=body, name=f"ssh {self.address.host}", daemon=True)
         thread.start()
         thread.join(deadline.remaining)
-        still_running = thread.is_alive()  # asked first: from "no" on, one of the two lists has something in it
+        still_running = thread.is_alive()  # checked first: once the thread has ended, one of the two lists is filled
         if outcome:
             self._give_back(connection)
             return outcome[0]

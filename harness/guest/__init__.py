@@ -1,1 +1,1 @@
-"""What scripts for hosts under test share. Standard library only; `targets.scripts` packs it with each script."""
+"""Modules that scripts for hosts under test share. Standard library only; `site.zipapp` packs them with each script."""

@@ -1,6 +1,6 @@
-"""A board: text in shared memory, so that it can be read through anything, and a word on it from whoever reads it.
+"""A board: text in shared memory, which any channel can read and write, with a first line that controls the script.
 
-The word is its first line, and the script's only until somebody may read it: so no order is ever overwritten.
+The first line is a control word. Only the script writes it until a reader may come, so no order is ever overwritten.
 """
 
 from __future__ import annotations
@@ -32,6 +32,6 @@ class Board:
         return self.memory[: len(word)] == word
 
     def put(self, text: bytes, at: int = 0) -> None:
-        """Write below the first line, `at` bytes behind its end."""
+        """Write below the first line, at offset `at`."""
         begin = len(RUN) + at
         self.memory[begin : begin + len(text)] = text

@@ -1,11 +1,11 @@
-"""What keeps a process going while memory is short. Each raises OSError where the kernel refuses it."""
+"""Protection of a process against memory shortage. Each function raises OSError if the kernel refuses."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 
-TYPE_CHECKING = False  # what type checkers take for true; nothing is imported for it on the host
+TYPE_CHECKING = False  # type checkers take this as true; on the host nothing is imported
 if TYPE_CHECKING:
     import mmap
     from collections.abc import Callable
@@ -17,7 +17,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def as_far_as_possible(*steps: Callable[[], None]) -> None:
-    """Take steps that are a help and no need: what the kernel refuses is printed."""
+    """Take steps that help but are not required; prints those that the kernel refuses."""
     for step in steps:
         try:
             step()
@@ -26,23 +26,23 @@ def as_far_as_possible(*steps: Callable[[], None]) -> None:
 
 
 def lock(*, as_used: bool = False) -> None:
-    """Keep this process in memory, with all that it will map; or of that, each page once it has been used."""
+    """Lock all memory of this process, present and future; with `as_used`, each page only once it is used."""
     _check("mlockall", LIBC.mlockall(MCL_CURRENT | MCL_FUTURE | (MCL_ONFAULT if as_used else 0)))
 
 
 def lock_area(area: mmap.mmap) -> None:
-    """Keep a mapping in memory."""
+    """Lock a mapping in memory."""
     address = ctypes.addressof(ctypes.c_char.from_buffer(area))
     _check("mlock", LIBC.mlock(ctypes.c_void_p(address), ctypes.c_size_t(len(area))))
 
 
 def serve_io() -> None:
-    """Say that this process serves I/O: what the kernel allocates for it never waits for writeback."""
+    """Declare that this process serves I/O: its allocations in the kernel then never wait for writeback."""
     _check("PR_SET_IO_FLUSHER", LIBC.prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0))
 
 
 def never_kill() -> None:
-    """Leave the OOM killer other processes than this."""
+    """Exempt this process from the OOM killer."""
     with open("/proc/self/oom_score_adj", "w") as score:
         score.write("-1000")
 

@@ -1,10 +1,10 @@
-"""Processes of a script: what they are called, and how they are started and waited for."""
+"""Processes of a script: their names, how they start and how they are waited for."""
 
 from __future__ import annotations
 
 import os
 
-TYPE_CHECKING = False  # what type checkers take for true; nothing is imported for it on the host
+TYPE_CHECKING = False  # type checkers take this as true; on the host nothing is imported
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -16,13 +16,13 @@ def rename(name: str) -> None:
 
 
 def lead() -> None:
-    """Have a process group of its own."""
+    """Put this process into a process group of its own."""
     if os.getpgrp() != os.getpid():
         os.setpgid(0, 0)
 
 
 def reported(name: str, work: Callable[[], object]) -> bool:
-    """Do `work`; returns whether it came to its end, and prints under `name` what it raised instead."""
+    """Do `work`; returns whether it finished, and prints an exception under `name`."""
     try:
         work()
     except Exception as error:  # whatever it is: a worker that just vanished would look like one that hangs
@@ -32,7 +32,7 @@ def reported(name: str, work: Callable[[], object]) -> bool:
 
 
 def fork(work: Callable[..., bool], *arguments: object) -> int:
-    """A process that does `work` with `arguments`, and has the exit code 0 if that returns true; returns its pid."""
+    """Start a process that runs `work` with `arguments` and exits with 0 if that returns true; returns its pid."""
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -44,16 +44,16 @@ def fork(work: Callable[..., bool], *arguments: object) -> int:
 
 
 class Meeting:
-    """Where forked processes wait for each other, until every one has come or is dead.
+    """A barrier for forked processes: each waits until every other has come or is dead.
 
-    It is a pipe that ends when nobody can write to it any more, so that one that is killed keeps nobody waiting.
+    It is a pipe that ends when no process can write to it any more, so a killed process keeps none waiting.
     """
 
     def __init__(self) -> None:
         self._end, self._way_in = os.pipe()
 
     def leave(self) -> None:
-        """Never come: nobody waits for this process."""
+        """Opt out: the others do not wait for this process."""
         os.close(self._way_in)
 
     def come(self) -> None:
@@ -63,9 +63,9 @@ class Meeting:
 
 
 def fork_all(count: int, work: Callable[[int], bool], meeting: Meeting | None = None) -> bool:
-    """A process for each number, which `work` gets; waits for all of them, and returns whether all did well.
+    """Start `count` processes that run `work` with their numbers; waits for all, and returns whether all succeeded.
 
-    They may wait for each other at `meeting`, of which this process has no part.
+    They may wait for each other at `meeting`, in which this process takes no part.
     """
     pids = [fork(work, number) for number in range(count)]
     if meeting is not None:

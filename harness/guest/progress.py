@@ -1,4 +1,4 @@
-"""The progress file: what the workers of a load have done, in shared memory that the agent reads. See docs/agent.md."""
+"""The progress file: counters of a load's workers, in shared memory that the agent reads. See docs/agent.md."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import time
 
 from harness.guest.processes import reported
 
-TYPE_CHECKING = False  # what type checkers take for true; nothing is imported for it on the host
+TYPE_CHECKING = False  # type checkers take this as true; on the host nothing is imported
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAGIC = b"HRNSPRG1"
 HEADER = struct.Struct("=8sIIII")  # magic, workers, slot size, process group, reserved
 WORKER = struct.Struct("=QQII")  # operations, bytes, state, pid
-STATE = struct.Struct("=II")  # its end
+STATE = struct.Struct("=II")  # the end of WORKER
 FIRST, SLOT_SIZE = 64, 64
 RUNNING, FINISHED, FAILED = 1, 2, 3
-PAGE = 4096  # what one operation should be
+PAGE = 4096  # bytes that one operation should have
 
 
 def size_of(workers: int) -> int:
@@ -29,10 +29,10 @@ def size_of(workers: int) -> int:
 
 
 class Slot:
-    """Where one worker counts; to count is no system call.
+    """The counters of one worker; counting makes no system call.
 
-    Each number is stored at once, eight bytes of it: struct.pack_into() empties its place before it writes, and who
-    reads then sees a worker that has done nothing and is not there.
+    Each number is stored at once, all eight bytes: struct.pack_into() zeroes its place before it writes, and the agent
+    would then see a worker that has done nothing and does not exist.
     """
 
     def __init__(self, memory: mmap.mmap, worker: int) -> None:
@@ -41,21 +41,21 @@ class Slot:
         self.operations = self.moved = 0
 
     def count(self, operations: int, moved: int) -> None:
-        """So many operations and bytes until now."""
+        """Set the worker's totals."""
         self.operations, self.moved = operations, moved
         self.words[0], self.words[1] = operations, moved
 
     def add(self, operations: int, moved: int) -> None:
-        """So many more."""
+        """Add to the worker's totals."""
         self.count(self.operations + operations, self.moved + moved)
 
     def show(self, state: int, pid: int | None = None) -> None:
-        """Tell the state of the worker, which is this process unless `pid` says another."""
+        """Set the state of the worker, which is this process unless `pid` names another."""
         self.count(self.operations, self.moved)
         self.words[2] = int.from_bytes(STATE.pack(state, os.getpid() if pid is None else pid), sys.byteorder)
 
     def work(self, name: str, work: Callable[[], object]) -> bool:
-        """Do all of a worker's work; returns whether it came to its end, and prints under `name` why not."""
+        """Do all of a worker's work; returns whether it finished, and prints under `name` why not."""
         self.show(RUNNING)
         good = reported(name, work)
         self.show(FINISHED if good else FAILED)
@@ -63,7 +63,7 @@ class Slot:
 
 
 class ProgressFile:
-    """The whole file, which is there and has its size already."""
+    """The whole file, which must exist with its final size."""
 
     def __init__(self, path: str, workers: int) -> None:
         self.workers = workers
@@ -75,7 +75,7 @@ class ProgressFile:
         return Slot(self.memory, worker)
 
     def announce(self) -> None:
-        """From now on the agent reads it; the group that it may stop and kill is that of this process."""
+        """Have the agent read the file from now on, and stop and kill the process group of this process if asked to."""
         HEADER.pack_into(self.memory, 0, MAGIC, self.workers, SLOT_SIZE, os.getpgrp(), 0)
 
     def total(self) -> int:
@@ -84,5 +84,5 @@ class ProgressFile:
 
 
 def sum_up(operations: int, begun: float) -> None:
-    """Print what was done since `begun` of the monotonic clock."""
+    """Print the operations since `begun` on the monotonic clock."""
     print(f"{operations} operations in {time.monotonic() - begun:.3f} s", flush=True)

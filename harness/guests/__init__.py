@@ -1,1 +1,1 @@
-"""Guests of this machine: booted or restored, identified, ended."""
+"""Guests on this machine: boot, restore, identity, end."""

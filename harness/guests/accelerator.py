@@ -24,7 +24,7 @@ from harness.state.processes import meet_if_ended
 from harness.state.state import StateDir
 
 KVM_DEVICE = Path("/dev/kvm")
-# A kernel prints its first line within a second under KVM; one that has printed nothing by now never will.
+# A kernel prints its first line within a second under KVM; one that has printed nothing after this time never will.
 PROBE_S = 15.0
 FIRST_LINE = b"Linux version "
 
@@ -40,7 +40,7 @@ class ProbeResult:
 
 
 def find_accelerator(settings: Settings, kernel: Kernel, progress: Progress) -> str:
-    """ "kvm" or "tcg": what was asked for, or what works; the answer is remembered until this machine boots again."""
+    """ "kvm" or "tcg": the one configured, or the one that works; remembered until this machine reboots."""
     if settings.accelerator != "auto":
         return settings.accelerator
     if not os.access(KVM_DEVICE, os.R_OK | os.W_OK):
@@ -56,7 +56,7 @@ def find_accelerator(settings: Settings, kernel: Kernel, progress: Progress) -> 
 
 
 def known_accelerator(settings: Settings) -> str:
-    """The accelerator as far as it is known without booting anything; "tcg" where nobody has found out yet."""
+    """The accelerator as far as it is known without booting anything; "tcg" if it was not probed yet."""
     if settings.accelerator != "auto":
         return settings.accelerator
     record = _read(settings.state / "accelerator.json")
@@ -120,7 +120,7 @@ def _recall(memory: Path, key: str) -> str | None:
 
 
 def _read(memory: Path) -> dict[str, Any]:
-    """What was remembered; nothing if that makes no sense."""
+    """The remembered answers; none if the file is malformed."""
     try:
         record = json.loads(memory.read_text())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""What guests are made of: image, kernels, replaced modules and the accelerator, found or built before any boots."""
+"""Boot specifications of guests: image, kernels, replaced modules, accelerator; found or built before any boots."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Machine:
     """Everything that one host boots from.
 
     `modules`: path below /lib/modules/<release> → the file that replaces it. `own_modules`: name → file of a module
-    that replaces none, and that nobody loads before a fault does.
+    that replaces none, and that only a fault loads.
     """
 
     image: Image
@@ -81,9 +81,9 @@ def machines_for(
 
 
 def prepare(settings: Settings, progress: Progress, *, refresh: bool = False) -> None:
-    """Build the image, the kernel that cases get by default, and all variants for that; others when they are wanted.
+    """Build the image, the kernel that cases get by default, and all its variants; others are built on demand.
 
-    With `refresh` from the archive's newest packages.
+    With `refresh`, from the archive's newest packages.
     """
     kernel = fetch_kernel(settings, DEFAULT_KERNEL, progress, refresh=refresh)
     build_image(settings, vm_images() / IMAGE_RECIPE, progress, refresh=refresh)
@@ -109,7 +109,7 @@ def _replacements(settings: Settings, host: Host, kernel: Kernel, progress: Prog
 
 
 def _place_of(file: Path, kernel: Kernel) -> str:
-    """The path of the module that `file` replaces; raises UsageError if it is too late for that when it could be."""
+    """The path of the module that `file` replaces; raises UsageError if that is loaded too early to be replaced."""
     path = find_module(kernel.modules_dir, check_module(file, kernel.release).name)
     recipe = read_recipe(vm_images() / "modules.toml", ModulesRecipe)
     if kernel.modules_dir / path in boot_order(kernel.modules_dir, recipe):

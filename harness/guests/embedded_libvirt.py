@@ -1,8 +1,8 @@
-"""Where libvirt's embedded driver keeps its things: one folder a process.
+"""The root folder of libvirt's embedded driver: one per process.
 
 The driver can be opened once in a process, at one root ("Cannot open embedded driver at path …, already open with path
-…"), and stays initialised until the process ends. So its root is a run folder of its own, which outlives trials. So
-does its connection: each that is opened registers the driver anew, and after a dozen there are "Too many drivers".
+…"), and stays initialised until the process ends. So its root is a run folder of its own, which outlives trials. The
+connection outlives them too: each new one registers the driver again, and after a dozen there are "Too many drivers".
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _embedded(state: StateDir) -> Any:
         if _kept is not None:
             return _kept
         root = _home_of(state).path / "e"
-        # Asking QEMU for its capabilities takes seconds; libvirt checks itself whether what it finds still holds.
+        # Asking QEMU for its capabilities takes seconds; libvirt itself checks whether the kept ones still hold.
         kept = state.folder("capabilities")
         if not root.exists():
             shutil.copytree(kept, root / "cache", dirs_exist_ok=True)

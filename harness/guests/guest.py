@@ -1,4 +1,4 @@
-"""One guest on its way up: booted, or restored from a snapshot, until it has its identity and answers over SSH."""
+"""The start of one guest: booted, or restored from a snapshot, until it has its identity and answers over SSH."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ PANIC_S = 1.0  # for the rest of what a panicking kernel prints
 
 
 class Guest:
-    """A guest on its way up, and what reaches it. Its wires are there before it is, so that not one byte is missed."""
+    """A starting guest and its channels. Its serial ports are open before it starts, so that not one byte is missed."""
 
     def __init__(self, ground: Ground, parts: Parts, *, listener: Listener, console: BoundedFile) -> None:
         self.ground, self.parts = ground, parts
@@ -96,7 +96,7 @@ class Guest:
             memory=host.memory,
             cpus=host.cpus,
             kernel=machine.kernel.vmlinuz,
-            # Of a restored guest, QEMU reads it, and nobody else.
+            # For a restored guest, only QEMU reads it.
             initrd=machine.kernel.initrd if self.parts.is_restored else run.path / f"{self.parts.label}.initrd",
             cmdline=cmdline_of(host),
             disks=self.parts.disks,
@@ -118,7 +118,7 @@ class Guest:
         return tuple(Nic(name=name, mac=mac, netdev=netdev) for (name, netdev), mac in zip(plugs, macs, strict=True))
 
     def on_console(self, data: bytes) -> None:
-        """Take in what the guest prints."""
+        """Take in bytes that the guest printed."""
         self._console.write(data)
         if not self._heard.is_set():
             self.early.extend(data)
@@ -142,7 +142,7 @@ class Guest:
         self._introduce(deadline)
 
     def restore(self, image: Path, deadline: Deadline) -> None:
-        """Go on where the guest stood that was saved; returns once it answers. Raises InfraError if it does not."""
+        """Resume the guest that was saved; returns once it answers. Raises InfraError if it does not."""
         with killed_when_overdue(self.spec.uuid, deadline):
             self._create(image)
         self.mailbox.resume()
@@ -157,13 +157,13 @@ class Guest:
 
     @property
     def driver(self) -> LibvirtGuest:
-        """What acts upon it, once it runs."""
+        """The driver that acts upon it, once it runs."""
         assert self._driver is not None, "it was not started"
         return self._driver
 
     @property
     def wires_error(self) -> Exception | None:
-        """The first exception of a listener, if there was one."""
+        """The first exception of a listener, if any."""
         return self.wire.error or self.link.error
 
     def _await_hello(self, deadline: Deadline) -> None:
@@ -178,7 +178,7 @@ class Guest:
                 raise self.error("it was not ready in time")
 
     def _introduce(self, deadline: Deadline) -> None:
-        """Give it its identity, and see that SSH answers with the key that it was given."""
+        """Give it its identity, and check that SSH answers with the key that it was given."""
         try:
             self._facts = self.parts.identity.give(self.link, deadline.within(IDENTITY_S))
         except InfraError as error:
@@ -186,7 +186,7 @@ class Guest:
         self._log_in(deadline)
 
     def target(self, offered: Offers, deadline: Deadline) -> Target:
-        """The live host, with its speed measured now: best while no other guest comes up, which would slow it down."""
+        """The live host, with its speed measured now: best while no other guest starts, which would slow it down."""
         try:
             seconds = float(self.link.ask("calibrate", deadline=deadline))
         except InfraError as error:
@@ -220,9 +220,9 @@ class Guest:
         )
 
     def _disks(self, deadline: Deadline) -> dict[str, Disk]:
-        """The disks that it may write to; the kernel names them in the order in which it was given them.
+        """The disks that it may write to; the kernel names them in the order in which they are attached.
 
-        The one that is shared is looked up, since a mistake about it would destroy what others have on it.
+        The shared one is looked up by its serial number, since a mistake would destroy other hosts' data.
         """
         found = {}
         for number, disk in enumerate(self.parts.disks):
@@ -246,12 +246,12 @@ class Guest:
                     raise self.error(f"its agent is there, but SSH is not: {error}") from error
 
     def error(self, problem: str) -> BootError:
-        """That it did not come up, with its last console lines."""
+        """The error of a guest that did not come up, with its last console lines."""
         tail = bytes(self.early).decode("utf-8", "replace")
         return BootError(host=self.parts.host.name, problem=problem, console_tail="\n".join(tail.splitlines()[-12:]))
 
     def close(self) -> None:
-        """End it and everything that reaches it; never raises."""
+        """End it and close its channels; never raises."""
         if self._driver is not None:
             self._driver.off(deadline=Deadline.after(OFF_S))
         state = self._driver.state(deadline=Deadline.after(STATE_S)) if self._driver is not None else None
@@ -260,7 +260,7 @@ class Guest:
 
 
 def find_disk(shell: Shell, host: str, serial: str, deadline: Deadline) -> str:
-    """The disk with a serial number, by the name that it has on `host`; raises BootError where it is not there."""
+    """The name that the disk with a serial number has on `host`; raises BootError if it is not there."""
     find = "cd /sys/block && grep -lx %s */serial | cut -d/ -f1"
     name = shell.run(find, serial, deadline=deadline).stdout.strip()
     if not name:
@@ -269,7 +269,7 @@ def find_disk(shell: Shell, host: str, serial: str, deadline: Deadline) -> str:
 
 
 def offers(host: Host) -> frozenset[type]:
-    """What a host of a topology offers once it is up: of guests, each the same."""
+    """Capabilities of a host of a topology once it is up; the same for every guest."""
     return OFFERS
 
 
@@ -277,7 +277,7 @@ _own: list[float] = []
 
 
 def own_speed() -> float:
-    """Seconds that this machine takes for the work by which guests are measured; measured once a process."""
+    """Seconds that this machine takes for the work that measures the speed of guests; measured once per process."""
     if not _own:
         _own.append(calibrate())
     return _own[0]

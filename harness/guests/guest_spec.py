@@ -1,4 +1,4 @@
-"""What a guest is made of, and what it stands on."""
+"""Parts of a guest, and the resources of a run that its guests share."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from harness.model.settings import Settings
 from harness.model.topology import Host
 from harness.state.state import RunDir, StateDir
 
-# norandmaps: QEMU's translations are of virtual addresses. A library that is mapped somewhere else by each program is
-# translated anew each time, and each write to a page of it, once it is something else's, looks through all of that.
+# norandmaps: QEMU's translations depend on virtual addresses. A library that each program maps somewhere else is
+# translated anew each time. Later, each write to one of its reused pages searches all of these translations.
 CMDLINE = (
     "console=ttyS0,115200 ignore_loglevel sysrq_always_enabled panic=0 nokaslr norandmaps audit=0 "
     "random.trust_cpu=on net.ifnames=0"
@@ -25,7 +25,7 @@ CMDLINE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """What guests stand on: the folder of their run, a libvirt connection, and the sockets of the segments by name."""
+    """Resources that guests of a run share: its folder, a libvirt connection, and sockets of the segments by name."""
 
     settings: Settings
     run: RunDir
@@ -42,7 +42,7 @@ class Ground:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What one guest is made of: `segments` names those that its cards plug into, `label` its files in the run."""
+    """The parts of one guest: `segments` names the segments of its cards, `label` its files in the run."""
 
     host: Host
     machine: Machine

@@ -1,6 +1,6 @@
-"""Who a guest is: name, addresses, MACs, keys, machine id, time and entropy, given to its agent once it runs.
+"""The identity of a guest: name, addresses, MACs, keys, machine id, time and entropy, given to its agent once it runs.
 
-A guest that was booted and one that was restored get it in the same way, so that nothing can tell them apart.
+Booted and restored guests get it in the same way, so that nothing can tell them apart.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from harness.site.addressing import SEED, address_of, peers
 from harness.site.facts import MANAGEMENT
 
 MAC = "52:54:00:68:{card:02x}:{number:02x}"  # of QEMU's range
-TEMPLATE_NUMBER = 0xFF  # no host of a topology has as high a number
-MANAGEMENT_ADDRESS = "10.0.2.15/24"  # what QEMU's user-mode network forwards to
+TEMPLATE_NUMBER = 0xFF  # above the number of any host of a topology
+MANAGEMENT_ADDRESS = "10.0.2.15/24"  # the address to which QEMU's user-mode network forwards
 MANAGEMENT_NETWORK = ipaddress.IPv4Interface(MANAGEMENT_ADDRESS).network
 ENTROPY = 64  # bytes; the kernel takes 32 (drivers/char/random.c)
 
@@ -48,7 +48,7 @@ def cards_of(topology: Topology, host: Host) -> list[Card]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """One guest's own: `number` is the one that its MACs carry, `host_key` private and public, `hosts` of all."""
+    """One guest's own: `number` is in its MACs, `host_key` is private and public, `hosts` are lines of /etc/hosts."""
 
     name: str
     number: int
@@ -63,7 +63,7 @@ class Identity:
         return [MAC.format(card=card, number=self.number) for card in range(cards)]
 
     def order(self) -> dict[str, Any]:
-        """The arguments of the order `become`, with this moment's time."""
+        """The arguments of the order `become`, with the present time."""
         files = {
             "/etc/hosts": (f"127.0.0.1 localhost\n{self.hosts}", 0o644),
             "/etc/machine-id": (f"{secrets.token_hex(16)}\n", 0o444),
@@ -81,13 +81,13 @@ class Identity:
         }
 
     def give(self, agent: AgentLink, deadline: Deadline) -> dict[str, Any]:
-        """Have the agent take it; returns what it says of its host."""
+        """Have the agent take it; returns the agent's facts of its host."""
         facts: dict[str, Any] = json.loads(agent.ask("become", deadline=deadline, **self.order()))
         return facts
 
 
 def identity_of(topology: Topology, host: Host, client_key: str) -> Identity:
-    """Who a host of a topology is."""
+    """The identity of a host of a topology."""
     number = topology.hosts.index(host)
     names = "".join(
         f"{address_of(topology, segment.name, other)} {other} {other}.{segment.name}\n"
@@ -105,12 +105,12 @@ def identity_of(topology: Topology, host: Host, client_key: str) -> Identity:
 
 
 def nobody(identity: Identity) -> Identity:
-    """The same without an address: a card that is up says its MAC to everybody as soon as a guest is restored."""
+    """The same without an address: a card that is up announces its MAC as soon as a guest is restored."""
     return replace(identity, cards=tuple(replace(card, address="") for card in identity.cards))
 
 
 def template_of(identity: Identity) -> Identity:
-    """Who a guest is before it is saved: reached over its management card, and nobody among the others."""
+    """The identity of a guest before it is saved: reached over its management card, without the other addresses."""
     return replace(
         identity,
         name="template",

@@ -1,4 +1,4 @@
-"""SSH keys: the one that logs in, of a state folder, and those that guests show, one for each start of a guest."""
+"""SSH keys: one to log in with for each state folder, and a host key for each start of a guest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.model.errors import HostEnvironmentError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
-    """Path of the private key that logs in, and its public half (`ssh-ed25519 AAAA…`)."""
+    """The key to log in with: path of its private half, and its public half (`ssh-ed25519 AAAA…`)."""
 
     client_file: Path
     client_public: str

@@ -35,7 +35,7 @@ from harness.state.state import RunDir, StateDir
 __all__ = ["Lab"]
 
 CONSOLE_LIMIT = 8 * 1024 * 1024
-# Nothing is known of a guest's speed before it has booted. Under emulation on two busy processors it takes 15 s.
+# A guest's speed is unknown before it has booted. Under emulation on two busy processors a boot takes 15 s.
 BOOT_S = 240.0
 SPEED_S = 60.0  # to measure how fast a guest is; a fifth of a second under emulation
 SHARED_FILE = "shared.disk"
@@ -68,8 +68,8 @@ class Lab:
     def start(self, topology: Topology) -> Site:
         """Bring every host of the topology up and wait until each answers.
 
-        A guest whose like was booted before is restored; one that cannot be is booted, which is noted. Raises
-        BootError, with the last console lines, if one does not come up; nothing is left running then.
+        A guest is restored if one like it was booted before; if that fails, it is booted, which is noted. Raises
+        BootError, with the last console lines, if a guest does not come up; nothing is left running then.
         """
         try:
             return self._start(topology)
@@ -109,7 +109,7 @@ class Lab:
                 for wait in as_completed(waits):
                     wait.result()
             except BaseException:
-                ground.given_up.set()  # or the pool would wait for guests that nobody wants any more
+                ground.given_up.set()  # or the pool would wait for guests that are no longer needed
                 raise
         return [wait.result() for wait in waits]
 
@@ -150,7 +150,7 @@ class Lab:
 
 
 def _disks(topology: Topology, host: Host, run: RunDir, machine: Machine) -> tuple[Disk, ...]:
-    """The disks of a guest; its root disk is still to be made."""
+    """The disks of a guest; its root disk does not exist yet."""
     scratch = run.path / f"{host.name}.scratch"
     disks = [
         Disk(name=ROOT, path=run.path / f"{host.name}.qcow2", target="vda"),

@@ -1,8 +1,8 @@
-"""A lease is a share of the machine's memory: concurrent topologies wait for each other instead of swapping.
+"""Leases of this machine's memory: concurrent topologies wait for each other instead of swapping.
 
-Every request is a locked file `<number>.lease` in one folder for all users of the machine. Numbers are given in the
-order of asking and granted in that order, so that a large request is not overtaken for ever. A request whose process is
-dead holds no lock any more, and does not count.
+Every request is a locked file `<number>.lease` in one folder for all users of the machine. Requests are numbered and
+granted in the order of asking, so that a large one is not overtaken for ever. A request whose process is dead holds no
+lock any more, and does not count.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from harness.state.locks import describe, explained, guard, read_record, this_pr
 from harness.state.state import GUARD, StateDir
 
 LEASE_S = 4 * 3600.0
-QEMU_OVERHEAD = 1.3  # of a guest's memory: what QEMU needs beside it
-# The rest is for the harness itself, for QEMU's own memory and for whatever else runs here.
+QEMU_OVERHEAD = 1.3  # factor on a guest's memory, for QEMU's own
+# The rest is for the harness itself, for QEMU's own memory and for other programs.
 SHARE_FOR_GUESTS = 0.8
 _POLL_SECONDS = 0.25
 _SUFFIX = ".lease"
@@ -34,7 +34,7 @@ _SUFFIX = ".lease"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """A request for `memory` bytes, for `purpose`; `holder` says who asks, `budget` what it was weighed against."""
+    """A request for `memory` bytes, for `purpose`; `holder` is the asking process, `budget` the limit applied to it."""
 
     number: int
     memory: int
@@ -51,8 +51,8 @@ class Lease:
 def default_budget(state: StateDir, *, available: int) -> int:
     """Bytes that guests may use together; `available` is what this machine has available now (MemAvailable).
 
-    While leases are held, the budget of the first of them counts: what its guests use is missing from
-    `available` already, and would be counted twice.
+    While leases are held, the budget of the first of them applies: the memory that its guests use is already missing
+    from `available`, and would be counted twice.
     """
     granted = [lease for lease in leases(state) if lease.granted]
     return granted[0].budget if granted else int(available * SHARE_FOR_GUESTS)
@@ -74,7 +74,7 @@ def memory_of(topology: Topology) -> int:
 def lease_for(
     topology: Topology, settings: Settings, *, purpose: str, on_wait: Callable[[str], None]
 ) -> AbstractContextManager[Lease]:
-    """Hold the memory of the guests of `topology` for the body, within what this machine has now; see `acquire`."""
+    """Hold the memory of the guests of `topology` for the body, within what is available now; see `acquire`."""
     state = StateDir.of(settings)
     return acquire(
         state,
@@ -96,12 +96,12 @@ def acquire(
     on_wait: Callable[[str], None],
     purpose: str = "",
 ) -> Iterator[Lease]:
-    """Hold `memory` bytes of `budget` for the body; wait for those who asked before, until `deadline`.
+    """Hold `memory` bytes of `budget` for the body; wait for earlier requests, until `deadline`.
 
-    `on_wait` gets one line that says for whom it waits, and another one whenever that changes. A process that
+    `on_wait` gets one line that names the processes it waits for, and another one whenever they change. A process that
     asks again while it holds a lease waits for itself: ask once, for all hosts of a topology. Raises
-    HostEnvironmentError if `memory` is more than `budget`, InfraError, with who holds what, when the deadline
-    is over.
+    HostEnvironmentError if `memory` is more than `budget`. Raises InfraError, which says who holds what, when the
+    deadline passes.
     """
     if memory > budget:
         problem = f"{purpose or 'this topology'} needs {format_size(memory)} of memory"

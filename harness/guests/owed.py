@@ -1,4 +1,4 @@
-"""What a run owes for its guests: processes of QEMU and of switches, and domains of a libvirt daemon."""
+"""Obligations of a run for its guests: processes of QEMU and of switches, and domains of a libvirt daemon."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def switch_owed(run: Path, below: str) -> Obligation:
 
 
 def guest_owed(run: Path, uri: str, uuid: UUID, below: str) -> tuple[Obligation, ...]:
-    """A guest: its QEMU, as of `qemu_owed`, and first of all its domain, where a daemon at `uri` knows of that."""
+    """A guest: first its domain, if a daemon at `uri` manages it, then its QEMU, as of `qemu_owed`."""
     process = qemu_owed(run, below)
     if uri == EMBEDDED:
         return (process,)
@@ -39,7 +39,7 @@ def guest_owed(run: Path, uri: str, uuid: UUID, below: str) -> tuple[Obligation,
 
 
 def meet_guest(owed: Iterable[Obligation], *, is_gone: bool) -> None:
-    """Note what of `guest_owed` is met; `is_gone` says whether libvirt knows of no such domain any more."""
+    """Note which obligations of `guest_owed` are met; `is_gone` says whether libvirt no longer has the domain."""
     for obligation in owed:
         if obligation.kind == PROCESS:
             meet_if_ended(obligation)

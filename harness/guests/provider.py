@@ -1,4 +1,4 @@
-"""The provider of guests: memory for them, what they boot from, guests that are up, and what is left of dead ones."""
+"""The provider of guests: leases their memory, finds what they boot from, brings them up, and cleans up dead runs."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class GuestProvider:
     """Brings hosts up as guests of this machine; see `site.provider.Provider` for what each method promises."""
 
     name = PROVIDER
-    # Of every guest's first card: a link that overlapped it could not be told from it.
+    # The network of every guest's first card: an overlapping link would be indistinguishable from it.
     reserved: ClassVar[Mapping[IPv4Network, str]] = {MANAGEMENT_NETWORK: "the guests' management network"}
 
     def __init__(self, settings: Settings) -> None:
@@ -85,7 +85,7 @@ class GuestProvider:
         return PreparedGuests(machines_for(self._settings, topology.hosts, kernels, progress))
 
     def _checked(self, topology: Topology, needs: HostNeeds, progress: Progress) -> dict[str, Kernel]:
-        """The kernel of each host, once it is known that guests can do what is needed."""
+        """The kernel of each host, after checking that guests can meet the needs."""
         check_offers(needs.capabilities, {host.name: offers(host) for host in topology.hosts})
         return kernels_for(self._settings, topology.hosts, progress, needs.kernel)
 
@@ -105,7 +105,7 @@ class GuestProvider:
         """See `Provider.provide`; what guests wait for is this machine's memory."""
         assert isinstance(prepared, PreparedGuests), "what another provider prepared"
         with lease.lease_for(topology, self._settings, purpose=purpose, on_wait=on_wait):
-            libvirt_module()  # this and the next are done once a process, and no part of bringing guests up
+            libvirt_module()  # this and the next run once per process, and are not part of bringing guests up
             own_speed()
             on_begin()
             lab = Lab(self._settings, prepared.machines, listener=listener, console_path=console_path, notes=notes)

@@ -39,25 +39,25 @@ RESTORE_S = 60.0
 SETTLE_S = 60.0
 CONNECTED = "01"  # include/net/tcp_states.h
 CONSOLE_LIMIT = 1024 * 1024
-# What every trial uses soon is in the page cache then.
+# Puts programs that every trial soon uses into the page cache.
 WARM_UP = "python3 -I -S -c pass; awk 1 /dev/null; ps >/dev/null; dd if=/dev/zero of=/dev/null count=1; sync"
 
 
 class NotRestored(InfraError):
-    """No guest could be started from a snapshot; a boot may still go well."""
+    """No guest could be started from a snapshot; a boot may still succeed."""
 
 
 class Templates:
-    """The snapshots that guests of one run are started from."""
+    """The snapshots from which the guests of one run are started."""
 
     def __init__(self, ground: Ground, notes: Progress, boot_s: float) -> None:
         self._ground, self._notes, self._boot_s = ground, notes, boot_s
         self._cache = Cache(ground.settings.cache, notes)
 
     def restore(self, parts: Parts, make_guest: Callable[[Parts], Guest]) -> Guest:
-        """Start a guest from the snapshot for its like, which is made first if there is none.
+        """Start a guest from the snapshot for its kind, which is made first if there is none.
 
-        Raises NotRestored, with everything of that guest gone again; a snapshot that was at fault is gone too.
+        Raises NotRestored after everything of that guest is removed; a faulty snapshot is removed too.
         """
         try:
             with ExitStack() as stack:
@@ -101,7 +101,7 @@ class Templates:
             guest.on_console(snapshot.console)
             guest.restore(pipe, Deadline.after(RESTORE_S))
         finally:
-            feeder.finish()  # that the image was damaged says more than that libvirt could not take it
+            feeder.finish()  # a damaged image explains more than libvirt's own error
 
     def _builder(self, parts: Parts) -> Callable[[Path], None]:
         def build(folder: Path) -> None:
@@ -136,7 +136,7 @@ class Templates:
         write_facts(folder)
 
     def _template_disks(self, parts: Parts, folder: Path, label: str) -> tuple[Disk, ...]:
-        """The same disks; those that are blank are others as blank."""
+        """The same disks, but other blank ones in place of blank ones."""
 
         def own(disk: Disk) -> Disk:
             if disk.name == ROOT:
@@ -151,7 +151,7 @@ class Templates:
 
 
 def _await_quiet(agent: AgentLink, deadline: Deadline) -> None:
-    """Wait until nobody is connected: whoever is would wait, in every guest restored, for a peer that is gone."""
+    """Wait until no TCP connection is open: in every restored guest, it would wait for a peer that is gone."""
     while True:
         lines = agent.ask("read", path="/proc/net/tcp", deadline=deadline).splitlines()[1:]
         if not any(line.split()[3] == CONNECTED for line in lines):

@@ -1,7 +1,7 @@
-"""What every guest brings along: a small archive behind the kernel's initramfs.
+"""The seed archive of a guest: a small archive behind the kernel's initramfs.
 
-The kernel unpacks archives one after the other; vm-images/init.c finds this one under /seed. It has nothing in it that
-makes one guest different from another of the same machine: that comes later (`identity`).
+The kernel unpacks archives one after the other; vm-images/init.c finds this one under /seed. Nothing in it
+distinguishes one guest from another of the same machine: that comes later (`identity`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ UART = "/dev/ttyS1"  # the second serial port of a guest
 
 
 def _packed(path: str, file: Path) -> bytes:
-    """The replacement in the form in which the kernel's own module lies there."""
+    """The replacement, compressed as the kernel's own module is."""
     data = file.read_bytes()
     # The kernel's own unpacker knows no other checksum (lib/decompress_unxz.c).
     return lzma.compress(data, check=lzma.CHECK_CRC32) if path.endswith(".xz") else data
@@ -29,7 +29,7 @@ def make_seed(boot_script: Path, modules: Mapping[str, Path], own_modules: Mappi
     """The archive of a guest.
 
     `modules`: path below /lib/modules/<release> → the file that replaces it there. `own_modules`: name → file of a
-    module that only lies there, see `own_module_path`.
+    module that is only stored there, see `own_module_path`.
     """
     files: dict[str, bytes | Path] = {
         "agent.py": AGENT,

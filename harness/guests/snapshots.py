@@ -1,8 +1,8 @@
-"""Guests that were booted once and saved, so that others like them start from there.
+"""Snapshots: guests that were booted once and saved, so that others like them start from there.
 
-A snapshot is an entry of the cache, found by everything that its guest could tell: what it boots from, its size, its
-devices, QEMU, the boot script, the agent. Its files are checked whenever it is used. `BUDGET` bytes of them are kept,
-those longest unused go first; one that a guest is being started from stays.
+A snapshot is an entry of the cache, keyed by everything that its guest can observe: what it boots from, its size, its
+devices, QEMU, the boot script, the agent. Its files are checked at every use. `BUDGET` bytes of snapshots are kept, and
+the least recently used go first; a snapshot in use stays.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from harness.model.settings import EMBEDDED, Settings
 from harness.model.topology import GIB, MIB, Host
 
 KIND = "snapshot"
-# Changes whenever the same input would give another guest.
+# Incremented whenever the same input would give another guest.
 BUILDER = 1
 BUDGET = 4 * GIB
 NEED = 64 * MIB  # beside the guest's memory
@@ -40,24 +40,24 @@ DOMAIN = Path(__file__).parent.parent / "drivers" / "libvirt" / "domain.xml.j2"
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A saved guest: its folder in the cache, and what is known of it."""
+    """A saved guest: its folder in the cache, and its recorded facts."""
 
     entry: Path
     facts: Mapping[str, Any]
 
     @property
     def image(self) -> Path:
-        """What libvirt saved."""
+        """The image that libvirt saved."""
         return self.entry / IMAGE
 
     @property
     def disk(self) -> Path:
-        """The root disk as it was then; nobody writes to it any more."""
+        """The root disk as it was then; never written to again."""
         return self.entry / DISK
 
     @property
     def console(self) -> bytes:
-        """What the guest had printed by then."""
+        """The console output of the guest until then."""
         return (self.entry / CONSOLE).read_bytes()
 
     @property
@@ -82,9 +82,9 @@ def is_wanted(settings: Settings) -> bool:
 
 
 def key_of(host: Host, machine: Machine, *, cards: int, shared: int, libvirt: int) -> dict[str, Any]:
-    """Everything that a guest could tell from another, but for its identity.
+    """Everything that distinguishes a guest from another for the guest itself, except its identity.
 
-    `shared` is the size of the disk that it shares with others, or 0; `libvirt` the version of that.
+    `shared` is the size of the disk that it shares with others, or 0; `libvirt` is the version of libvirt.
     """
     qemu = Path(which(QEMU) or QEMU).stat()
     return {
@@ -101,7 +101,7 @@ def key_of(host: Host, machine: Machine, *, cards: int, shared: int, libvirt: in
         "accelerator": machine.accelerator,
         "processor": _processor() if machine.accelerator == "kvm" else "",
         "libvirt": libvirt,
-        # Not its version: that takes QEMU or libvirt a while to say, and a security update does not change it.
+        # Not its version: QEMU or libvirt takes a while to report it, and a security update does not change it.
         "qemu": [qemu.st_size, qemu.st_mtime_ns],
         "parts": {path.name: _digest(path) for path in (vm_images() / "boot.sh", AGENT, DOMAIN)},
     }
@@ -121,9 +121,9 @@ def _processor() -> str:
 
 @contextmanager
 def taken(cache: Cache, key: Mapping[str, Any], build: Build, *, memory: int) -> Iterator[Snapshot]:
-    """The snapshot for `key`, built if there is none; for the body, nobody removes it.
+    """The snapshot for `key`, built if there is none, and not removed during the body.
 
-    Raises DamagedImage if it says nothing of itself; it is gone then.
+    Raises DamagedImage if its facts cannot be read; the snapshot is then removed.
     """
     entry, held = hold(lambda: cache.get_or_build(KIND, key, build, need=memory + NEED))
     with ExitStack() as stack:

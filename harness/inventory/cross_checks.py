@@ -1,7 +1,7 @@
-"""How the values of an inventory file fit together, and to this machine.
+"""Checks of whether the values of an inventory file fit together, and fit this machine.
 
-These checks read the document as it was parsed, not the validated tables, so that a wrong value in one place
-does not hide a wrong name in another. What has the wrong shape is passed over here: `schema` reports it.
+These checks read the document as it was parsed, not the validated tables, so that a wrong value in one place does not
+hide a wrong name in another. Values of the wrong shape are skipped here: `schema` reports them.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ Reserved = Mapping[ipaddress.IPv4Network, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What the values of an inventory are held against.
+    """Limits for the values of an inventory.
 
-    `machine_memory` is what this machine has, in bytes; `reserved` are networks that no link may overlap, and what has
-    them.
+    `machine_memory` is the memory of this machine, in bytes; `reserved` maps networks that no link may overlap to their
+    users.
     """
 
     machine_memory: int
@@ -53,9 +53,9 @@ class _Topology:
 
 
 def check(document: Table, *, folder: Path, limits: Limits, variants: Sequence[str] | None = None) -> Iterator[Problem]:
-    """Everything that does not fit.
+    """All problems of the document.
 
-    `folder` is where relative paths start, `variants` are the known module variants, None if nobody knows them.
+    `folder` is where relative paths start, `variants` are the known module variants, None if they are unknown.
     """
     hosts: Entries = [(("host", i), host) for i, host in _tables(document, "host")]
     known = list(dict.fromkeys(host["name"] for _, host in hosts if isinstance(host.get("name"), str)))

@@ -1,4 +1,4 @@
-"""What is wrong with an inventory file, one line per problem: where, what, and the way out."""
+"""Problems of an inventory file, one line each: the place, the problem, and the way out."""
 
 from __future__ import annotations
 

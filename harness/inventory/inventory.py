@@ -20,7 +20,7 @@ from harness.inventory.schema import HostTable, InventoryTables, TopologyTable
 from harness.model.errors import InventoryError, UsageError
 from harness.model.topology import Host, Link, SharedDisk, Topology
 
-# tomllib says where only in its message: "Invalid value (at line 3, column 5)"
+# tomllib gives the position only in its message: "Invalid value (at line 3, column 5)"
 _WHERE = re.compile(r"(?P<what>.*) \(at (?P<where>[^()]*)\)", re.DOTALL)
 
 
@@ -40,7 +40,7 @@ class Inventory:
 
 
 def require_role(topology: Topology, role: str) -> Host:
-    """The host that plays `role` in `topology`; raises UsageError if nobody does."""
+    """The host that plays `role` in `topology`; raises UsageError if none does."""
     if role not in topology.roles:
         known = names(topology.roles)
         raise UsageError(f"no role {shown(role)} in topology {shown(topology.name)}; its roles are: {known}")
@@ -50,7 +50,7 @@ def require_role(topology: Topology, role: str) -> Host:
 def load_inventory(path: Path, *, limits: Limits, variants: Sequence[str] | None = None) -> Inventory:
     """The inventory in the TOML file `path`.
 
-    `variants` are the module variants that there are, None to leave their names unchecked.
+    `variants` are the known module variants, None to leave their names unchecked.
 
     Raises InventoryError for one problem; for several, one UsageError with a line for each. Paths of modules
     and kernels come back absolute.

@@ -1,4 +1,4 @@
-"""The shape of an inventory file: which keys there are, and what a single value may be."""
+"""The schema of an inventory file: its keys, and the valid values of each."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ class SharedDiskTable(_Table):
 
 
 class TopologyTable(_Table):
-    """One `[[topology]]`; which hosts a role or a link may name is a matter of `relations`."""
+    """One `[[topology]]`; `cross_checks` has the rules for hosts that a role or a link names."""
 
     name: Name
     description: str = ""
@@ -210,7 +210,7 @@ def parse(document: Mapping[str, Any]) -> InventoryTables | list[Problem]:
     except ValidationError as error:
         details = error.errors(include_url=False)
         misspelt = {(*d["loc"][:-1], *_meant(d)) for d in details if d["type"] == "extra_forbidden"}
-        # a misspelt key is one mistake: what it was meant to be is not reported as missing as well
+        # a misspelt key is one mistake: the intended key is not reported as missing as well
         return [_problem(d) for d in details if d["type"] != "missing" or d["loc"] not in misspelt]
 
 

@@ -18,14 +18,14 @@ from harness.model.observe import Progress
 from harness.model.settings import Settings
 from harness.model.topology import GIB, MIB
 
-# Changes whenever the same kernel would give other files.
+# Incremented whenever the same kernel would give other files.
 BUILDER = 2
 KIND = "own-kernel"
-# Modules unpacked, those that stay, and a disk of them.
+# Bytes for the unpacked modules, those that are kept, and a disk of them.
 NEED = 1000 * MIB
-# 25 kernels of a distribution; one that is missing is taken again in half a minute.
+# 25 kernels of a distribution; an evicted one is built again in half a minute.
 BUDGET = 6 * GIB
-# Entries that are in use until this process ends, since its guests start from there; each trial asks for them again.
+# Entries in use until this process ends, since its guests start from them; each trial asks for them again.
 _held: set[Path] = set()
 
 
@@ -34,7 +34,8 @@ def find_kernel(
 ) -> Kernel:
     """The kernel `name`: `debian:12`, or with a slash in it, the path of a built tree, a boot image or a package.
 
-    `modules_from` is where a boot image has its modules, a folder or a tar file. Errors as of the two below.
+    `modules_from` is a folder or a tar file with the modules of a boot image. Raises as `load_kernel` and
+    `fetch_kernel` do.
     """
     if is_kernel_file(name):
         return load_kernel(settings, Path(name), progress, modules_from=modules_from)
@@ -46,7 +47,7 @@ def find_kernel(
 def load_kernel(settings: Settings, path: Path, progress: Progress, *, modules_from: str = "") -> Kernel:
     """The kernel at `path`, with its modules, from the cache as long as none of its files change.
 
-    Raises UsageError for what is no kernel, is not built, or has modules of another kernel.
+    Raises UsageError if it is not a kernel, is not built, or has modules of another kernel.
     """
     origin = find_origin(path, modules_from)
     recipe = read_recipe(vm_images() / "modules.toml", ModulesRecipe)

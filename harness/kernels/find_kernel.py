@@ -1,4 +1,4 @@
-"""Where a kernel of the user's own comes from: a built tree, a boot image with its modules, or a Debian package."""
+"""Kernels of the user's own: a built tree, a boot image with its modules, or a Debian package."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ROOTS = (".", "..", "../../..")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Laid:
-    """A kernel laid out: its boot image, what it calls itself, its configuration if there is one."""
+    """A kernel laid out: its boot image, its release, its configuration if there is one."""
 
     vmlinuz: Path
     release: str
@@ -41,7 +41,7 @@ class Origin(Protocol):
     """A kernel somewhere on this machine."""
 
     def key(self) -> dict[str, str]:
-        """What its entry in the cache depends on; quick."""
+        """The part of the cache key that identifies it; quick to compute."""
 
     def lay_out(self, root: Path, log: Path) -> Laid:
         """Fill `root`/lib/modules/<release> with its modules, if it has any; raises UsageError."""
@@ -49,7 +49,7 @@ class Origin(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BootImage:
-    """A boot image; `version` is what it says of itself. Without `modules`, all that a guest needs is built in."""
+    """A boot image; `version` is its version string. Without `modules`, all that a guest needs is built in."""
 
     vmlinuz: Path
     version: str
@@ -76,7 +76,7 @@ class BootImage:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A package file, beside which are those with other parts of its kernel if it is in several."""
+    """A package file; if its kernel is in several packages, the others are beside it."""
 
     path: Path
 
@@ -92,9 +92,9 @@ class Package:
 
 
 def find_origin(path: Path, modules_from: str = "") -> Origin:
-    """The kernel at `path`, with the modules at `modules_from`, or by themselves found with it.
+    """The kernel at `path`, with the modules at `modules_from`, else with those found near it.
 
-    Raises UsageError for what is no kernel, for a tree that is not built, for modules that are another kernel's.
+    Raises UsageError if it is not a kernel, if a tree is not built, or if the modules are another kernel's.
     """
     if path.is_dir():
         return _image(_image_in(path), modules_from)

@@ -15,7 +15,7 @@ from harness.model.errors import HostEnvironmentError
 from harness.model.observe import Progress
 from harness.model.topology import MIB
 
-# Changes whenever the same input would give another archive.
+# Incremented whenever the same input would give another archive.
 BUILDER = 1
 
 

@@ -1,4 +1,4 @@
-"""Which module a file of the kernel's source belongs to: what its Makefiles say, as make itself reads them."""
+"""Maps files of the kernel's source to modules, by having make read the kernel's Makefiles."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 from harness.artifacts.run_tool import CommandFailed, read_tool
 
 _NAMES = ("Kbuild", "Makefile")
-# make reads the file of a folder with the kernel's configuration, and prints one line an object: what it becomes, its
-# name, and what it is made of.
+# make reads the Makefile of a folder with the kernel's configuration, and prints one line per object: its kind, its
+# name, and its parts.
 _ASK = """\
 .DEFAULT_GOAL := harness-ask
 srctree := .
@@ -29,12 +29,12 @@ $(foreach o,$(filter %.o,$(obj-y) $(lib-y)),$(info core $(o:.o=) $(call parts,$(
 harness-ask: ; @:
 """
 _INCLUDE = re.compile(rb"^\s*#\s*include\s*([\"<])([^\">]+)[\">]", re.MULTILINE)
-CORE = ""  # stands for the name of a module
+CORE = ""  # in place of a module's name
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Built:
-    """What a file becomes a part of: the module `name`, built in `folder`, or CORE: the kernel itself."""
+    """The target that a file is linked into: the module `name`, built in `folder`, or CORE: the kernel itself."""
 
     folder: str
     name: str
@@ -49,7 +49,7 @@ class Makefiles:
         self._folders: dict[str, Mapping[str, Built]] = {}
 
     def built_from(self, path: str) -> set[Built]:
-        """What the file `path` is a part of; nothing if the configuration leaves it out."""
+        """The targets that the file `path` is linked into; none if the configuration leaves it out."""
         if PurePosixPath(path).name in _NAMES:
             return set(self._objects(str(PurePosixPath(path).parent)).values())
         if path.endswith(".h"):
@@ -57,7 +57,7 @@ class Makefiles:
         return set(self._of_source(path))
 
     def _of_source(self, path: str) -> Iterator[Built]:
-        """Of the nearest folder above whose Makefile names the object: fs/xfs/libxfs is built by that of fs/xfs."""
+        """Targets from the nearest folder above whose Makefile names the object: fs/xfs has those of fs/xfs/libxfs."""
         target = str(PurePosixPath(path).with_suffix(".o"))
         for folder in list(PurePosixPath(path).parents)[:-1]:
             built = self._objects(str(folder)).get(target)
@@ -66,7 +66,7 @@ class Makefiles:
                 return
 
     def _objects(self, folder: str) -> Mapping[str, Built]:
-        """Every object that a folder's Makefile names, with what it becomes."""
+        """Every object that a folder's Makefile names, with its target."""
         if folder not in self._folders:
             self._folders[folder] = dict(self._read(folder))
         return self._folders[folder]
@@ -81,7 +81,7 @@ class Makefiles:
         try:
             answer = read_tool(["make", "-s", "-C", str(self._top), "-f", question.name])
         except CommandFailed:
-            return  # it needs more of kbuild than its configuration, as some of arch/ do: of no module of ours
+            return  # it needs more of kbuild than its configuration, as some of arch/ do; it has no module of ours
         finally:
             question.unlink()
         for line in answer.splitlines():
@@ -91,7 +91,7 @@ class Makefiles:
                 yield f"{folder}/{part}", built
 
     def _users(self, header: str) -> set[str]:
-        """The sources that include `header`, themselves or through other headers."""
+        """The sources that include `header`, directly or through other headers."""
         found, wanted = set[str](), {header}
         while wanted:
             wanted = {path for path, included in self._includes.items() if included & wanted} - found
@@ -100,7 +100,7 @@ class Makefiles:
 
     @cached_property
     def _includes(self) -> Mapping[str, set[str]]:
-        """Of every file with code: the headers of the tree that it includes."""
+        """For every file with code: the headers of the tree that it includes."""
         return {path: set(self._included(path)) for path in self._paths}
 
     @cached_property
@@ -117,7 +117,7 @@ class Makefiles:
         return named
 
     def _included(self, path: str) -> Iterator[str]:
-        """As the compiler finds them: beside the file if in quotes, else through an -I of its own subsystem."""
+        """Resolved as the compiler does: beside the file if in quotes, else through an -I of its own subsystem."""
         folder, subsystem = posixpath.dirname(path), path.split("/")[:2]
         for quote, text in _INCLUDE.findall((self._top / path).read_bytes()):
             name = text.decode("utf-8", "replace")
@@ -130,7 +130,7 @@ class Makefiles:
 
 
 def file_of(folder: Path) -> Path | None:
-    """The file that says how `folder` is built, if it has one."""
+    """The Kbuild file or Makefile of `folder`, if it has one."""
     return next((path for path in (folder / name for name in _NAMES) if path.is_file()), None)
 
 

@@ -1,4 +1,4 @@
-"""Whether a file is what it is said to be: a kernel that boots, a module that this kernel loads."""
+"""Checks of files: a kernel image that boots, a module that this kernel loads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NO_ELF = (ELFError, OverflowError, ValueError)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleInfo:
-    """What a module says of itself: its name, and the release of the kernel that it was built for."""
+    """A module's own information: its name, and the release of the kernel that it was built for."""
 
     name: str
     release: str
@@ -29,7 +29,7 @@ class ModuleInfo:
 
 
 def check_kernel_image(path: Path) -> str:
-    """The version string of a Linux boot image for x86; raises UsageError if `path` is none."""
+    """The version string of a Linux boot image for x86; raises UsageError if `path` is not one."""
     try:
         with path.open("rb") as file:
             head = file.read(0x10000)
@@ -42,7 +42,7 @@ def check_kernel_image(path: Path) -> str:
 
 
 def read_module_info(path: Path) -> ModuleInfo:
-    """What the module file `path` says of itself; raises UsageError if it is no kernel module."""
+    """Name and kernel release of the module file `path`; raises UsageError if it is not a kernel module."""
     try:
         data = read_module(path)
     except OSError as error:
@@ -56,7 +56,7 @@ def read_module_info(path: Path) -> ModuleInfo:
 
 
 def check_module(path: Path, release: str) -> ModuleInfo:
-    """What the module says of itself; raises UsageError if it was not built for the kernel `release`."""
+    """Name and kernel release of a module; raises UsageError if it was not built for the kernel `release`."""
     info = read_module_info(path)
     if info.release != release:
         hint = "build it for that kernel, or choose the kernel it was built for"
@@ -65,7 +65,7 @@ def check_module(path: Path, release: str) -> ModuleInfo:
 
 
 def _modinfo(data: bytes) -> dict[str, str] | None:
-    """The section .modinfo, NUL-terminated `name=value` strings, of several of one name the last; None: no module."""
+    """The section .modinfo, NUL-terminated `name=value` strings; the last of a name wins. None: not a module."""
     try:
         elf = ELFFile(BytesIO(data))
     except _NO_ELF:

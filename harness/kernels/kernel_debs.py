@@ -21,7 +21,7 @@ _IMAGES = ("boot/vmlinuz-*", "lib/modules/*/vmlinuz")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unpacked:
-    """A kernel out of its packages: boot image, `uname -r`, and its configuration if there was one."""
+    """An unpacked kernel: boot image, `uname -r`, and its configuration if there was one."""
 
     vmlinuz: Path
     release: str
@@ -29,25 +29,25 @@ class Unpacked:
 
 
 def is_package(path: Path) -> bool:
-    """Whether the file `path` is an archive as Debian's packages are."""
+    """Whether the file `path` has the format of a Debian package."""
     with path.open("rb") as file:
         return file.read(len(_MAGIC)) == _MAGIC
 
 
 def package_version(path: Path) -> str:
-    """The version that a package file says it has; raises UsageError if it is no package."""
+    """The version of a package file; raises UsageError if it is not a package."""
     return _field(path, "Version")
 
 
 def part_names(image_package: str) -> list[str]:
-    """Names of the packages in which the parts of the kernel of `linux-image-<release>` may be."""
+    """Names of the packages that may contain the parts of the kernel of `linux-image-<release>`."""
     return [image_package.replace("linux-image-", f"linux-{part}-", 1) for part in _PARTS]
 
 
 def parts_beside(path: Path) -> list[Path]:
     """The package file `path`, and those with other parts of its kernel, of the same version, in the same folder.
 
-    Raises UsageError that names those that it depends on and that are not there.
+    Raises UsageError that names missing dependencies.
     """
     depends = {part.split()[0] for part in _field(path, "Depends").split(",") if part.strip()}
     wanted = [name for name in part_names(_field(path, "Package")) if name in depends]
@@ -81,7 +81,7 @@ def unpack_kernel(packages: Iterable[Path], root: Path, log: Path) -> Unpacked:
 
 
 def _move_modules(root: Path) -> None:
-    """Since Debian 13 packages have them in /usr."""
+    """Move modules out of /usr, where packages have them since Debian 13."""
     if (root / "usr/lib/modules").is_dir() and not (root / "lib/modules").exists():
         (root / "lib").mkdir(exist_ok=True)
         (root / "usr/lib/modules").rename(root / "lib/modules")

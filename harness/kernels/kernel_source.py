@@ -1,4 +1,4 @@
-"""Source and headers of a distribution's kernel: what a module is built from."""
+"""Source and headers of a distribution's kernel, from which modules are built."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from harness.model.observe import Progress
 from harness.model.settings import Settings
 from harness.model.topology import MIB
 
-# Changes whenever the same package would give other files.
+# Incremented whenever the same package would give other files.
 BUILDER = 1
 
 
 class KernelPackages:
-    """What a module build takes from the distribution of `kernel`, in the cache and never installed."""
+    """Packages of the distribution of `kernel` for a module build, in the cache and never installed."""
 
     def __init__(self, settings: Settings, kernel: Kernel, cache: Cache, progress: Progress) -> None:
         self._settings = settings
@@ -36,9 +36,9 @@ class KernelPackages:
         return self._entry("kernel-source", {"paths": paths}, lambda folder: self._extract(folder, paths), 400 * MIB)
 
     def folders(self, folders: Sequence[str]) -> Path:
-        """The cache entry with all of `folders` of the kernel's source, and what their files include from around them.
+        """The cache entry with all of `folders` of the kernel's source, and files around them that they may include.
 
-        That is: the files of every folder above them but the top, and the headers of their subsystem (drivers/nvme).
+        Those are the files of every folder above them but the top, and the headers of their subsystem (drivers/nvme).
         """
         key = {"folders": sorted(folders)}
         return self._entry("kernel-folders", key, lambda folder: self._extract_folders(folder, folders), 200 * MIB)
@@ -53,7 +53,7 @@ class KernelPackages:
         return self._cache.get_or_build(kind, key, build, need=need)
 
     def _tarball(self) -> Path:
-        """The archive of the whole source, some 140 MB: it takes 1.4 GB unpacked, and is never wanted whole."""
+        """The archive of the whole source, some 140 MB; never unpacked as a whole, which would take 1.4 GB."""
         entry = self._entry("kernel-tarball", {}, self._download_source, 400 * MIB)
         return next(entry.glob("linux-source-*.tar.*"))
 

@@ -22,15 +22,15 @@ from harness.model.observe import Progress
 from harness.model.settings import Settings
 from harness.model.topology import MIB
 
-# Changes whenever the same package would give other files.
+# Incremented whenever the same package would give other files.
 BUILDER = 1
 KIND = "kernel"
 # A suite may have newer kernels beside its own, such as 6.12 in the security updates of Debian 12.
 META_PACKAGE, SERIES_PACKAGE = "linux-image-amd64", "linux-image-{}-amd64"
 IMAGE_PACKAGE = r"linux-image-\d\S*-amd64"
-# 90 MB of package, 500 MB unpacked, 200 MB of what stays.
+# 90 MB of package, 500 MB unpacked, 200 MB that are kept.
 NEED = 1000 * MIB
-# What of the modules recipe decides the kernel's entry; the rest only decides the initramfs.
+# Keys of the modules recipe that determine the kernel's entry; the others only determine the initramfs.
 TREE = {"keep", "leave_out", "keep_anyway"}
 
 
@@ -38,7 +38,7 @@ TREE = {"keep", "leave_out", "keep_anyway"}
 class Kernel:
     """A kernel that guests boot.
 
-    `name` is what was asked for (`debian:12`), `release` what `uname -r` says, `version` that of the package.
+    `name` is the requested name (`debian:12`), `release` the output of `uname -r`, `version` that of the package.
     `modules_dir` is lib/modules/<release> as guests see it, `modules_image` an ext4 disk of it, with <release>/ at
     its root; `initrd` has the init and the boot modules. `digest` covers all of them.
     """
@@ -60,11 +60,10 @@ class Kernel:
 
 
 def fetch_kernel(settings: Settings, name: str, progress: Progress, *, refresh: bool = False) -> Kernel:
-    """The newest kernel of the suite `name` (`debian:12`) when it was first fetched, or with `refresh`, now.
+    """The kernel of the suite `name` (`debian:12`): the newest at the first fetch, or now with `refresh`.
 
-    `debian:12-6.12` is that of the series 6.12 in the suite.
-
-    Raises UsageError for an unknown name, HostEnvironmentError for what this machine or the archive lacks.
+    `debian:12-6.12` is that of the series 6.12 in the suite. Raises UsageError for an unknown name,
+    HostEnvironmentError for what this machine or the archive lacks.
     """
     codename, series = suite_of(name)
     recipe = read_recipe(vm_images() / "modules.toml", ModulesRecipe)
@@ -116,7 +115,7 @@ class _Build:
         self._log = folder / BUILD_LOG
 
     def run(self) -> None:
-        """Package → unpacked → the modules that guests need → their disk; the package does not stay."""
+        """Package → unpacked → the modules that guests need → their disk; the package is not kept."""
         full = self._folder / "full"
         full.mkdir()
         packages, version = self._download()
@@ -132,7 +131,7 @@ class _Build:
         fill_entry(self._folder, full, kernel.release, version, self._recipe)
 
     def _download(self) -> tuple[list[Path], str]:
-        """The kernel's package and, if it is in parts, those of its parts; and the version of them all."""
+        """The kernel's package, or those of its parts if it is in parts; and the version of all of them."""
         apt = PrivateApt(self._folder / "apt", self._sources, self._progress, self._log)
         apt.update()
         name = apt.show(self._package).dependency(IMAGE_PACKAGE)
@@ -146,7 +145,7 @@ class _Build:
 
 
 def fill_entry(folder: Path, full: Path, release: str, version: str, recipe: ModulesRecipe) -> None:
-    """Complete a kernel's entry, which has vmlinuz and config, from all of its modules; takes the root `full` away."""
+    """Complete a kernel's entry, which has vmlinuz and config, from the modules in the root `full`; removes `full`."""
     log = folder / BUILD_LOG
     reduce_modules(full, folder, release, recipe, log)
     shutil.rmtree(full)

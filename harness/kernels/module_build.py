@@ -1,4 +1,4 @@
-"""How modules of a distribution's kernel are compiled: with its headers, which are not installed, and its compiler."""
+"""Compiles modules of a distribution's kernel: with its headers, which are not installed, and its compiler."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from harness.artifacts.run_tool import CommandFailed, find_tool, read_tool, run_
 from harness.kernels.kernels import Kernel
 from harness.model.errors import HostEnvironmentError, UsageError
 
-# A guest then shows in /sys/module/<name>/srcversion that this is what it runs; distributions leave it out. Type
-# information for BPF takes pahole, and is made where the headers come with a vmlinux (Debian's 6.12.117 and later).
+# With a srcversion, /sys/module/<name>/srcversion in a guest shows that it runs this build; distributions leave it out.
+# BTF takes pahole, and would be made if the headers come with a vmlinux (Debian's 6.12.117 and later).
 _OPTIONS = ("CONFIG_MODULE_SRCVERSION_ALL=y", "CONFIG_DEBUG_INFO_BTF_MODULES=")
 _OTHER_HALF = re.compile(r"^include (\S+)/Makefile$", re.MULTILINE)
 _ERROR = re.compile(r"\b(error|ERROR): |: not found$")
@@ -32,7 +32,7 @@ def unpack_headers(headers: Path, root: Path, kernel: Kernel, log: Path) -> Path
 def merge_headers(build_tree: Path) -> Path:
     """One source tree, prepared for modules, of the two halves of unpacked headers; returns its top.
 
-    What stands in a folder's own Makefile, such as `-I $(srctree)/$(src)` before v6.10, is right only in such a tree.
+    Flags in a folder's own Makefile, such as `-I $(srctree)/$(src)` before v6.10, are right only in such a tree.
     """
     other = _OTHER_HALF.search((build_tree / "Makefile").read_text(encoding="utf-8"))
     assert other is not None, "the Makefile of a headers package includes that of its other half"
@@ -79,7 +79,7 @@ def compiler(kernel: Kernel) -> str:
 
 
 def compiler_version(kernel: Kernel) -> str:
-    """What that compiler says it is."""
+    """The version string of that compiler."""
     return read_tool([compiler(kernel), "--version"]).splitlines()[0]
 
 

@@ -1,4 +1,4 @@
-"""The modules that guests get: a part of a kernel's modules that is closed under their dependencies."""
+"""The modules that guests get: a subset of a kernel's modules that is closed under their dependencies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.artifacts.run_tool import find_tool, run_tool
 from harness.model.errors import UsageError
 
 _SUFFIX = re.compile(r"\.ko(\.xz|\.zst|\.gz)?$")
-# All modules of a kernel, also those that guests do not get: who misses one is told whose choice that was.
+# Lists all modules of a kernel, also those left out of guests, so that an error can say why a module is missing.
 ORDER = "modules.order"
 BUILT_IN = "modules.builtin"
 STRIPPED_AT_ONCE = 200
@@ -39,7 +39,7 @@ def reduce_modules(full: Path, reduced: Path, release: str, recipe: ModulesRecip
     source = full / "lib/modules" / release
     target = reduced / "lib/modules" / release
     if not (source / "modules.dep").exists():
-        # A package leaves it to its installation to run depmod.
+        # depmod runs only when a package is installed.
         run_tool(["depmod", "-b", str(full), release], log=log)
     depends = read_dependencies(source)
     copies = {target / _SUFFIX.sub(".ko", path): source / path for path in closure(select(depends, recipe), depends)}
@@ -92,7 +92,7 @@ def find_module(folder: Path, name: str) -> str:
 
 
 def boot_order(folder: Path, recipe: ModulesRecipe) -> list[Path]:
-    """Files of the modules that an initramfs loads, in order; what is not there is built in, or preflight says so."""
+    """Files of the modules that an initramfs loads, in order; a missing one is built in, or preflight reports it."""
     depends = read_dependencies(folder)
     by_name = {module_name(path): path for path in depends}
     wanted = [by_name[plain(name)] for name in recipe.boot if plain(name) in by_name]
@@ -123,7 +123,7 @@ def _unzstd(path: Path) -> bytes:
 
 
 def _copy_uncompressed(source: Path, target: Path) -> bool:
-    """Whether what was copied has debug information in it."""
+    """Copy a module uncompressed; returns whether it has debug information."""
     target.parent.mkdir(parents=True, exist_ok=True)
     data = read_module(source)
     target.write_bytes(data)
@@ -131,18 +131,18 @@ def _copy_uncompressed(source: Path, target: Path) -> bool:
 
 
 def _strip(modules: Sequence[Path], log: Path) -> None:
-    """Take debug information away: a tenfold of the module, in the memory of every guest that loads it early."""
+    """Strip debug information: a tenfold of the module, in the memory of every guest that loads it early."""
     for first in range(0, len(modules), STRIPPED_AT_ONCE):
         run_tool(["strip", "-g", *map(str, modules[first : first + STRIPPED_AT_ONCE])], log=log)
 
 
 def built_in(folder: Path) -> set[str]:
-    """Names of the modules that are built into the kernel of a module folder, as far as it tells."""
+    """Names of the modules that are built into the kernel of a module folder, as far as it lists them."""
     return _listed(folder / BUILT_IN)
 
 
 def all_modules(folder: Path) -> set[str]:
-    """Names of all modules of the kernel of a module folder, also of those that were left out of it."""
+    """Names of all modules of the kernel of a module folder, including those that were left out of it."""
     return _listed(folder / ORDER)
 
 
@@ -158,7 +158,7 @@ def plain(name: str) -> str:
 def _kept(path: str, recipe: ModulesRecipe) -> bool:
     inside = path.removeprefix("kernel/")
     if inside == path:
-        return True  # somebody put it there on purpose: updates/, extra/
+        return True  # put there on purpose: updates/, extra/
     kept = _matches(inside, recipe.keep) and not _matches(inside, recipe.leave_out)
     return kept or _matches(inside, recipe.keep_anyway)
 

@@ -1,7 +1,7 @@
-"""Modules that come in no package: installed in a folder, packed in a tar file, or as a build left them in its tree.
+"""Modules outside of packages: installed in a folder, packed in a tar file, or left in the tree by a build.
 
-Each of them is staged: a root as depmod's `-b` takes it, filled with links, so that nothing is ever written where the
-user's own files are.
+Each of them is staged: links to them fill a root as depmod's `-b` takes it, so that nothing is ever written among the
+user's own files.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from harness.kernels.kernel_checks import check_module
 from harness.model.errors import UsageError
 
 LISTINGS = ("modules.order", "modules.builtin", "modules.builtin.modinfo")
-# Where lib/modules/<release> may be below a folder that is said to have modules.
+# Possible places of lib/modules/<release> below a folder given for modules.
 _PLACES = ("lib/modules/{}", "usr/lib/modules/{}", "modules/{}", "{}")
 
 
@@ -26,10 +26,10 @@ class ModuleSource(Protocol):
     """The modules of one kernel, wherever they are."""
 
     def fingerprint(self) -> str:
-        """Changes with the name, the size or the time of any of them; reads no module."""
+        """Changes with the name, size or time of any module; reads no module."""
 
     def stage(self, root: Path, release: str, log: Path) -> None:
-        """Fill `root`/lib/modules/<release>; raises UsageError if they are incomplete, or another kernel's."""
+        """Fill `root`/lib/modules/<release>; raises UsageError if modules are missing, or another kernel's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class PackedModules:
 def modules_at(path: Path, release: str) -> ModuleSource:
     """The modules of kernel `release` at `path`: a root with lib/modules/<release>, that folder itself, or a tar file.
 
-    Raises UsageError if a folder has none for this kernel; of a tar file, `stage` does.
+    Raises UsageError if a folder has none for this kernel; for a tar file, `stage` does.
     """
     if not path.is_dir():
         return PackedModules(path)
@@ -141,7 +141,7 @@ def find_installed(folder: Path, release: str) -> Path | None:
 
 
 def fingerprint_of(base: Path, files: list[Path]) -> str:
-    """Changes with the name below `base`, the size or the time of any file; to hash them each time would be felt."""
+    """Changes with the name below `base`, the size or the time of any file; hashing them each time would be slow."""
     stats = [(str(path.relative_to(base)), path.stat()) for path in files]
     return sha256(repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]).encode()).hexdigest()
 
@@ -152,7 +152,7 @@ def _link(path: Path, target: Path) -> None:
 
 
 def _finish(files: list[Path], target: Path, release: str) -> None:
-    """What every stage ends with: modules of this very kernel, and a folder even if there is none."""
+    """Finish a stage: make sure that its folder exists, and that its modules are this kernel's."""
     target.mkdir(parents=True, exist_ok=True)
     first = next((path for path in files if ".ko" in path.name), None)
     if first is not None:

@@ -1,4 +1,4 @@
-"""Module variants: a driver of the guest's kernel, built from its own source with a patch, or a module of ours."""
+"""Module variants: a driver of the guest's kernel, built from its own source with a patch, or a module of our own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from harness.model.observe import Progress
 from harness.model.settings import Settings
 from harness.model.topology import MIB
 
-# Changes whenever the same variant would give another module.
+# Incremented whenever the same variant would give another module.
 BUILDER = 2
 
 # No segment begins with a dot, so none leads out of the tree.
@@ -32,9 +32,9 @@ RelativePath = Annotated[str, StringConstraints(pattern=r"^([\w+-][\w.+-]*/)*[\w
 class VariantRecipe(Recipe):
     """A module variant.
 
-    `module` is the module's name, `source` its folder in the kernel's tree, `files` what is taken from there and
-    `extra` what it needs from elsewhere in the tree (paths from its top). `kbuild` is the text of the Kbuild file,
-    by default one object of the module's name. `undoes` and `commits` say what the patch takes away.
+    `module` is the module's name, `source` its folder in the kernel's tree, `files` are taken from there, and
+    `extra` from elsewhere in the tree (paths from its top). `kbuild` is the text of the Kbuild file,
+    by default one object of the module's name. `undoes` and `commits` say what the patch reverts.
 
     Without a `source` it is a module of our own: its `files` lie beside the recipe, nothing is patched, and it replaces
     no module of the kernel.
@@ -58,7 +58,7 @@ class VariantRecipe(Recipe):
 
     @property
     def is_own(self) -> bool:
-        """Whether this is a module of our own, and not a driver of the kernel with a patch."""
+        """Whether this is a module of our own, not a patched driver of the kernel."""
         return self.source is None
 
     @property
@@ -74,12 +74,12 @@ def variant_names() -> list[str]:
 
 
 def variants_for(series: str) -> list[str]:
-    """Names of those that can be built for a kernel of the upstream `series` (`6.1`)."""
+    """Names of the variants that can be built for a kernel of the upstream `series` (`6.1`)."""
     return [name for name in variant_names() if read_variant(name).is_own or _patch_of(name, series).is_file()]
 
 
 def read_variant(name: str) -> VariantRecipe:
-    """The variant `name`; raises UsageError that offers the known ones."""
+    """The variant `name`; raises UsageError that lists the known ones."""
     path = _folder_of(name) / "variant.toml"
     if "/" in name or not path.is_file():
         known = ", ".join(variant_names()) or "none"
@@ -127,7 +127,7 @@ def _patch_of(name: str, series: str) -> Path:
 
 
 def _own_text(folder: Path, recipe: VariantRecipe) -> dict[str, str]:
-    """The files of a module of our own, which may change at any time."""
+    """The contents of a module of our own, for the key: its files may change at any time."""
     try:
         return {path: (folder / path).read_text(encoding="utf-8") for path in recipe.sources}
     except OSError as error:
@@ -154,7 +154,7 @@ class _Build:
         self._log = folder / BUILD_LOG
 
     def run(self, source: Path, headers: Path, patch: Path | None) -> None:
-        """Source and headers → patched → compiled → stripped; only the module, the patch and the log stay."""
+        """Source and headers → patched → compiled → stripped; only the module, the patch and the log are kept."""
         tree = self._folder / "tree"
         top = tree / (self._recipe.source or "")
         self._lay_out(source, tree, top)

@@ -13,7 +13,7 @@ from unidiff.patch import PatchedFile, PatchSet
 from harness.artifacts.run_tool import CommandFailed, run_tool
 from harness.model.errors import UsageError
 
-# Nothing of these goes into a kernel or a module.
+# Files below these folders are in no kernel and no module.
 _BESIDE = ("Documentation/", "LICENSES/", "samples/", "tools/")
 _NO_CODE = (".rst", ".txt", ".md", "MAINTAINERS", "CREDITS", ".gitignore", ".mailmap")
 _NOWHERE = "/dev/null"
@@ -22,7 +22,7 @@ _ARGV = ("patch", "-p1", "--fuzz=0", "--batch", "--forward", "--no-backup-if-mis
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patch:
-    """A patch file: `text` is what of it changes code, `touched` the paths of those files, `gone` what it deletes."""
+    """A patch file: `text` has its changes of code, `touched` the paths of those files, `gone` the deleted files."""
 
     path: Path
     text: str
@@ -31,7 +31,7 @@ class Patch:
 
 
 def read_patch(path: Path) -> Patch:
-    """The patch in a file, also in a mail or a mailbox; raises UsageError if it is none, or changes no code."""
+    """The patch in a file, also in a mail or a mailbox; raises UsageError if it is not a patch, or changes no code."""
     try:
         parsed = PatchSet(path.read_text(encoding="utf-8", errors="surrogateescape"))
     except OSError as error:
@@ -54,7 +54,7 @@ def read_patch(path: Path) -> Patch:
 
 
 def apply(patch: Patch, tree: Path, source: str, log: Path) -> None:
-    """Apply `patch` to `tree`, which is of `source`; raises UsageError that names the file and the hunk."""
+    """Apply `patch` to `tree`, the tree of `source`; raises UsageError that names the file and the hunk."""
     file = tree / ".harness.patch"
     file.write_text(patch.text, encoding="utf-8", errors="surrogateescape")
     said: list[str] = []
@@ -67,7 +67,7 @@ def apply(patch: Patch, tree: Path, source: str, log: Path) -> None:
 
 
 def _where(said: Sequence[str]) -> str:
-    """The first thing that patch(1) complains of, in our words."""
+    """The first complaint of patch(1), in our words."""
     name = ""
     for line in said:
         if begun := re.match(r"patching file '?(.+?)'?$", line):
@@ -92,6 +92,6 @@ def _is_code(path: str) -> bool:
 
 
 def touched_by(patches: Sequence[Patch]) -> Iterator[tuple[Patch, str]]:
-    """Each file that is there when all patches are applied, with the last patch that touches it."""
+    """Each touched file that exists when all patches are applied, with the last patch that touches it."""
     last = {path: patch for patch in patches for path in patch.touched}
     return ((patch, path) for path, patch in last.items() if path not in patch.gone)

@@ -1,4 +1,4 @@
-"""Modules of a distribution's kernel with the user's patches: what they touch is built anew, from its own source."""
+"""Modules of a distribution's kernel with the user's patches: the touched modules are rebuilt from its own source."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from harness.model.observe import Progress
 from harness.model.settings import Settings
 from harness.model.topology import MIB
 
-# Changes whenever the same patches would give other modules.
+# Incremented whenever the same patches would give other modules.
 BUILDER = 3
 KIND = "patched"
 OWN_FILE = "Kbuild.kernel"
-# The folder's own file says how each module is made; which of them are wanted is said after it.
+# The folder's own Makefile says how each module is made; the lines after it say which modules to build.
 WRAPPER = "include $(src)/{file}\nobj-y :=\nlib-y :=\nobj-m := {objects}\n"
 _INSTEAD = "apply it to a tree, build that, and give it with --kernel TREE"
 
@@ -34,7 +34,7 @@ _INSTEAD = "apply it to a tree, build that, and give it with --kernel TREE"
 def build_patched(settings: Settings, kernel: Kernel, patches: Sequence[str], progress: Progress) -> list[Path]:
     """The `.ko` files of all modules that `patches` touch, applied in their order, from the cache or built now.
 
-    Raises UsageError if a patch is none, does not apply, or touches more than modules; HostEnvironmentError for what
+    Raises UsageError if one is not a patch, does not apply, or touches more than modules; HostEnvironmentError for what
     this machine or the archive lacks.
     """
     if is_kernel_file(kernel.name):
@@ -64,7 +64,7 @@ def build_patched(settings: Settings, kernel: Kernel, patches: Sequence[str], pr
 
 
 def _refuse_core(patch: Patch) -> None:
-    """What is no module's whatever the Makefiles say; everything else is looked up in them."""
+    """Refuse files that belong to no module, whatever the Makefiles say; all others are looked up in the Makefiles."""
     for path in patch.touched:
         if path.startswith("include/"):
             problem = f"{path} is a header that any part of the kernel may include"
@@ -86,7 +86,7 @@ class _Build:
         self._log = folder / BUILD_LOG
 
     def run(self, source: Path, headers: Path) -> None:
-        """Source → patched → which modules that touches → made, with the headers; only they and the log stay."""
+        """Source → patched → touched modules found → compiled with the headers; only modules and log are kept."""
         tree = self._folder / "tree"
         shutil.copytree(source, tree, ignore=shutil.ignore_patterns(BUILD_LOG, MANIFEST))
         of = f"the source of {self._kernel.name} {self._kernel.version}"
@@ -154,7 +154,7 @@ def _name(built: Built) -> str:
 
 
 def take_exports(tree: Path, folder: str, names: Sequence[str]) -> None:
-    """Have the modules that are built next find what the modules `names` of `folder` export now, not what they did."""
+    """Let the modules built next see the present exports of the modules `names` of `folder`, not the former ones."""
     listing = tree / "Module.symvers"  # <checksum> <symbol> <module> <kind> <namespace>
     built = {f"{folder}/{name}" for name in names}
     kept = [line for line in listing.read_text(encoding="utf-8").splitlines() if line.split("\t")[2] not in built]

@@ -1,7 +1,7 @@
-"""Whether a kernel has what its guests and their cases need, found out before any of them boots.
+"""Checks that a kernel has what its guests and their cases need, before any of them boots.
 
-The modules that guests get, the listing of those that are built in and the kernel's configuration are looked at. What
-none of them tells is not held against the kernel.
+The checks read the modules that guests get, the list of built-in modules and the kernel's configuration. Needs that
+none of these answers do not count against the kernel.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from harness.model.errors import UsageError
 from harness.model.observe import Progress
 from harness.model.storage_protocols import PROTOCOLS
 
-# What the harness itself needs of every guest's kernel, and what for.
+# Needs of the harness itself in every guest's kernel, and their purpose.
 EVERY_GUEST: Mapping[str, str] = {
     "virtio_pci": "devices of the guest",
     "virtio_blk": "its disks",
@@ -56,7 +56,7 @@ _CONFIG = "CONFIG_"
 
 @dataclass(frozen=True)
 class Support:
-    """What is known of a kernel."""
+    """What is known about the modules and options of a kernel."""
 
     kernel: Kernel
 
@@ -84,11 +84,11 @@ class Support:
         return not (self._loadable or self._built_in or self._config)
 
     def knows(self, name: str) -> bool:
-        """Whether it can be told if the kernel has the module or option `name`."""
+        """Whether it is known if the kernel has the module or option `name`."""
         return bool(self._config) or (not name.startswith(_CONFIG) and bool(self._loadable or self._built_in))
 
     def missing(self, name: str) -> str:
-        """Why the kernel does not have the module or option `name`; "" if it has, or if nobody knows."""
+        """Why the kernel does not have the module or option `name`; "" if it has it, or if that is unknown."""
         if not self.knows(name):
             return ""
         if name.startswith(_CONFIG):
@@ -108,7 +108,7 @@ class Support:
 
 
 def check_kernel(kernel: Kernel, needs: Mapping[str, Sequence[str]], progress: Progress) -> None:
-    """Whether `kernel` has what every guest needs, and what each host of `needs`, by name, needs besides.
+    """Check that `kernel` has what every guest needs, and what each host of `needs`, by name, needs besides.
 
     Raises UsageError with all that is missing, and how to build a kernel that has it.
     """
@@ -137,7 +137,7 @@ def _short(name: str) -> str:
 
 
 def _remedy(problems: Mapping[str, str]) -> str:
-    """The command that a source tree has for it."""
+    """The command for a source tree that turns the missing options on."""
     symbols: Iterable[str] = (found[1] for text in problems.values() if (found := re.match(r"CONFIG_(\w+) is", text)))
     options = " ".join(f"-e {symbol}" for symbol in dict.fromkeys(symbols))
     return f"; build it after: scripts/config {options}" if options else ""

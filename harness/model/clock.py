@@ -1,6 +1,6 @@
 """Clock and deadlines.
 
-The clock is passed in, so that tests bring their own. Deadlines, not timeouts, travel through calls.
+Callers pass the clock in, so that tests can use their own. Calls take deadlines, not timeouts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's own monotonic clock."""
+    """This machine's monotonic clock."""
 
     def monotonic(self) -> float:
         """See `Clock.monotonic`."""
@@ -53,10 +53,10 @@ class Deadline:
 
     @property
     def remaining(self) -> float:
-        """Seconds left; 0.0 once it has passed."""
+        """Seconds left; 0.0 once the deadline has passed."""
         return max(0.0, self.at - self.clock.monotonic())
 
     @property
     def passed(self) -> bool:
-        """Whether the instant is over."""
+        """Whether the deadline has passed."""
         return self.clock.monotonic() >= self.at

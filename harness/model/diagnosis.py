@@ -1,4 +1,4 @@
-"""Why something hung: who waits for what, and where that leads."""
+"""The diagnosis of a hang: which tasks wait for what, and where the chain of waits leads."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from harness.model.hang_classes import HangClass, Remedy
 
 
 class Confidence(StrEnum):
-    """`high`: the text shows the whole chain; `medium`: nearly all of it, or the kernel itself says it.
+    """`high`: the text shows the whole chain; `medium`: nearly all of it, or the kernel itself reports it.
 
-    `low`: it fits, as would something else.
+    `low`: it fits, but other explanations fit as well.
     """
 
     HIGH = "high"
@@ -22,7 +22,7 @@ class Confidence(StrEnum):
 
 
 class NodeKind(StrEnum):
-    """What waits, or is waited for."""
+    """Kinds of nodes in the graph of waits."""
 
     TASK = "task"
     LOCK = "lock"
@@ -50,7 +50,7 @@ class Cited:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """One that waits or is waited for; several tasks in the same wait are one node, `count` says how many."""
+    """A waiter or what it waits for; tasks in the same wait are one node, `count` says how many."""
 
     name: str
     kind: NodeKind
@@ -61,7 +61,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
-    """`waiter` waits for `awaited`, both names of nodes; `sure` is false where the text only implies it."""
+    """`waiter` waits for `awaited`, both names of nodes; `sure` is false if the text only implies it."""
 
     waiter: str
     awaited: str
@@ -72,11 +72,11 @@ class Edge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """What a hang is made of.
+    """The explanation of a hang.
 
-    `title` is one line, `explanation` a few sentences. `cycle` names the nodes of a closed circle in order; `leaves`
-    says where the chain leaves the machine, or the text, if it is not closed. `confirm` are things to look at that
-    would show it right or wrong.
+    `title` is one line, `explanation` a few sentences. `cycle` names the nodes of a closed circle in order. If there is
+    none, `leaves` says where the chain leaves the machine or the text. `confirm` lists checks that would confirm or
+    refute the diagnosis.
     """
 
     hang_class: HangClass

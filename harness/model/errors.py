@@ -1,16 +1,16 @@
-"""What can go wrong, sorted by who is to blame.
+"""Errors of the harness, sorted by who is to blame.
 
 HarnessError
-├── UsageError             the user asked for something that cannot be: one line, exit code 2
-│   ├── InventoryError         a place in an inventory file, and the way out
-│   └── HostEnvironmentError   this machine lacks something, and the command that mends it
+├── UsageError             the user's request cannot be met: one line, exit code 2
+│   ├── InventoryError         an inventory file is wrong: the place, and the way out
+│   └── HostEnvironmentError   this machine lacks something: names the command that fixes it
 └── InfraError             the harness or its infrastructure failed; never evidence about a kernel
     ├── BootError              a guest did not become ready; carries its last console lines
     ├── ShellError             a command on a host could not be run, or failed
-    │   └── DeadlineExceeded       it did not answer in time
+    │   └── DeadlineExceeded       the host did not answer in time
     └── LostHost               a host is gone on every channel
 
-`model.verdict_errors` has verdicts as exceptions.
+Verdicts as exceptions are in `model.verdict_errors`.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ __all__ = [
 
 
 class HarnessError(Exception):
-    """Root of everything that the harness raises on purpose, but for verdicts."""
+    """Base of all errors that the harness raises on purpose, except verdicts."""
 
 
 class UsageError(HarnessError):
-    """The user asked for something that cannot be; the message names the place and the way out."""
+    """The user's request cannot be met; the message names the place and the way out."""
 
 
 class InventoryError(UsageError):
@@ -49,7 +49,7 @@ class InventoryError(UsageError):
 
 
 class HostEnvironmentError(UsageError):
-    """This machine lacks something; `remedy` is the command or action that mends it."""
+    """This machine lacks something; `remedy` is the command or action that fixes it."""
 
     def __init__(self, problem: str, *, remedy: str = "") -> None:
         self.problem = problem
@@ -58,7 +58,7 @@ class HostEnvironmentError(UsageError):
 
 
 class InfraError(HarnessError):
-    """The harness or its infrastructure failed; nothing follows from it about the kernel under test."""
+    """The harness or its infrastructure failed; never evidence about the kernel under test."""
 
 
 class BootError(InfraError):

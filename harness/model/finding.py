@@ -1,4 +1,4 @@
-"""What a kernel console said."""
+"""Findings on a kernel console."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class FindingKind(StrEnum):
 
 
 class NoticeKind(StrEnum):
-    """Single lines that say something about storage or memory."""
+    """Kinds of single lines about storage or memory."""
 
     NFS_SILENT = "NFS server does not respond"
     NFS_BACK = "NFS server responds again"
@@ -53,12 +53,12 @@ _KINDS = frozenset(kind.value for kind in FindingKind)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding(Payload):
-    """One thing that a kernel console reported.
+    """One report of the kernel on its console.
 
-    `function` is the first frame that says what was waited for or where it broke; `time_s` the kernel's own
-    time stamp in seconds, `line` the 1-based line of the report's headline, `stack` function names, innermost
-    first; `corrupted` says that the report was truncated or interleaved beyond trust. `kind` may be the word of a
-    newer version, where a history has one.
+    `function` is the first frame that shows the resource waited for, or the place that broke. `time_s` is the kernel's
+    own time stamp in seconds, `line` the 1-based line of the report's headline, `stack` function names, innermost
+    first. `corrupted`: the report is truncated or interleaved beyond trust. `kind` may be a word of a newer version if
+    it comes from a history.
     """
 
     event_kind: ClassVar[Kind] = Kind.CONSOLE

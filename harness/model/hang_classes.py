@@ -1,7 +1,7 @@
-"""The classes of hang, one record each: everything else that knows a class asks its record.
+"""Hang classes, one record each; all other code reads the properties of a class from its record.
 
 A new class is a member and a record here, a rule in `harness/diagnosis/rules/`, a section of docs/diagnosis.md, and
-their tests. Each commit was looked up; none is here from memory.
+their tests. Each commit was looked up; none is cited from memory.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["HANG_CLASSES", "HangClass", "HangClassRecord", "Remedy"]
 
 
 class HangClass(StrEnum):
-    """Classes of hang; docs/diagnosis.md says what it takes to be named."""
+    """Hang classes; docs/diagnosis.md lists the evidence that each requires."""
 
     LOOPBACK_NFS_RECLAIM = "loopback_nfs_reclaim"
     SWAP_OVER_NETWORK = "swap_over_network"
@@ -34,7 +34,7 @@ class HangClass(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remedy:
-    """What is known to cure or to soften it; `commit` is the kernel's, in the form `abcdef123456 ("subject"), v6.7`."""
+    """A known fix or mitigation; `commit` is a kernel commit in the form `abcdef123456 ("subject"), v6.7`."""
 
     text: str
     commit: str = ""
@@ -42,9 +42,9 @@ class Remedy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HangClassRecord:
-    """What is known of a class: `title` names it in a few words, `meaning` is a sentence.
+    """Properties of a class: `title` names it in a few words, `meaning` explains it in a sentence.
 
-    `confirm` are things to look at that would show a diagnosis of this class right or wrong.
+    `confirm` lists checks that would confirm or refute a diagnosis of this class.
     """
 
     title: str

@@ -1,8 +1,8 @@
-"""What happened in a trial: a flat sequence of events, from which everything else is computed.
+"""The history of a trial: a flat sequence of events, from which everything else is computed.
 
-A history file holds one JSON object a line, in the order in which the harness learnt of it. `t` is in
-seconds since the trial began, on the harness's monotonic clock. The first event is `trial`.
-`harness.model.events` has a table of the kinds, and the class of each kind's `data`.
+A history file has one JSON object per line, in the order in which the harness recorded the events. `t` is in seconds
+since the trial began, on the harness's monotonic clock. The first event is `trial`. `harness.model.events` has a table
+of the kinds, and the class of each kind's `data`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ PAYLOADS: Mapping[Kind, type[Payload]] = {
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing the harness learnt, `t` seconds after the trial began."""
+    """One event of a trial; `t` is in seconds since the trial began."""
 
     t: float
     kind: Kind
@@ -59,7 +59,7 @@ class Event:
 
     @property
     def payload(self) -> Payload:
-        """What `data` says, as the class of its kind; read once."""
+        """`data` as the class of its kind; parsed once."""
         payload = self._payload
         if payload is None:
             payload = PAYLOADS[self.kind].from_event(self)
@@ -67,7 +67,7 @@ class Event:
         return payload
 
     def to_json(self) -> str:
-        """One line of a history file, without its newline; any text in it is escaped to ASCII."""
+        """One line of a history file, without its newline; non-ASCII text is escaped."""
         record = {"t": round(self.t, 4), "kind": self.kind.value, "host": self.host, "data": dict(self.data)}
         return json.dumps(record, ensure_ascii=True, separators=(",", ":"), default=str)
 

@@ -1,4 +1,4 @@
-"""What a trial measured beside its verdict."""
+"""Figures that a trial measured beside its verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run must not leave behind outside of its folder: data that its provider can act upon."""
+"""Obligations: things outside its folder that a run must clean up, as data for the provider that can."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Obligation:
-    """One thing that the run whose folder is `run` has to end; `provider` is the name of who can, `kind` its word.
+    """One thing that the run at `run` must end; `provider` names the provider that can, `kind` is that provider's word.
 
-    The fields say all that is needed to find the thing again, in another process, when the run itself is dead.
+    The fields suffice for another process to find the thing again when the run itself is dead.
     """
 
     run: Path

@@ -1,4 +1,4 @@
-"""Who may look on: the live view follows a trial's events, the progress bars follow slow preparations."""
+"""Observers: the live view follows a trial's events, progress bars follow slow preparations."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from harness.model.history import Event
 
 
 class Observer(Protocol):
-    """Sees every event of a trial as it is recorded; must be quick and must not raise."""
+    """Receives every event of a trial as it is recorded; must be quick and must not raise."""
 
     def on_event(self, event: Event) -> None:
         """One event was recorded."""
 
 
 class Progress(Protocol):
-    """Sees how far a slow preparation is (a download, an image build)."""
+    """Receives the progress of a slow preparation (a download, an image build)."""
 
     def step(self, what: str, done: float | None = None) -> None:
-        """`what` is being done; `done` is its share from 0.0 to 1.0, or None where nobody knows."""
+        """`what` is in progress; `done` is the finished share from 0.0 to 1.0, or None if unknown."""
 
 
 class Steps:
-    """Progress in words, each line to `say`; steps that only differ in their share count once."""
+    """Prints progress as lines through `say`; steps that only differ in their share are printed once."""
 
     def __init__(self, say: Callable[[str], object]) -> None:
         self._say, self._last = say, ""
@@ -36,7 +36,7 @@ class Steps:
 
 
 class Silent:
-    """An observer and a progress that say nothing."""
+    """An observer and a progress that discard everything."""
 
     def on_event(self, event: Event) -> None:
         """See `Observer.on_event`."""

@@ -1,4 +1,4 @@
-"""What is thought of a trial while it runs."""
+"""The watch's opinion of a running trial."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """What the watch thinks of a trial."""
+    """States that the watch can find a trial in."""
 
     IDLE = "idle"
     RUNNING = "running"
@@ -25,7 +25,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """`state` since `since_s`, and why, in words; `host` is whom it is about, "" if that is no single one."""
+    """The watch finds `state` since `since_s`; `why` is the reason, `host` is "" if no single host is concerned."""
 
     state: State
     since_s: float

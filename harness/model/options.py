@@ -1,8 +1,8 @@
 """Every option of the harness, in one table that the pytest plugin and the `harness` command share.
 
-An option called `state` is `--harness-state` for pytest, `--state` for the command, `HARNESS_STATE` in the
-environment and `harness_state` in a pytest ini file; the first of them that is set wins, in this order.
-Relative paths count from the working directory, those of an ini file from the folder it lies in.
+An option called `state` is `--harness-state` for pytest, `--state` for the command, `HARNESS_STATE` in the environment
+and `harness_state` in a pytest ini file; the first of them that is set wins, in this order. Relative paths start at the
+working directory; in an ini file, at the folder of that file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ YES, NO = "yes", "no"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a text comes from: `name` as the user spells it, `base` what relative paths count from."""
+    """Where an option's text comes from: `name` as the user spells it; relative paths start at `base`."""
 
     name: str
     base: Path
@@ -40,8 +40,8 @@ Parser = Callable[[str, Origin], object]
 class Option:
     """One option: `parse` turns its text into a value or raises UsageError.
 
-    One that may be given `several` times has one text nevertheless, of words as a shell splits them. A `flag` takes no
-    text on the command line, where it means YES; elsewhere it is one of YES and NO.
+    An option with `several` may be given several times; its values form one text of words, as a shell splits them. A
+    `flag` takes no value on the command line, where it means YES; elsewhere its value is YES or NO.
     """
 
     name: str
@@ -66,8 +66,8 @@ class Option:
 class Options:
     """Resolved options; `run` is a run directory to use, `live` one of LIVE, `profile` one of PROFILES if named.
 
-    `resume` is a run to go on with, `repeat` a file that says how often, and on which sides, each case is run.
-    `side` is what kernel, modules, command line, memory and processors of every case are changed to.
+    `resume` is a run to continue. `repeat` is a file that says how often, and on which sides, each case is run. `side`
+    changes kernel, modules, command line, memory and processors of every case.
     """
 
     settings: Settings
@@ -209,10 +209,10 @@ def resolve(
     cwd: Path,
     root: Path,
 ) -> Options:
-    """The options that `given` (command line, by name), `environ` and `ini` (by key) make together.
+    """The options set by `given` (command line, by name), `environ` and `ini` (by key).
 
-    `flag` is how an option is spelled on the command line (`--harness-`), `root` the folder that holds the
-    ini file. Raises UsageError, one line that names the place, on a text that an option cannot take.
+    `flag` is the prefix on the command line (`--harness-`), `root` the folder that holds the ini file. Raises
+    UsageError, one line that names the place, if the text of an option is invalid.
     """
     chosen = choose(given, flag=flag, environ=environ, ini=ini, cwd=cwd, root=root)
     return parse_chosen(chosen, environ=environ, root=root)
@@ -227,7 +227,7 @@ def choose(
     cwd: Path,
     root: Path,
 ) -> dict[str, tuple[str, Origin]]:
-    """The text of every option that is set, and where it comes from; arguments as of `resolve`."""
+    """The text of every option that is set, and its origin; arguments as for `resolve`."""
     chosen: dict[str, tuple[str, Origin]] = {}
     for option in OPTIONS:
         sources = (
@@ -243,7 +243,7 @@ def choose(
 
 
 def parse_chosen(chosen: Mapping[str, tuple[str, Origin]], *, environ: Mapping[str, str], root: Path) -> Options:
-    """The options that the chosen texts make; raises UsageError as `resolve` does."""
+    """The options parsed from the chosen texts; raises UsageError as `resolve` does."""
     values = {option.name: option.parse(*chosen[option.name]) for option in OPTIONS if option.name in chosen}
     return _assemble(values, environ, root)
 
@@ -278,13 +278,13 @@ def _assemble(values: Mapping[str, object], environ: Mapping[str, str], root: Pa
 
 
 def _side(values: Mapping[str, object]) -> MachineOverrides:
-    """The sides of single options, together."""
+    """The overrides of all single options, together."""
     parts = {name: values[name] for name in SIDE_NAMES if name in values}
     return MachineOverrides(**{name: getattr(part, name) for name, part in parts.items()})
 
 
 def _xdg(environ: Mapping[str, str], variable: str, fallback: str) -> Path:
-    # The specification has relative paths in these variables ignored.
+    # The specification says that relative paths in these variables are ignored.
     folder = Path(environ.get(variable, ""))
     if not folder.is_absolute():
         folder = Path(environ.get("HOME") or Path.home()) / fallback

@@ -1,7 +1,7 @@
-"""One side of a comparison, one value of a run's axis: what is different about the machines that a case runs on.
+"""Overrides of the hosts of a case: one side of a comparison, or one value of a run's axis.
 
-As text it is words as a shell splits them: `kernel=debian:13 module=./nbd.ko cmdline='slub_debug=FZP quiet'`. A word
-without `=` is a kernel, and `stock` changes nothing.
+As text, they are words as a shell splits them: `kernel=debian:13 module=./nbd.ko cmdline='slub_debug=FZP quiet'`. A
+word without `=` is a kernel, and `stock` changes nothing.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ WORD = "stock"
 class MachineOverrides:
     """Changes to every host of a topology, or to the one that plays `role`.
 
-    `kernel` is a distribution's (`debian:13`), or the path of a built tree, a boot image or a package; `modules` where
-    the modules of a bare boot image are, a folder or a tar file. `module` are `.ko` files or variants that replace
-    single modules, `patch` files of which the touched modules are built. `memory` is in bytes. `cmdline` is added to
-    the host's own.
+    `kernel` is a distribution's (`debian:13`), or the path of a built tree, a boot image or a package. `modules` is a
+    folder or tar file with the modules of a bare boot image. `module` lists `.ko` files or variants that replace single
+    modules. `patch` lists patch files; the modules that they touch are rebuilt. `memory` is in bytes. `cmdline` is
+    added to the host's own.
     """
 
     kernel: str | None = None
@@ -38,7 +38,7 @@ class MachineOverrides:
     role: str | None = None
 
     def __str__(self) -> str:
-        """The text of it, which `parse_overrides` reads."""
+        """The overrides as text, which `parse_overrides` reads."""
         words = [f"{name}={text}" for name in NAMES for text in self._texts(name)]
         return shlex.join(words) or WORD
 
@@ -51,7 +51,7 @@ class MachineOverrides:
         return [format_size(value) if name == "memory" else str(value)]
 
     def apply(self, topology: Topology) -> Topology:
-        """The topology with its hosts changed; raises UsageError, with the roles that there are, for another role."""
+        """The topology with its hosts changed; raises UsageError, which lists the roles, if it has no such role."""
         if self.role is not None and self.role not in topology.roles:
             roles = ", ".join(sorted(topology.roles))
             raise UsageError(f"no role {self.role!r} in topology {topology.name!r}; its roles are: {roles}")
@@ -78,10 +78,9 @@ SEVERAL = ("module", "patch")
 
 
 def parse_overrides(text: str, *, base: Path, place: str) -> MachineOverrides:
-    """The side that `text` describes; relative paths count from `base`.
+    """The overrides that `text` describes; relative paths start at `base`.
 
-    Raises UsageError that begins with `place`, such as "--a", for words that it does not know or files that are not
-    there.
+    Raises UsageError that begins with `place`, such as "--a", for unknown words and missing files.
     """
     try:
         words = shlex.split(text)
@@ -107,7 +106,7 @@ def _quoted(name: str, value: str) -> str:
 
 
 def make_overrides(given: Mapping[str, str], *, base: Path, place: Callable[[str], str]) -> MachineOverrides:
-    """The side of texts by name; several modules or patches are words of one text. Errors as of `parse_overrides`."""
+    """Overrides from texts by name; several modules or patches are words of one text. Raises as `parse_overrides`."""
     readers: dict[str, Callable[[str, Path], object]] = {
         "kernel": _kernel,
         "modules": _file,
@@ -129,7 +128,7 @@ def make_overrides(given: Mapping[str, str], *, base: Path, place: Callable[[str
 
 def _kernel(text: str, base: Path) -> str:
     if "/" not in text and not (base / text).exists():
-        return text  # a distribution's; who fetches it knows which there are
+        return text  # a distribution's; `kernels.fetch_kernel` checks the name
     return _file(text, base)
 
 

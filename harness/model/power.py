@@ -1,4 +1,4 @@
-"""Whether a host has power, as whoever controls it says."""
+"""Power states of a host."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class PowerState(StrEnum):
-    """What a source of power says of a host; UNKNOWN is no answer, and evidence for nothing."""
+    """The power state that a power source reports; UNKNOWN means no answer, and is no evidence."""
 
     ON = "on"
     PAUSED = "paused"
@@ -17,7 +17,7 @@ class PowerState(StrEnum):
 
     @classmethod
     def of(cls, text: str) -> PowerState:
-        """The state that a history names; "running" and "shutoff" are libvirt's words, of earlier histories."""
+        """The state named in a history; earlier histories have libvirt's words "running" and "shutoff"."""
         try:
             return _EARLIER.get(text) or cls(text)
         except ValueError:

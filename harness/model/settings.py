@@ -1,4 +1,4 @@
-"""Where things are and how guests are run: what the command line, the environment and ini files decide."""
+"""Settings of one invocation, from the command line, the environment and ini files: folders, and how guests are run."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ EMBEDDED = "embedded"
 class Settings:
     """Resolved settings of one invocation.
 
-    `state` holds what lives only as long as a run (sockets, overlays, leases), `cache` what is built once and
-    reused by content (images, kernels, modules), `results` what runs leave behind. `uri` is a libvirt URI, or
-    "embedded" for the QEMU driver inside this process. `accelerator` is "auto", "kvm" or "tcg". `budget`
-    scales the time and passes of every case. `leases` is the folder of the queue for memory that all users of this
-    machine share; None: each state folder has its own. `mirror` replaces the package sources of this machine.
+    `state` holds files that live as long as a run (sockets, overlays, leases), `cache` artifacts that are built once
+    and found by content (images, kernels, modules), `results` the output of runs. `uri` is a libvirt URI, or "embedded"
+    for the QEMU driver inside this process. `accelerator` is "auto", "kvm" or "tcg". `budget` scales the time and
+    passes of every case. `leases` is the folder of the memory queue that all users of this machine share; if None, each
+    state folder has its own. `mirror` replaces the package sources of this machine. `cold`: guests are booted, not
+    restored from snapshots.
     """
 
     state: Path

@@ -9,8 +9,8 @@ from harness.model.topology import GIB, KIB, MIB
 
 TIB = 1024 * GIB
 
-# K, M, G and T are binary, as QEMU reads them. KB, MB and GB are refused: half of the world means 1000 by
-# them, and a guest of another size than its owner believes spoils a reproduction without a word.
+# K, M, G and T are binary, as QEMU reads them. KB, MB and GB are refused, since half of the world means 1000 by them:
+# a guest of an unintended size silently spoils a reproduction.
 _UNITS = {
     "B": 1,
     **dict.fromkeys(("K", "KiB"), KIB),

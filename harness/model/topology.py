@@ -14,11 +14,11 @@ SHARED_SERIAL = "harness-shared"
 class Host:
     """One host of a topology.
 
-    `memory`, `disk` and `scratch` are in bytes; a `scratch` other than 0 is a blank disk of its own, for storage that
-    is made to fail. `modules` are paths of `.ko` files that replace the kernel's own modules of
-    the same name, or names of variants that vm-images/modules/ knows. `kernel` is a distribution's, or the path of a
-    built tree, a boot image or a package; `modules_from` where a bare boot image has its modules, `patches` files of
-    which the touched modules are built.
+    `memory`, `disk` and `scratch` are in bytes. A `scratch` other than 0 is an additional blank disk, for storage that
+    is made to fail. `modules` are paths of `.ko` files that replace the kernel's own modules of the same name, or names
+    of variants in vm-images/modules/. `kernel` is a distribution's, or the path of a built tree, a boot image or a
+    package. `modules_from` is the place of the modules of a bare boot image. `patches` are patch files; the modules
+    that they touch are rebuilt.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Link:
 class SharedDisk:
     """A blank disk of `size` bytes that several hosts have at the same time.
 
-    A guest knows it by its serial number (/sys/block/<disk>/serial): its name depends on which disks there are besides.
+    A guest finds it by its serial number (/sys/block/<disk>/serial), since its name depends on the other disks.
     """
 
     hosts: tuple[str, ...]
@@ -56,7 +56,7 @@ class SharedDisk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topology:
-    """Hosts by role, the segments between them, a disk that some share; `roles` maps a role to the name of a host."""
+    """Hosts by role, segments between them, and a shared disk, if any; `roles` maps a role to the name of a host."""
 
     name: str
     hosts: tuple[Host, ...]

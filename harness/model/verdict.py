@@ -1,4 +1,4 @@
-"""The answer of a trial."""
+"""The verdict of a trial."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class VerdictKind(StrEnum):
-    """Kinds of verdict; DESIGN's table, in docs/verdicts/README.md, says when each is given."""
+    """Kinds of verdict; the table in docs/verdicts/README.md says when each is given."""
 
     SURVIVED = "SURVIVED"
     STALLED = "STALLED"
@@ -38,7 +38,7 @@ OR = " or "
 
 
 def kinds_of(expected: str) -> tuple[VerdictKind, ...]:
-    """The kinds of an expectation of one word or more: "deadlock", "oom or deadlock". Raises ValueError."""
+    """The kinds of an expectation of one or more words: "deadlock", "oom or deadlock". Raises ValueError."""
     words = expected.split(OR)
     unknown = next((word for word in words if word not in REPRODUCIBLE), None)
     if unknown is not None:
@@ -48,7 +48,7 @@ def kinds_of(expected: str) -> tuple[VerdictKind, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """Progress stopped at `onset_s` (trial time) for `duration_s`; `ended` says whether it came back."""
+    """Progress stopped at `onset_s` (trial time) for `duration_s`; `ended` says whether it resumed."""
 
     onset_s: float
     duration_s: float
@@ -57,10 +57,10 @@ class Stall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What a trial's history says; times are trial time in seconds.
+    """The verdict computed from a trial's history; times are trial time in seconds.
 
-    `onset_s` is the last progress before the hang, `certain_s` when the watch was sure of it, `blocked` the
-    rungs that were blocked then (`host/rung`), `reasons` the steps to the verdict in words.
+    `onset_s` is the last progress before the hang, `certain_s` the time at which the watch was sure of it. `blocked`
+    lists the rungs that were blocked then (`host/rung`), `reasons` the steps to the verdict in words.
     """
 
     kind: VerdictKind

@@ -36,11 +36,11 @@ class KilledByOOM(VerdictError):
 
 
 class IoFailed(VerdictError):
-    """The kernel told whoever waited for the storage that it failed, and the workload ended by that."""
+    """The kernel reported storage errors to the tasks that waited for I/O, and the workload ended because of them."""
 
 
 class NoVerdict(VerdictError):
-    """INCONCLUSIVE or LOST: the trial says nothing about the kernel."""
+    """INCONCLUSIVE or LOST: an error of the trial, not a failure of the kernel."""
 
 
 _ERRORS = {
@@ -51,7 +51,7 @@ _ERRORS = {
 
 
 def error_of(verdict: Verdict) -> VerdictError | None:
-    """The exception that `verdict` is in a test, or None if the kernel survived."""
+    """The exception to raise for `verdict` in a test; None if the kernel survived."""
     if verdict.kind is VerdictKind.SURVIVED:
         return None
     if verdict.is_hang:

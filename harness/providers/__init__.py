@@ -1,4 +1,4 @@
-"""Chooses who brings hosts up: one place for whoever wants some, and for what dead runs owe to any of them."""
+"""The providers of hosts: selection for a topology, and clean-up of what dead runs owe to any of them."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ from harness.state.state import StateDir
 
 
 def provider_of(settings: Settings, topology: Topology) -> Provider:
-    """Who brings the hosts of `topology` up, by their kind: there are only guests."""
+    """The provider for the hosts of `topology`, by their kind: there are only guests."""
     return GuestProvider(settings)
 
 
 def read_inventory(path: Path) -> Inventory:
-    """The inventory in a file, held against this machine and against what providers reserve; see `load_inventory`."""
+    """The inventory in a file, checked against this machine and the reserved networks; see `load_inventory`."""
     return load_inventory(path, limits=limits())
 
 
 def limits() -> Limits:
-    """What the values of any inventory are held against."""
+    """The limits for the values of any inventory."""
     return Limits(machine_memory=psutil.virtual_memory().total, reserved=GuestProvider.reserved)
 
 
 def all_providers(settings: Settings) -> tuple[Provider, ...]:
-    """Every provider that there is."""
+    """Every provider."""
     return (GuestProvider(settings),)
 
 
 def fit(settings: Settings, topologies: Collection[Topology]) -> int:
-    """How many trials at the same time are worth it, on the largest of the topologies; at least one."""
+    """How many trials to run at the same time, on the largest of the topologies; at least one."""
     return min(provider.fit(topologies) for provider in all_providers(settings))
 
 
 def clean(settings: Settings) -> list[str]:
-    """Remove what dead runs left behind, whoever brought their hosts up; one line for each thing."""
+    """Remove what dead runs left behind, with any provider; one line for each thing."""
     providers = {provider.name: provider for provider in all_providers(settings)}
 
     def meet(obligation: Obligation) -> list[str]:

@@ -1,1 +1,1 @@
-"""The hosts of a trial that are up, and what may be asked of them."""
+"""Live hosts of a trial: their facts, capabilities and channels."""

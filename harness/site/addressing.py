@@ -1,4 +1,4 @@
-"""Addresses of hosts on the segments of their topology, and where things lie on a guest."""
+"""Addresses of hosts on the segments of their topology, and paths on a guest."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ipaddress
 
 from harness.model.topology import Host, Topology
 
-SEED = "/run/harness"  # where vm-images/init.c leaves what a guest brings along
+SEED = "/run/harness"  # where vm-images/init.c puts the files of the seed archive
 
 
 def address_of(topology: Topology, link: str, host: str) -> str:
@@ -28,5 +28,5 @@ def peers(topology: Topology, host: Host) -> list[str]:
 
 
 def own_module_path(name: str) -> str:
-    """Where a module of our own lies in a guest, for insmod."""
+    """The path of a module of our own in a guest, for insmod."""
     return f"{SEED}/modules/{name}.ko"

@@ -1,6 +1,6 @@
-"""What the parts of a plan need of their hosts besides a shell and an agent, and which host offers it.
+"""Capabilities that the parts of a plan require of their hosts besides a shell and an agent, and that hosts offer.
 
-Both are known before anything starts, so a case that needs what its hosts lack is refused then.
+Both are known before anything starts, so a case is refused then if its hosts lack a capability.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ class Requiring(Protocol):
     """A part of a plan that not every host can carry out."""
 
     def requires(self) -> Capabilities:
-        """What the hosts that play its roles must offer for it."""
+        """The capabilities that the hosts of its roles must offer."""
 
 
 def required_by(part: object) -> Capabilities:
-    """What `part` says that it requires; nothing, if it says nothing."""
+    """The capabilities that `part` requires; none if it does not declare any."""
     return part.requires() if isinstance(part, Requiring) else {}
 
 
@@ -39,7 +39,7 @@ class Requirement:
 
 
 def requirements(parts: Iterable[object], topology: Topology) -> tuple[Requirement, ...]:
-    """All that the parts require, each once; a role that the topology does not have is left to whoever uses it."""
+    """All requirements of the parts, each once; roles that the topology lacks are skipped: their users report them."""
     found = (
         Requirement(part=type(part).__name__, host=topology.roles[role], capability=capability)
         for part in parts

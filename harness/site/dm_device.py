@@ -1,7 +1,7 @@
-"""The mapped disk of a host: a device-mapper table over its scratch disk, which can be stopped and slowed down.
+"""The mapped disk of a host: a device-mapper device over its scratch disk, which can be suspended and slowed down.
 
-It is made and removed over the shell. What is done to it in between goes through the host's agent, as ioctls that
-allocate next to nothing: a host whose swap is suspended cannot start `dmsetup`, not even to resume it.
+It is made and removed over the shell. In between, the host's agent controls it by ioctls that allocate next to nothing:
+a host whose swap is suspended cannot start `dmsetup`, not even to resume it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ VERSION = (4, 0, 0)
 SUSPEND, STATUS, LOAD = 6, 7, 9
 IS_SUSPENDED, SKIP_LOCKFS, NOFLUSH = 1 << 1, 1 << 10, 1 << 11
 FLAGS, DEV = 7, 10  # fields of the header
-AT_ONCE = SKIP_LOCKFS | NOFLUSH  # nothing is written or waited for that the device itself would have to carry out
+AT_ONCE = SKIP_LOCKFS | NOFLUSH  # no freeze of its file system and no flush, which need the device itself
 
 
 def create(target: Target, deadline: Deadline) -> str:
@@ -36,39 +36,39 @@ def create(target: Target, deadline: Deadline) -> str:
     """
     scratch = target.disk(SCRATCH)
     table = f"0 {scratch.size // SECTOR} linear {scratch.path} 0"
-    # No udev: dmsetup makes the node itself. dm-delay now, since loading a module later takes memory.
+    # No udev: dmsetup makes the node itself. Loads dm-delay now, since loading a module later takes memory.
     make = "modprobe dm-mod && modprobe dm-delay && DM_DISABLE_UDEV=1 dmsetup create %s --table %s"
     target.shell.run(make, NAME, table, deadline=deadline)
-    # Also opens the control device in the agent, and brings all of this path into its memory.
+    # Also opens the control device in the agent, and faults in all code of this path.
     device = int(_ask(target, STATUS, deadline)[DEV])
     return f"dm-{device & 0xFF | device >> 12 & ~0xFF}"  # new_encode_dev(), include/linux/kdev_t.h
 
 
 def remove(target: Target, deadline: Deadline) -> Completed:
-    """Remove the device; one that is in use stays, and the exit code says so."""
+    """Remove the device; a nonzero exit code means that it is in use and stays."""
     return target.shell.run("DM_DISABLE_UDEV=1 dmsetup remove --retry %s", NAME, deadline=deadline, check=False)
 
 
 def suspend(target: Target, deadline: Deadline) -> None:
-    """Let nothing through any more: requests wait in the device until `resume`."""
+    """Suspend the device: requests wait in it until `resume`."""
     if not _ask(target, SUSPEND, deadline, IS_SUSPENDED | AT_ONCE)[FLAGS] & IS_SUSPENDED:
         raise InfraError(f"{target.name}: {DEVICE} was told to suspend, and is not suspended")
 
 
 def resume(target: Target, deadline: Deadline) -> None:
-    """Let through what waits; a table that was loaded before takes effect."""
+    """Let waiting requests through; a table that was loaded before takes effect."""
     if _ask(target, SUSPEND, deadline, AT_ONCE)[FLAGS] & IS_SUSPENDED:
         raise InfraError(f"{target.name}: {DEVICE} was told to resume, and is still suspended")
 
 
 def slow_down(target: Target, milliseconds: int, deadline: Deadline) -> None:
-    """Let every request, read or write, wait for so long first; it takes effect just before this returns."""
+    """Delay every request, read or write, by `milliseconds`; this takes effect just before the function returns."""
     _load(target, "delay", f"{target.disk(SCRATCH).path} 0 {milliseconds}", deadline)
     resume(target, deadline)
 
 
 def speed_up(target: Target, deadline: Deadline) -> None:
-    """Let everything through at full speed again, and at once what waits; needs some memory for the new table."""
+    """Remove the delay, also for requests that wait; needs some memory for the new table."""
     _load(target, "linear", f"{target.disk(SCRATCH).path} 0", deadline)
     resume(target, deadline)
 

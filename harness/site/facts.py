@@ -1,4 +1,4 @@
-"""What is known of a live host: measured or declared, never assumed."""
+"""Facts of a live host: measured or declared, never assumed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 MANAGEMENT = "mgmt"  # the link over which the harness itself reaches a host
 ROOT, SCRATCH, SHARED = "root", "scratch", "shared"
-DISK_KEYS = {SCRATCH: 'scratch = "1 GiB"', SHARED: "shared_disk in its topology"}  # what gives a host one
+DISK_KEYS = {SCRATCH: 'scratch = "1 GiB"', SHARED: "shared_disk in its topology"}  # how the inventory gives a host one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +20,7 @@ class Disk:
 
     @property
     def kernel_name(self) -> str:
-        """What the kernel calls it, below /sys/block."""
+        """The kernel's name for it, below /sys/block."""
         return self.path.rpartition("/")[2]
 
 
@@ -35,11 +35,11 @@ class Interface:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostFacts:
-    """One host.
+    """Facts of one host.
 
-    `memory` is what its kernel has, in bytes; `kernel` the release; `slowdown` how many times slower than this machine
-    it is. `disks` are by what they are for ("root", "scratch", "shared"), `interfaces` by link, "mgmt" among them.
-    `disposable`: whatever happens to it, nobody misses it.
+    `memory` is the memory of its kernel in bytes, `kernel` the release. `slowdown` is how many times slower than this
+    machine it is. `disks` are by purpose ("root", "scratch", "shared"), `interfaces` by link, "mgmt" among them.
+    `disposable`: the host may be damaged without harm to anybody.
     """
 
     memory: int

@@ -1,4 +1,4 @@
-"""Whatever measures something on the hosts of a trial."""
+"""The protocol for parts of a plan that measure something on the hosts of a trial."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from harness.site.target import Site
 
 @runtime_checkable
 class Measuring(Protocol):
-    """A part of a plan that has figures to tell after the load.
+    """A part of a plan that reports figures after the load.
 
-    It is asked once, before tear-down, when hosts may be hung: every call has a deadline. It may write files into
-    `evidence`, and raise HarnessError, which is noted and leaves its figures out.
+    It is called once, before tear-down, when hosts may be hung: every call has a deadline. It may write files into
+    `evidence`. If it raises HarnessError, that is noted and its figures are left out.
     """
 
     def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:

@@ -1,4 +1,4 @@
-"""What the parts of a plan need of the kernels that they run on."""
+"""Needs: modules and options that the parts of a plan need of the kernels that they run on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from harness.model.topology import Topology
 
-# By role: names of modules ("nbd"), which may as well be built in, and options ("CONFIG_SWAP").
+# By role: names of modules ("nbd"), which may also be built in, and options ("CONFIG_SWAP").
 Needs = Mapping[str, tuple[str, ...]]
 
 
@@ -16,15 +16,15 @@ class Needing(Protocol):
     """A part of a plan that not every kernel can carry out."""
 
     def needs(self, topology: Topology) -> Needs:
-        """What the kernels of a topology's roles must have for it."""
+        """The modules and options that it needs in the kernels of the topology's roles."""
 
 
 def needs_of(part: object, topology: Topology) -> Needs:
-    """What `part` says that it needs; nothing, if it says nothing."""
+    """The needs of `part`; none if it does not declare any."""
     return part.needs(topology) if isinstance(part, Needing) else {}
 
 
 def together(*several: Needs) -> Needs:
-    """All of several needs, each once."""
+    """Several needs as one, without duplicates."""
     roles = dict.fromkeys(role for needs in several for role in needs)
     return {role: tuple(dict.fromkeys(name for needs in several for name in needs.get(role, ()))) for role in roles}

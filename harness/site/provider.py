@@ -1,6 +1,6 @@
-"""What brings the hosts of a topology up, and what it is told and tells: `harness.providers` has those that there are.
+"""The protocol of providers, which bring the hosts of a topology up; `harness.providers` has all providers.
 
-The order is `check`, `prepare`, `provide`. What a run that was killed has left is for `reap` and `tidy`.
+The order is `check`, `prepare`, `provide`. `reap` and `tidy` remove what a killed run left.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from harness.site.target import Site
 
 
 class Listener(Protocol):
-    """Hears everything that hosts say, from their first byte; called on threads of the drivers."""
+    """Receives the console bytes and agent records of hosts, from the first byte; called on threads of the drivers."""
 
     def on_console(self, host: str, data: bytes) -> None:
         """Bytes that a host printed on its console."""
 
     def on_record(self, host: str, record: dict[str, Any]) -> None:
-        """A record of the agent of a host."""
+        """A record from the agent of a host."""
 
 
 class Deaf:
-    """A listener that lets everything pass."""
+    """A listener that discards everything."""
 
     def on_console(self, host: str, data: bytes) -> None:
         """See `Listener.on_console`."""
@@ -40,10 +40,10 @@ class Deaf:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostNeeds:
-    """What is to be done needs of the hosts, each by the name of a host.
+    """Needs of a plan, by the name of a host.
 
-    `kernel` are names of modules ("nbd"), which may as well be built in, and options ("CONFIG_SWAP"); `capabilities`
-    what the hosts must offer.
+    `kernel` has names of modules ("nbd"), which may also be built in, and options ("CONFIG_SWAP"); `capabilities` has
+    the protocols that the hosts must offer.
     """
 
     kernel: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -54,8 +54,8 @@ class HostNeeds:
 class PreparedHost:
     """What one host will run.
 
-    `kernel` is its release. `modules` has the name of every module that replaces one of the kernel's, and the source
-    version that it must show when it is loaded, "" where its file has none. `facts` is what the manifest says of it.
+    `kernel` is its release. `modules` maps the name of every module that replaces one of the kernel's to the source
+    version that it must show when it is loaded, "" if its file has none. `facts` go into the manifest.
     """
 
     kernel: str
@@ -64,7 +64,7 @@ class PreparedHost:
 
 
 class Prepared(Protocol):
-    """All that the hosts of a topology are made of; it can be pickled, and only its own provider can use it."""
+    """Everything that the hosts of a topology boot from; it can be pickled, and only its own provider can use it."""
 
     @property
     def hosts(self) -> Mapping[str, PreparedHost]:
@@ -76,16 +76,16 @@ class Provider(Protocol):
 
     @property
     def name(self) -> str:
-        """What its obligations call it."""
+        """Its name in obligations."""
 
     def check(self, topology: Topology, needs: HostNeeds, progress: Progress) -> None:
-        """Raise UsageError or HostEnvironmentError if such hosts cannot do what is needed; nothing is built for that.
+        """Raise UsageError or HostEnvironmentError if such hosts cannot meet the needs; builds nothing.
 
-        What is needed and can only be told once the hosts are up is left to whoever uses it.
+        Needs that can only be checked on a live host are left to the parts that have them.
         """
 
     def prepare(self, topology: Topology, needs: HostNeeds, progress: Progress) -> Prepared:
-        """Check, and then find or build what the hosts run; raises as `check` does, and InfraError."""
+        """Check the needs, then find or build what the hosts run; raises as `check` does, and InfraError."""
 
     def provide(
         self,
@@ -99,18 +99,18 @@ class Provider(Protocol):
         on_wait: Callable[[str], None],
         on_begin: Callable[[], None],
     ) -> AbstractContextManager[Site]:
-        """Bring the hosts up, hold them for the body, and leave nothing of them.
+        """Bring the hosts up, hold them for the body, and remove everything of them afterwards.
 
-        `console_path` says where what a host prints is kept. While others have what is needed, `on_wait` gets a line
-        that says who, and `purpose` is what they hear of us; `on_begin` is called when the wait is over. Raises
-        BootError or InfraError if they do not come up.
+        `console_path` returns the file for a host's console output. While other runs hold the resources, `on_wait` gets
+        a line that names them; `purpose` is what they see of this run. `on_begin` is called when the wait is over.
+        Raises BootError or InfraError if the hosts do not come up.
         """
 
     def reap(self, obligation: Obligation) -> list[str]:
-        """Meet what a dead run owes; a line for each thing that was ended. Raises HarnessError if it cannot be met."""
+        """Meet an obligation of a dead run; a line for each thing that was ended. Raises HarnessError if that fails."""
 
     def tidy(self) -> list[str]:
         """Remove what dead processes left outside of any run, such as places in a queue; one line for each thing."""
 
     def fit(self, topologies: Collection[Topology]) -> int:
-        """How many trials at the same time are worth it here, on the largest of the topologies; at least one."""
+        """How many trials to run at the same time here, on the largest of the topologies; at least one."""

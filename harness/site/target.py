@@ -1,4 +1,4 @@
-"""A live host: what the topology says of it, bound to the drivers that reach it."""
+"""Live hosts: the hosts of a topology, bound to the drivers that reach them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ C = TypeVar("C")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One live host: what is known of it, what reaches it, and what it offers besides.
+    """One live host: its facts, its channels and its capabilities.
 
     `shell` is for work, `probe_shell` a connection of its own for the ladder, so that neither waits for the other.
-    `echo` is where a TCP connection to the agent's echo goes, over the management network. `drivers` has who does what
-    this host offers, `offers` what every host of its topology does.
+    `echo` is the address of the agent's TCP echo on the management network. `drivers` implement the capabilities of
+    this host; `offers` has those of every host of its topology.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Target:
         return self.find(Console)
 
     def find(self, kind: type[C]) -> C | None:
-        """Who does what the protocol `kind` promises; None if this host does not offer it."""
+        """The driver that implements the protocol `kind`; None if this host does not offer it."""
         driver = self.drivers.get(kind)
         return driver if isinstance(driver, kind) else None
 
@@ -74,8 +74,8 @@ class Target:
 class Site:
     """The live hosts of one topology, by role; `patience` scales every deadline.
 
-    `failure` returns the first exception of what reads their consoles and agents, if there was one: from then on a
-    host's silence says nothing.
+    `failure` returns the first exception of the threads that read consoles and agents, if any: from then on a host's
+    silence is no evidence.
     """
 
     topology: Topology
@@ -103,6 +103,6 @@ class Site:
         )
 
     def deadline(self, seconds: float) -> Deadline:
-        """A deadline `seconds` from now on a host as fast as this machine, and later on slower ones."""
+        """A deadline `seconds` from now on a host as fast as this machine, later on slower ones."""
         slowest = max((target.facts.slowdown for target in self.targets.values()), default=1.0)
         return Deadline.after(seconds * max(1.0, slowest) * self.patience)

@@ -1,4 +1,4 @@
-"""Scripts for hosts under test: each becomes one archive that Python runs, with whatever it imports of this package."""
+"""Scripts for hosts under test, each packed with its imports from this package into one archive that Python runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ START = "import sys\n\nfrom {module} import main\n\nsys.exit(main())\n"
 
 @cache
 def pack(script: Path) -> bytes:
-    """An archive that `python3 -I -S` takes in the place of a script: it calls `main` of the module `script`."""
+    """An archive that `python3 -I -S` runs in place of a script: it calls `main` of the module `script`."""
     name = ".".join(script.resolve().relative_to(PACKAGE.parent).with_suffix("").parts)
     modules = dict(_needed(name))
     files = {f"{module.replace('.', '/')}.py": source for module, source in modules.items()}
@@ -25,12 +25,12 @@ def pack(script: Path) -> bytes:
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as archive:
         for path in sorted(files):
-            archive.writestr(zipfile.ZipInfo(path), files[path])  # with no time in it: the same bytes every time
+            archive.writestr(zipfile.ZipInfo(path), files[path])  # without a time stamp: the same bytes every time
     return data.getvalue()
 
 
 def _needed(name: str) -> Iterator[tuple[str, bytes]]:
-    """Names and sources of a module and of those that it imports, and they import, of this package."""
+    """Names and sources of a module and of all its direct and indirect imports from this package."""
     seen, ahead = {name}, [name]
     while ahead:
         module = ahead.pop()

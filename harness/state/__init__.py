@@ -1,1 +1,1 @@
-"""What lives as long as a run: its folder, locks, ports, what it owes; and what removes the rest of a dead one."""
+"""State of live runs: folders, locks, ports, obligations; and the removal of what dead runs left."""

@@ -1,7 +1,7 @@
-"""Files that are locked for as long as a process lives, and what their holders say of themselves.
+"""Lock files, which a process holds for as long as it lives, and the records of their holders.
 
-The locks are flock(2) locks: the kernel gives them back when the last descriptor is closed, so a `kill -9`
-releases them, and no pid has to be trusted. Descriptors are close-on-exec: no child holds one by accident.
+The locks are flock(2) locks: the kernel gives them back when the last descriptor is closed, so a `kill -9` releases
+them, and no pid has to be trusted. Descriptors are close-on-exec: no child holds one by accident.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _RECORD_LIMIT = 64 * 1024
 
 
 def try_lock(path: Path, *, create: bool = False, shared: bool = False) -> int | None:
-    """A descriptor that holds the lock of `path`, or None while somebody else holds it.
+    """A descriptor that holds the lock of `path`, or None while another process holds it.
 
-    Closing the descriptor gives the lock back. Raises FileNotFoundError if there is no such file and it is
-    not to be made.
+    Closing the descriptor gives the lock back. Raises FileNotFoundError if the file does not exist and `create` is not
+    set.
     """
     while True:
         descriptor = _open(path, os.O_CREAT if create else 0)
@@ -40,7 +40,7 @@ def try_lock(path: Path, *, create: bool = False, shared: bool = False) -> int |
         except BlockingIOError:
             os.close(descriptor)
             return None
-        # Between open and lock, the last holder may have removed the file: then this lock says nothing.
+        # Between open and lock, the last holder may have removed the file: then this lock protects nothing.
         if is_file_of(descriptor, path):
             return descriptor
         os.close(descriptor)
@@ -51,7 +51,7 @@ def _open(path: Path, flags: int) -> int:
     try:
         return os.open(path, os.O_RDWR | flags, 0o644)
     except PermissionError:
-        # Another user's file in a shared state folder: it can be locked without being writable. O_CREAT goes,
+        # Another user's file in a shared state folder: it can be locked without being writable. O_CREAT is dropped
         # because of fs.protected_regular (proc_sys_fs(5)).
         return os.open(path, os.O_RDONLY | (flags & ~os.O_CREAT))
 
@@ -65,9 +65,9 @@ def is_file_of(descriptor: int, path: Path) -> bool:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody holds the lock of `path`; a file that is not there is held by nobody.
+    """Whether a process holds the lock of `path`; a missing file is not locked.
 
-    A file in another user's private folder counts as held: it is not ours to judge.
+    A file in another user's private folder counts as locked, since it cannot be examined.
     """
     try:
         descriptor = try_lock(path, shared=True)
@@ -96,7 +96,7 @@ def guard(path: Path) -> Iterator[None]:
 
 
 def write_record(descriptor: int, record: Mapping[str, Any]) -> None:
-    """Replace what is in a locked file by a record."""
+    """Replace the contents of a locked file with a record."""
     data = json.dumps(record, ensure_ascii=True).encode() + b"\n"
     written = os.pwrite(descriptor, data, 0)
     if written != len(data):
@@ -105,7 +105,7 @@ def write_record(descriptor: int, record: Mapping[str, Any]) -> None:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """What a lock file says; {} if it is not there or was never written to its end."""
+    """The record in a lock file; {} if the file is missing or was not written completely."""
     try:
         with path.open("rb") as file:
             record = json.loads(file.read(_RECORD_LIMIT))
@@ -115,7 +115,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def this_process() -> dict[str, Any]:
-    """Who we are: pid, start in seconds since the epoch, command line."""
+    """The record of this process: pid, start in seconds since the epoch, command line."""
     me = psutil.Process()
     return {"pid": me.pid, "started": me.create_time(), "argv": list(sys.orig_argv)}
 

@@ -1,6 +1,6 @@
-"""What runs owe: noted before the thing exists, noted again once it is gone; `obligations.jsonl` of a run's folder.
+"""Obligations of runs: noted before the thing exists, and again once it is gone; `obligations.jsonl` of a run's folder.
 
-A process that is killed in between leaves a note too many, never one too few. What is still owed then is the reaper's.
+A process killed in between leaves one note too many, never one too few. The reaper meets what is still owed then.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ OBLIGATIONS = "obligations.jsonl"
 
 
 def owe(obligation: Obligation) -> None:
-    """Note an obligation, before the thing is made; raises HostEnvironmentError, and then it must not be made."""
+    """Note an obligation before the thing is made; if this raises HostEnvironmentError, it must not be made."""
     _append(obligation, met=False)
 
 
 def meet(obligation: Obligation) -> None:
     """Note that an obligation is met, once the thing is known to be gone; never raises.
 
-    Where the note cannot be written, the reaper will look for the thing and find nothing.
+    If the note cannot be written, the reaper later looks for the thing and finds nothing.
     """
     with suppress(HostEnvironmentError):
         _append(obligation, met=True)
 
 
 def owed(run: Path) -> tuple[Obligation, ...]:
-    """What the run at `run` still owes, in the order in which it was noted."""
+    """Obligations that the run at `run` has not met, in the order in which they were noted."""
     try:
         lines = (run / OBLIGATIONS).read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
@@ -53,7 +53,7 @@ def _record(line: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
     except ValueError:
-        return {}  # a kill or a full disk cut it short: what it was to note was not made
+        return {}  # a kill or a full disk cut it short: the thing was not made
     return record if isinstance(record, dict) else {}
 
 
@@ -67,5 +67,5 @@ def _obligation(run: Path, record: dict[str, Any]) -> Obligation | None:
 def _append(obligation: Obligation, *, met: bool) -> None:
     record = {"provider": obligation.provider, "kind": obligation.kind, "fields": dict(obligation.fields), "met": met}
     with explained(obligation.run), (obligation.run / OBLIGATIONS).open("a", encoding="utf-8") as file:
-        # From a line of its own on: the one before may have been cut short.
+        # Begins a new line: the one before may have been cut short.
         file.write("\n" + json.dumps(record) + "\n")

@@ -1,7 +1,7 @@
 """Port numbers on 127.0.0.1, reserved so that two harness processes never pick the same one.
 
-A reservation is a locked file `<state>/ports/<number>`; it covers TCP and UDP. Nothing is bound meanwhile:
-whoever reserved the number hands it to QEMU.
+A reservation is a locked file `<state>/ports/<number>`; it covers TCP and UDP. The port is not bound
+meanwhile: the holder of the reservation hands the number to QEMU.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def port_lease(state: StateDir) -> Iterator[int]:
 
 @contextmanager
 def take_port(state: StateDir, port: int) -> Iterator[int]:
-    """Reserve `port` for the body; raises HostEnvironmentError, with who has it, if it is taken."""
+    """Reserve `port` for the body; raises HostEnvironmentError, which names the holder, if it is taken."""
     with _guarded(state) as folder:
         descriptor = _reserve(folder, port)
         taker = "" if descriptor is not None else _taker(folder, port)
@@ -89,7 +89,7 @@ def _release(folder: Path, port: int, descriptor: int) -> None:
 def is_free(port: int) -> bool:
     """Whether QEMU could listen on `port` of 127.0.0.1 now, for TCP and for UDP."""
     with socket.socket(type=socket.SOCK_STREAM) as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-        # As QEMU does it: a closed connection that lingers in TIME_WAIT is no obstacle.
+        # As QEMU does: a closed connection in TIME_WAIT does not block the port.
         tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             tcp.bind((_LOOPBACK, port))

@@ -1,7 +1,7 @@
 """Processes that a run started: found by their program and the run's folder in their command line, ended by pid.
 
-A pid alone says nothing, since pids are reused. So a process is ended only if its executable is the one that was noted
-before it was started, an argument names what was noted below the run's folder, and it is of the user of that folder.
+A pid alone is no proof, since pids are reused. So a process is ended only if its executable is the one noted before its
+start, an argument names the noted path below the run's folder, and it belongs to the owner of that folder.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _ROUNDS = 3
 
 
 def process_owed(run: Path, provider: str, program: str, below: str) -> Obligation:
-    """That a process of the run at `run` is to be ended.
+    """The obligation to end a process of the run at `run`.
 
-    `program` is its executable, looked for in PATH; `below` a path in the run's folder, relative to that, which its
-    command line will name.
+    `program` is its executable, searched for in PATH. `below` is a path relative to the run's folder, which the command
+    line will name.
     """
     executable = Path(shutil.which(program) or program).resolve()
     return Obligation(run=run, provider=provider, kind=PROCESS, fields={"program": str(executable), "below": below})
@@ -45,9 +45,9 @@ def meet_if_ended(obligation: Obligation) -> None:
 
 
 def end_owed(obligation: Obligation, clock: Clock = SYSTEM_CLOCK) -> list[str]:
-    """End the processes that are meant by an obligation of `process_owed`; one line for each.
+    """End the processes of an obligation of `process_owed`; one line for each.
 
-    There may be none: it was noted and never started, or ended by itself. Raises InfraError if one does not end.
+    There may be none, if they were never started or ended by themselves. Raises InfraError if one does not end.
     """
     ended: list[str] = []
     for _ in range(_ROUNDS):  # a process may have started another one while it was being ended
@@ -62,7 +62,7 @@ def end_owed(obligation: Obligation, clock: Clock = SYSTEM_CLOCK) -> list[str]:
 
 
 def owed_processes(obligation: Obligation) -> list[psutil.Process]:
-    """The processes that are meant by an obligation of `process_owed`."""
+    """The processes of an obligation of `process_owed`."""
     program, below = obligation.fields["program"], PurePosixPath(obligation.fields["below"])
     if below.is_absolute() or ".." in below.parts:
         raise InfraError(f"{below} is no path below {obligation.run}")
@@ -116,9 +116,9 @@ def _wait(processes: Sequence[psutil.Process], deadline: Deadline) -> list[psuti
 
 
 def runs(process: psutil.Process) -> bool:
-    """Whether a process still has something open. A zombie has not; that nobody collects it is no concern of ours.
+    """Whether a process still has anything open. A zombie does not, even if nobody collects it.
 
-    But the first thread of a process is a zombie as soon as it ends, while others of it still hold locks and files.
+    But the first thread of a process is a zombie as soon as it ends, while other threads still hold locks and files.
     """
     try:
         return process.is_running() and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)

@@ -1,7 +1,7 @@
-"""Find and remove what dead runs left: what they owed, overlays, sockets, reservations.
+"""Removal of what dead runs left: things that they owed, overlays, sockets, reservations.
 
-A run is dead when nobody holds the lock of its owner file. Whoever takes that lock does the removal, so two
-reapers never work on the same run, and a live one is never touched.
+A run is dead when no process holds the lock of its owner file. The process that takes that lock does the removal, so
+two reapers never work on the same run, and a live one is never touched.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from harness.state.locks import describe, read_record, try_lock
 from harness.state.obligations import owed
 from harness.state.state import OWNER, RunDir, StateDir, remove_run
 
-# Meets what a dead run owes; a line for each thing that it ended. What is gone already is no error; what it raises
-# keeps the run's folder for the next try.
+# Meets an obligation of a dead run; a line for each thing that it ended. A thing that is gone already is ignored. If it
+# raises, the run's folder is kept for the next try.
 Meet = Callable[[Obligation], list[str]]
 
 _CLAIMS = 3
@@ -28,7 +28,7 @@ _CLAIMS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStatus:
-    """A run's folder and who owns it; `started` in seconds since the epoch, None if nobody wrote it down."""
+    """A run's folder and its owner; `started` in seconds since the epoch, None if it was not recorded."""
 
     path: Path
     alive: bool
@@ -71,13 +71,13 @@ def _claim(path: Path, clock: Clock) -> int | None:
     """The lock of a dead run's owner file, or None if the run lives, is another user's or is gone."""
     for _ in range(_CLAIMS):
         try:
-            # A folder without an owner file is the rest of a removal that was cut short.
+            # A folder without an owner file was left by a removal that was cut short.
             descriptor = try_lock(path / OWNER, create=True)
         except OSError:
             return None
         if descriptor is not None:
             return descriptor
-        clock.sleep(0.01)  # perhaps only `RunDir.alive` looked
+        clock.sleep(0.01)  # perhaps only `RunDir.alive` held it for a moment
     return None
 
 
@@ -94,13 +94,13 @@ def _clear(path: Path, meet: Meet) -> list[str]:
 
 
 def _meet_all(path: Path, meet: Meet) -> tuple[list[str], list[str]]:
-    """What was ended, and why something was not."""
+    """Lines for what was ended, and reasons for what was not."""
     ended: list[str] = []
     kept: list[str] = []
     for obligation in owed(path):
         try:
             ended += meet(obligation)
-        except Exception as error:  # whatever a provider's library raises, the others are still to be cleared
+        except Exception as error:  # whatever a provider's library raises: the other obligations must still be met
             kept.append(str(error))
     return ended, kept
 
@@ -109,7 +109,7 @@ def _remove_half_made(state: StateDir) -> list[str]:
     if not state.half_made():
         return []
     lines = []
-    with state.making_runs():  # nobody makes a run now: what is half made was left by the dead
+    with state.making_runs():  # no run is being made now: half-made ones were left by dead processes
         for path in state.half_made():
             shutil.rmtree(path, ignore_errors=True)
             lines.append(f"run {path.name}: removed {path}, which was never finished")

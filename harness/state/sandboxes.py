@@ -1,10 +1,10 @@
-"""Sandboxes: guests for work by hand, which outlive the command that started them; `sandboxes/<name>/` is one.
+"""Sandboxes: guests for manual work, which outlive the command that started them; `sandboxes/<name>/` is one.
 
 | file | what it is |
 | --- | --- |
-| `owner` | locked for as long as the sandbox's supervisor lives; says who that is |
+| `owner` | locked for as long as the sandbox's supervisor lives; identifies it |
 | `sandbox.json` | the supervisor and its hosts, once they are up (`Sandbox.read`) |
-| `log` | what the supervisor says |
+| `log` | output of the supervisor |
 | `ssh_config`, `known_hosts` | how to log in to its hosts |
 | `<host>.console` | what a host printed on its serial console |
 | `<host>.port` | unix socket: the console itself |
@@ -42,13 +42,13 @@ _CLAIMS = 3
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """The folder of one sandbox, whether anybody lives there or not."""
+    """The folder of one sandbox, whether its supervisor is alive or dead."""
 
     path: Path
 
     @property
     def name(self) -> str:
-        """Its name, which is that of its topology."""
+        """Its name, the same as that of its topology."""
         return self.path.name
 
     @property
@@ -68,12 +68,12 @@ class Sandbox:
 
     @property
     def log(self) -> Path:
-        """What its supervisor says."""
+        """The output of its supervisor."""
         return self.path / "log"
 
     @property
     def ssh_config(self) -> Path:
-        """How ssh(1) gets in, for all of its hosts."""
+        """The configuration for ssh(1), for all of its hosts."""
         return self.path / "ssh_config"
 
     @property
@@ -82,7 +82,7 @@ class Sandbox:
         return self.path / "known_hosts"
 
     def console(self, host: str) -> Path:
-        """What a host printed on its serial console; see `drivers.bounded.BoundedFile`."""
+        """A host's output on its serial console; see `drivers.serial.bounded_file.BoundedFile`."""
         return self.path / f"{host}.console"
 
     def port(self, host: str) -> Path:
@@ -90,11 +90,11 @@ class Sandbox:
         return self.path / f"{host}.port"
 
     def read(self) -> dict[str, Any]:
-        """What its supervisor noted of itself and its hosts; {} until all of them are up."""
+        """The supervisor's record of itself and its hosts; {} until all of them are up."""
         return read_record(self.path / "sandbox.json")
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Note the supervisor and its hosts, all at once."""
+        """Write the record of the supervisor and its hosts, atomically."""
         draft = self.path / "sandbox.json.new"
         with explained(self.path):
             draft.write_text(json.dumps({**this_process(), **record}, indent=2) + "\n", encoding="utf-8")
@@ -102,7 +102,7 @@ class Sandbox:
 
 
 def sandboxes(state: StateDir, *, alive: bool = True) -> list[Sandbox]:
-    """The sandboxes whose supervisors live, or those whose are dead, in the order of their names."""
+    """The sandboxes with a live supervisor, or with `alive` false those with a dead one, sorted by name."""
     folder = state.path / FOLDER
     with explained(folder):
         entries = sorted(folder.iterdir()) if folder.is_dir() else []
@@ -111,9 +111,9 @@ def sandboxes(state: StateDir, *, alive: bool = True) -> list[Sandbox]:
 
 
 def create(state: StateDir, name: str) -> tuple[Sandbox, int]:
-    """Make the folder of a sandbox; the descriptor holds its lock, in whatever process has it open last.
+    """Make the folder of a sandbox; its lock is held until the last process closes the descriptor.
 
-    What a dead supervisor of that name left there goes. Raises UsageError if a living one has the name, and
+    Files of a dead supervisor of that name are removed. Raises UsageError if a live one has the name, and
     HostEnvironmentError if the folder cannot be made.
     """
     state.check()
@@ -130,12 +130,12 @@ def create(state: StateDir, name: str) -> tuple[Sandbox, int]:
 
 
 def taken(sandbox: Sandbox) -> UsageError:
-    """What is to be said to who wants a sandbox that is there already."""
+    """The error for a request to create a sandbox that is already up."""
     return UsageError(f"{sandbox.name!r} is up already ({sandbox.owner}); `harness down {sandbox.name}` ends it")
 
 
 def remove(state: StateDir, sandbox: Sandbox, descriptor: int) -> None:
-    """Remove the folder of a sandbox and give its lock back, whoever removed it before; never raises for that."""
+    """Remove the folder of a sandbox and give its lock back; never raises if the folder is already gone."""
     with _guarded(state):
         if is_file_of(descriptor, sandbox.path / OWNER):
             shutil.rmtree(sandbox.path, ignore_errors=True)
@@ -159,7 +159,7 @@ def _claim(owner: Path) -> int | None:
         descriptor = try_lock(owner, create=True)
         if descriptor is not None:
             return descriptor
-        SYSTEM_CLOCK.sleep(0.01)  # perhaps only `Sandbox.alive` looked
+        SYSTEM_CLOCK.sleep(0.01)  # perhaps only `Sandbox.alive` held it for a moment
     return None
 
 

@@ -1,14 +1,14 @@
-"""The state folder: what lives only as long as a run does, and how to tell whether the run is alive.
+"""The state folder: files that live only as long as a run, and whether that run is alive.
 
 | path below the state folder | what it is |
 | --- | --- |
 | `r/<6 hex>/` | one run; short, because the paths of sockets below it are limited |
-| `r/<6 hex>/owner` | locked for as long as the run's process lives; says who that is |
+| `r/<6 hex>/owner` | locked for as long as the run's process lives; identifies it |
 | `r/<6 hex>/obligations.jsonl` | see `obligations` |
 | `r/.new-<6 hex>/` | a run that is being made; renamed once its owner holds the lock |
-| `r/.guard` | locked while runs are made, and while what was half made is removed |
+| `r/.guard` | locked while runs are made, and while half-made ones are removed |
 | `sandboxes/`, `ports/` | see `sandboxes` and `ports` |
-| `leases/` | see `guests.lease`; elsewhere where a machine's users share one queue |
+| `leases/` | see `guests.lease`; elsewhere if all users of a machine share one queue |
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from harness.model.settings import Settings
 from harness.state.locks import explained, guard, is_locked, this_process, try_lock, write_record
 from harness.state.obligations import owed
 
-# A run's folder is not longer than this below its own path, sockets of libvirt's embedded driver included.
+# The longest path below a run's folder, sockets of libvirt's embedded driver included.
 SOCKET_HEADROOM = 60
-# sizeof(sun_path) is 108 in Linux, and libraries want the terminating NUL in it (unix(7)).
+# sizeof(sun_path) is 108 in Linux, and libraries need the terminating NUL in it (unix(7)).
 SOCKET_LIMIT = 107
 OWNER = "owner"
 GUARD = ".guard"
 HALF_MADE = ".new-"
 RUN_NAME = re.compile(r"[0-9a-f]{6}")
-# Characters with a meaning in QEMU's options, in libvirt's URIs or in a shell.
+# Characters that are special in QEMU's options, in libvirt's URIs or in a shell.
 _AWKWARD = re.compile(r"""[\x00-\x20\x7f,;:"'`\\%&#?$*=]""")
 _OPTIONS = "--harness-state or HARNESS_STATE"
 
@@ -47,7 +47,7 @@ _OPTIONS = "--harness-state or HARNESS_STATE"
 class StateDir:
     """A state folder; nothing is made before it is needed.
 
-    `queue` is where all users of this machine queue up for its memory; without one it is a folder of this one.
+    `queue` is the folder of the memory queue for all users of this machine; if None, it is a folder of this one.
     """
 
     path: Path
@@ -73,7 +73,7 @@ class StateDir:
             raise HostEnvironmentError(problem, remedy=f"choose a shorter one with {_OPTIONS}")
 
     def folder(self, name: str) -> Path:
-        """The folder `name` below the state folder, made if need be, open to whom the state folder is."""
+        """The folder `name` below the state folder, made if need be, with the permissions of the state folder."""
         path = self.path / name
         with explained(self.path):
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ class StateDir:
         return self.queue or self.path / "leases"
 
     def make_leases(self) -> Path:
-        """The same, made if need be; one of the whole machine is open to everybody, as /tmp is."""
+        """The same, made if need be; a queue of the whole machine is open to everybody, as /tmp is."""
         if self.queue is None:
             return self.folder("leases")
         with explained(self.queue), suppress(FileExistsError):
@@ -174,9 +174,9 @@ class RunDir:
         return self.path.name
 
     def close(self) -> bool:
-        """Give up the run and remove its folder, unless something is still owed; whether it was removed.
+        """Give up the run and remove its folder, unless something is still owed; returns whether it was removed.
 
-        What is owed is found by this folder only, so that stays then, for the reaper.
+        Obligations are found only through this folder, so it then stays for the reaper.
         """
         if self.descriptor < 0:
             return not self.path.exists()
@@ -199,7 +199,7 @@ class RunDir:
 
 
 def remove_run(path: Path) -> None:
-    """Remove a run's folder, its owner file last, so that a removal cut short can be taken up again.
+    """Remove a run's folder, its owner file last, so that an interrupted removal can be resumed.
 
     Its owner's lock must be held. Raises OSError if something cannot be removed.
     """

@@ -12,7 +12,7 @@ from typing import Any
 from harness.model.errors import HostEnvironmentError
 from harness.model.settings import EMBEDDED
 
-# The embedded driver's own log daemon and security drivers want a host that is set up for libvirtd.
+# The embedded driver's own log daemon and security drivers need a host that is set up for libvirtd.
 EMBEDDED_CONF = """\
 stdio_handler = "file"
 """
@@ -32,7 +32,7 @@ _loop_running = False
 def libvirt_module() -> Any:
     """The libvirt bindings, quiet, with a running event loop; the embedded driver needs one before it is opened."""
     global _loop_running
-    # libvirt prints its warnings to stderr, and reads this when it is first used; its errors come as exceptions.
+    # Unless this is set before its first use, libvirt prints warnings to stderr; errors come as exceptions anyway.
     os.environ.setdefault("LIBVIRT_LOG_OUTPUTS", "4:file:/dev/null")
     try:
         import libvirt
@@ -41,7 +41,7 @@ def libvirt_module() -> Any:
     with _loop_lock:
         if not _loop_running:
             libvirt.virEventRegisterDefaultImpl()
-            # The bindings print every error as well, unless somebody else takes them.
+            # The bindings also print every error, unless an error handler is registered.
             libvirt.registerErrorHandler(lambda _context, _error: None, None)
             threading.Thread(target=_run_loop, args=(libvirt,), name="libvirt events", daemon=True).start()
             _loop_running = True

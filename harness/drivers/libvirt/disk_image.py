@@ -1,4 +1,4 @@
-"""Disks of guests: copy-on-write overlays on a base that nobody writes to."""
+"""Disks of guests: copy-on-write overlays on a base that is never written to."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from harness.model.errors import HostEnvironmentError, InfraError
 
 
 def make_overlay(base: Path, overlay: Path, *, size: int) -> None:
-    """Make `overlay`, of `size` bytes or of the base's size if that is more, on `base`.
+    """Make `overlay` on `base`, of `size` bytes or the base's size, whichever is larger.
 
-    Raises HostEnvironmentError where qemu-img is missing, InfraError where it fails.
+    Raises HostEnvironmentError if qemu-img is missing, InfraError if it fails.
     """
     size = max(size, _virtual_size(base))
     _run("create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(base), str(overlay), str(size))
 
 
 def make_blank(disk: Path, *, size: int) -> None:
-    """Make the raw image `disk` of `size` bytes, all holes; raises InfraError where there is no room for its name."""
+    """Make the sparse raw image `disk` of `size` bytes; raises InfraError if the file cannot be created."""
     try:
         with disk.open("xb") as file:
             file.truncate(size)

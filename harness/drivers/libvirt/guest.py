@@ -46,9 +46,9 @@ _TEMPLATES = Environment(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disk:
-    """One disk of a guest: `name` is what its host calls it ("root", "scratch"), `target` what libvirt does.
+    """One disk of a guest: `name` is the word of its host ("root", "scratch"), `target` is libvirt's.
 
-    One that other guests have at the same time has a `serial` by which they know it.
+    A disk that is shared with other guests has a `serial`, by which guests find it.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Nic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuestSpec:
-    """Everything that one guest is made of; `memory` in bytes."""
+    """Everything that defines one guest; `memory` in bytes."""
 
     name: str
     uuid: UUID
@@ -87,18 +87,18 @@ class GuestSpec:
 
     @property
     def possible_cpus(self) -> int:
-        """How many processors QEMU makes room for: two at least where it emulates them.
+        """The maximum number of processors that QEMU provides for: at least two under emulation.
 
-        For a guest that can have only one it leaves out memory barriers and makes locked instructions of two, as if no
-        other thread read what that writes. Its devices do: now and then the notification of a virtio queue is lost, and
-        a network card sends nothing any more (QEMU c914d46d0a64, v8.1, "tcg: Do not elide memory barriers for
-        !CF_PARALLEL in system mode", for the half of it).
+        With a maximum of one, QEMU leaves out memory barriers and splits locked instructions in two, as if no other
+        thread read the guest's memory. But its devices do: now and then the notification of a virtio queue is lost, and
+        a network card stops sending (QEMU c914d46d0a64, v8.1, "tcg: Do not elide memory barriers for !CF_PARALLEL in
+        system mode", for the half of it).
         """
         return self.cpus if self.accelerator == "kvm" else max(self.cpus, 2)
 
     @property
     def extra_arguments(self) -> list[str]:
-        """Network cards as QEMU arguments; libvirt 9 has no words for VDE, nor for a port forwarded by slirp."""
+        """Network cards as QEMU arguments; libvirt 9 can describe neither VDE nor a port forwarded by slirp."""
         arguments: list[str] = list(self.devices)
         for index, nic in enumerate(self.nics):
             # Fixed slots, so that the guest finds its cards in this order: eth0, eth1, …
@@ -108,7 +108,7 @@ class GuestSpec:
 
 
 def kill_process(uuid: UUID) -> bool:
-    """Kill the QEMU of this machine that runs the guest with that UUID; whether there was one."""
+    """Kill the QEMU of this machine that runs the guest with that UUID; returns whether there was one."""
     for process in psutil.process_iter(["cmdline"]):
         argv = process.info["cmdline"] or []
         if "-uuid" in argv and str(uuid) in argv:
@@ -119,7 +119,7 @@ def kill_process(uuid: UUID) -> bool:
 
 @contextmanager
 def killed_when_overdue(uuid: UUID, deadline: Deadline) -> Iterator[None]:
-    """Kill the QEMU of a guest if the body is not over by then: libvirt itself waits for QEMU as long as that takes."""
+    """Kill a guest's QEMU if the body outlasts the deadline: libvirt itself waits for QEMU without bound."""
     timer = threading.Timer(deadline.remaining, kill_process, [uuid])
     timer.daemon = True
     timer.start()
@@ -144,9 +144,9 @@ OFFERS: frozenset[type] = frozenset(
 
 
 class LibvirtGuest:
-    """A running guest: its power, and every capability but the console (`console`); `protocols` has the promises.
+    """A running guest: its power, and every capability but the console (`console`), as described in `protocols`.
 
-    It boots, or goes on where the one stood that was saved in the image `saved`.
+    It boots, or resumes the guest that was saved in the image `saved`.
     """
 
     source = "libvirt"
@@ -171,13 +171,13 @@ class LibvirtGuest:
             raise BootError(host=spec.name, problem=f"libvirt cannot {verb} it: {error}") from error
 
     def save(self, image: Path, deadline: Deadline) -> None:
-        """Write the guest, as it is now, to a file, and end it; raises InfraError."""
+        """Write the guest's present state to a file, and end the guest; raises InfraError."""
         with killed_when_overdue(self.spec.uuid, deadline):
             self._act(lambda: self._domain.save(str(image)))
 
     def state(self, *, deadline: Deadline) -> PowerState:
         """See `Power.state`."""
-        # libvirt has no deadlines. While it owes an answer to an earlier question, it is not asked another one.
+        # libvirt has no deadlines. While an earlier query is unanswered, no other is sent.
         if (stuck := self._stuck) is not None:
             stuck.join(max(0.0, deadline.remaining))
             if stuck.is_alive():
@@ -210,17 +210,17 @@ class LibvirtGuest:
             self._domain.destroy()
 
     def cycle(self, *, deadline: Deadline) -> None:
-        """Raises InfraError, see `Power.cycle`: libvirt forgets the guest with its end, and so does its host.
+        """Raises InfraError, see `Power.cycle`: libvirt and this host drop the guest when it ends.
 
-        A reset would be no way out: the guest ends with its first reboot (`on_reboot`), and one that booted anew would
-        have no identity.
+        A reset does not help: the guest ends with its first reboot (`on_reboot`), and a freshly booted one would have
+        no identity.
         """
         raise InfraError(f"{self.spec.name}: a guest is not started a second time; take it down and bring up another")
 
     def vcpu_times(self) -> VcpuTimes:
         """See `VcpuAccounting.vcpu_times`; a processor's `delay` is there since libvirt 8.2."""
         libvirt = self._libvirt
-        # Not waiting for a job: QEMU itself need not answer for what its threads' schedstat says.
+        # Waits for no job: the figures come from the schedstat of QEMU's threads, so QEMU itself need not answer.
         flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
         groups = libvirt.VIR_DOMAIN_STATS_VCPU
         try:
@@ -228,7 +228,7 @@ class LibvirtGuest:
             reported = self._connection.domainListGetStats([self._domain], groups, flags)
         except libvirt.libvirtError as error:
             raise InfraError(f"{self.spec.name}: {error}") from error
-        if not reported:  # a guest that ended since it was looked up is left out, which is no error
+        if not reported:  # libvirt leaves out a guest that ended since it was looked up, without an error
             raise InfraError(f"{self.spec.name}: it is gone")
         ((_, stats),) = reported
         names = [(f"vcpu.{number}.time", f"vcpu.{number}.delay") for number in range(self.spec.cpus)]

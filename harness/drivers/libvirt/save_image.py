@@ -1,9 +1,9 @@
-"""What libvirt saves of a guest, and how another guest is started from it.
+"""Images of guests saved by libvirt, and how another guest is started from one.
 
 A saved image is a header (16 bytes of magic, 19 little-endian words: version, bytes up to QEMU's stream, was it
 running, compression, where the cookie begins, …), the description of the guest, a NUL, the cookie, then QEMU's stream
-(libvirt, src/qemu/qemu_saveimage.h). libvirt restores it only as the guest that was saved. So the description is
-replaced, and the words that depend on its length.
+(libvirt, src/qemu/qemu_saveimage.h). libvirt restores it only as the same guest. So the
+description, and the words that depend on its length, are replaced.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from harness.model.clock import Deadline
 from harness.model.errors import InfraError
 
 HEADER = struct.Struct("<16s19I")
-MAGIC = b"LibvirtQemudSave"  # another one while libvirt has not finished it
+MAGIC = b"LibvirtQemudSave"  # a different one until libvirt has finished the image
 VERSION = 2
-LENGTH, COMPRESSION, COOKIE = 1, 3, 4  # of the words
-LIMIT = 16 * 1024 * 1024  # no description is as long
+LENGTH, COMPRESSION, COOKIE = 1, 3, 4  # indices of the words
+LIMIT = 16 * 1024 * 1024  # every description is shorter
 CHUNK = 1024 * 1024
 QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
 
@@ -38,7 +38,7 @@ class DamagedImage(InfraError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """What stands before QEMU's stream."""
+    """The part of a saved image before QEMU's stream."""
 
     words: tuple[int, ...]
     xml: str
@@ -76,7 +76,7 @@ class Head:
 
 
 def adapt(xml: str, spec: GuestSpec) -> str:
-    """A saved description made one of `spec`: everything that is of one guest, and nothing that the guest sees."""
+    """A saved description adapted to `spec`: changes what belongs to one guest, and nothing that the guest can see."""
     ElementTree.register_namespace("qemu", QEMU)
     root = ElementTree.fromstring(xml)
     _set(root, "name", spec.name)
@@ -121,9 +121,9 @@ def checksum(path: Path) -> int:
 
 
 class Feeder:
-    """Gives a saved image with another head to whoever opens `pipe`: a copy of it would take longer than to read it.
+    """Writes a saved image with another head to the reader of `pipe`; a copy would take longer than reading the image.
 
-    The last piece is held back until all before it has been seen to be what was saved, so that a damaged guest never
+    The last piece is held back until the checksum of the whole image is found right, so that a damaged guest never
     runs.
     """
 
@@ -138,7 +138,7 @@ class Feeder:
         self._thread.start()
 
     def finish(self, seconds: float = 5.0) -> None:
-        """Wait until all was given; raises DamagedImage if the image was not what was saved."""
+        """Wait until everything is written; raises DamagedImage if the image differs from the one that was saved."""
         self._given_up.set()
         self._thread.join(seconds)
         with suppress(OSError):
@@ -156,7 +156,7 @@ class Feeder:
             self._error = error
 
     def _open(self) -> int | None:
-        """The pipe once somebody reads it; None if nobody will."""
+        """The pipe once it has a reader; None if none comes."""
         deadline = Deadline.after(60.0)
         while not (self._given_up.is_set() or deadline.passed):
             with suppress(OSError):

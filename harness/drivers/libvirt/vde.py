@@ -1,4 +1,4 @@
-"""A network segment between guests: a VDE switch over unix sockets, unprivileged and without any address here."""
+"""A network segment between guests: a VDE switch over unix sockets, unprivileged, without an address on the host."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class VdeSwitch:
         if program is None:
             raise HostEnvironmentError("vde_switch is not installed", remedy="apt-get install vde2")
         self.folder = folder
-        # Its standard input is a pipe of ours: with a closed one it ends at once, with a terminal it reads commands.
+        # Its stdin is a pipe of ours: it ends at once if stdin is closed, and reads commands if that is a terminal.
         self._process = subprocess.Popen(
             [program, "--sock", str(folder), "--mode", "600", "--dirmode", "0700"],
             stdin=subprocess.PIPE,

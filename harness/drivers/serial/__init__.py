@@ -1,1 +1,1 @@
-"""Serial ports, and the agent behind one."""
+"""Serial ports of guests, and the link to the agent behind one."""

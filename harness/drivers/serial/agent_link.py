@@ -42,7 +42,7 @@ def unframe(line: bytes) -> dict[str, Any]:
 class SerialTransport:
     """Records come in over a UART; orders go through the mailbox where the host has one, else over the UART as well.
 
-    A UART loses nothing on its way: what is not said was not sent.
+    A UART loses nothing in transit: a record that does not arrive was not sent.
     """
 
     silence_is_proof = True
@@ -140,9 +140,9 @@ class SerialAgentLink:
 
     @property
     def error(self) -> Exception | None:
-        """The first exception of whoever was given a record, if there was one."""
+        """The first exception that `on_record` raised, if any."""
         return self.transport.wire.error
 
     def close(self) -> None:
-        """Let go of the wire; never raises."""
+        """Close the serial port; never raises."""
         self.transport.wire.close()

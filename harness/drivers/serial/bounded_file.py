@@ -9,11 +9,11 @@ from typing import BinaryIO
 
 
 class BoundedFile:
-    """A file of at most about `limit` bytes that keeps the beginning and the end of what it was given.
+    """A file of at most about `limit` bytes that keeps the beginning and the end of the data written to it.
 
-    Everything is on disk as it comes, so that a harness that is killed loses nothing: the first half of the limit in
-    the file itself, the rest in `<name>.new`, which becomes `<name>.old` when it is a quarter long. `close` joins
-    them, with a line that says how much is missing between.
+    All data is written at once, so a killed harness loses nothing. The first half of the limit goes to the file itself,
+    the rest to `<name>.new`, which becomes `<name>.old` when it is a quarter long. `close` joins them, with a line that
+    says how much is missing in between.
     """
 
     def __init__(self, path: Path, limit: int) -> None:
@@ -28,7 +28,7 @@ class BoundedFile:
         self._lock = threading.Lock()
 
     def write(self, data: bytes) -> None:
-        """Append, keeping to the limit; after `close` nothing happens. Raises OSError when the disk is full."""
+        """Append within the limit; does nothing after `close`. Raises OSError when the disk is full."""
         with self._lock:
             view = memoryview(data)
             while view and not self._closed:

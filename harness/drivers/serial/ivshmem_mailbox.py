@@ -2,7 +2,7 @@
 
 A guest that has run out of memory still writes to its UART, but it may no longer read from one: received bytes go
 through a workqueue, and a workqueue whose workers are all blocked in reclaim needs memory to start another
-(`n_tty_poll` → `flush_work`, seen in a deadlock of swap over loopback NBD). Memory that is mapped needs nobody.
+(`n_tty_poll` → `flush_work`, seen in a deadlock of swap over loopback NBD). Mapped memory needs no worker.
 
 Layout: number of orders (8 bytes), length of the newest (4), its text from byte 16 on; number of orders taken (8) at
 half of the box.
@@ -42,11 +42,11 @@ class IvshmemMailbox:
         return ["-object", backend, "-device", "ivshmem-plain,memdev=mailbox,addr=0x1e,master=on"]
 
     def resume(self) -> None:
-        """Count on from what is in the box: a restored guest brings the box of the one that was saved."""
+        """Continue the count that is in the box: a restored guest brings the box of the guest that was saved."""
         self._number = TAKEN.unpack_from(self._memory, TAKEN_AT)[0]
 
     def post(self, text: bytes, deadline: Deadline) -> bool:
-        """Leave an order once the last one was taken; False if it was not taken within the deadline."""
+        """Post an order once the previous one was taken; False if it was not taken within the deadline."""
         if len(text) > TAKEN_AT - TEXT_AT:
             raise ValueError(f"an order of {len(text)} bytes does not fit")
         while TAKEN.unpack_from(self._memory, TAKEN_AT)[0] < self._number:
@@ -56,6 +56,6 @@ class IvshmemMailbox:
         self._number += 1
         self._memory[TEXT_AT : TEXT_AT + len(text)] = text
         LENGTH.pack_into(self._memory, LENGTH_AT, len(text))
-        # Last, and at once: struct.pack_into() empties its place first, and a 0 would be taken for a new order.
+        # Last, and in one store: struct.pack_into() zeroes its place first, and a 0 would count as a new order.
         self._posted[0] = self._number
         return True

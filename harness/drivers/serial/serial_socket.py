@@ -1,4 +1,4 @@
-"""Serial ports of guests: unix sockets on which the harness listens, so that not one byte is missed.
+"""Serial ports of guests: unix sockets on which the harness listens, so that no byte is missed.
 
 The guest's hypervisor connects when the guest is created, before its first instruction.
 """
@@ -19,7 +19,7 @@ READ_SIZE = 65536
 class SerialSocket:
     """One serial port: every byte that arrives goes to `sink`, on a thread of its own.
 
-    `error` is the first that `sink` raised, if it did.
+    `error` is the first exception that `sink` raised, if any.
     """
 
     def __init__(self, path: Path, sink: Callable[[bytes], None]) -> None:
@@ -42,7 +42,7 @@ class SerialSocket:
         try:
             peer, _ = self._server.accept()
         except OSError:
-            return  # closed before anybody came
+            return  # closed before a guest connected
         self._peer = peer
         while True:
             try:
@@ -54,7 +54,7 @@ class SerialSocket:
             try:
                 self._sink(data)
             except Exception as error:
-                # Go on reading: a port that nobody empties holds up the guest that prints to it.
+                # Go on reading: an unread port blocks the guest that prints to it.
                 self.error = self.error or error
 
     def send(self, data: bytes) -> None:

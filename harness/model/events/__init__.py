@@ -1,24 +1,24 @@
 """The payloads of events: one frozen class for each kind, with the names that a history file has.
 
-`host` says whether an event of that kind is about one host. The classes say what their fields mean.
+The column `host` says whether an event of that kind is about one host. The classes describe their fields.
 
 | kind | host | payload |
 | --- | --- | --- |
-| trial | – | `TrialFacts`: what the trial is made of |
-| host | yes | `HostRecord`: what is known of a host, once it is up |
-| phase | – | `Phase`: one begins or ends |
+| trial | – | `TrialFacts`: facts of the trial |
+| host | yes | `HostRecord`: facts of a host, once it is up |
+| phase | – | `Phase`: a phase begins or ends |
 | rung | yes | `RungSample`: whether a rung of the ladder answered |
-| progress | yes | `WorkloadProgress`: what the workload has done |
-| baseline | yes | `Baseline`: what the storage does before the load |
-| vmstat | yes | `Counters`: those of /proc/vmstat and of the storage that moved |
-| heartbeat | yes | `Heartbeat`: a line of the agent's arrived |
-| console | yes | `harness.model.finding.Finding`: what the kernel reported |
+| progress | yes | `WorkloadProgress`: operations and bytes of the workload so far |
+| baseline | yes | `Baseline`: speed of the storage before the load |
+| vmstat | yes | `Counters`: counters of /proc/vmstat and of the storage that changed |
+| heartbeat | yes | `Heartbeat`: a heartbeat line of the agent arrived |
+| console | yes | `harness.model.finding.Finding`: a report of the kernel |
 | fault | – | `FaultStep`: a fault was injected or healed |
-| fence | yes | `Fence`: the host loses its power on purpose |
-| measure | – | `harness.model.measure.Measure`: a figure that the trial was asked for |
-| opinion | – | `WatchOpinion`: what the watch thinks now |
-| recovery | yes | `RecoveryStep`: what holding or killing the workload brought |
-| evidence | yes | `EvidencePiece`: what was collected |
+| fence | yes | `Fence`: the harness cuts the host's power on purpose |
+| measure | – | `harness.model.measure.Measure`: a figure that was requested of the trial |
+| opinion | – | `WatchOpinion`: the watch's current opinion |
+| recovery | yes | `RecoveryStep`: the outcome of holding or killing the workload |
+| evidence | yes | `EvidencePiece`: a piece of evidence was collected, or not |
 | infra | maybe | `InfraFailure`: the harness or its infrastructure failed |
 | limit | – | `LoadLimit`: the time of the load is over |
 | lag | – | `Lag`: the harness itself did not run |

@@ -1,7 +1,7 @@
-"""What every payload of an event has, and how values of a history are read.
+"""The base class of payloads, and readers for values of a history.
 
-A history may be older than this version, and what a guest said stands in it as it came. So reading never raises: what
-is missing or of the wrong type has its default, and what this version does not know is ignored.
+A history may come from another version, and contains text from guests unchanged. So reading never raises: a missing
+value, or one of the wrong type, gets its default, and unknown fields are ignored.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _NUMBERS = (float, int)
 
 
 class Rung(StrEnum):
-    """The ladder, from what needs least to what needs most."""
+    """The rungs of the ladder, from the one that needs least to the one that needs most."""
 
     VCPU = "vcpu"
     HEARTBEAT = "heartbeat"
@@ -31,7 +31,7 @@ class Rung(StrEnum):
 
 
 class Kind(StrEnum):
-    """What an event says; `harness.model.events` has the payload of each."""
+    """Kinds of events; `harness.model.events` has the payload of each."""
 
     TRIAL = "trial"
     HOST = "host"
@@ -64,9 +64,9 @@ class Recorded(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """What an event of one kind says. Its fields have the names that the history has.
+    """The data of one kind of event; its fields have the names used in the history.
 
-    `optional` names those that are left out of a history where they are None; every other one is null then.
+    Fields in `optional` are left out of a history while they are None; all others are then written as null.
     """
 
     event_kind: ClassVar[Kind]
@@ -79,7 +79,7 @@ class Payload:
 
     @classmethod
     def from_event(cls, event: Recorded) -> Self:
-        """The payload of an event of this kind; `Event.payload` is the same, read once."""
+        """The payload of an event of this kind; `Event.payload` returns the same, parsed once."""
         return cls()
 
 
@@ -95,7 +95,7 @@ def text(value: object) -> str:
 
 
 def optional_text(value: object) -> str | None:
-    """`value` as text, or None where it says nothing."""
+    """`value` as text, or None if it is missing or empty."""
     return str(value) if value not in (None, "") else None
 
 
@@ -107,7 +107,7 @@ def number(value: object) -> float | None:
 
 
 def whole(value: object) -> int | None:
-    """`value` as a whole number, None if it is no number."""
+    """`value` as a whole number, None if it is not a number."""
     found = number(value)
     return None if found is None else int(found)
 
@@ -118,7 +118,7 @@ def texts(value: object) -> tuple[str, ...]:
 
 
 def numbers(value: object) -> tuple[float, ...]:
-    """A list of numbers, empty if anything in it is none: its places count."""
+    """A list of numbers; empty if any item is not a number, since positions matter."""
     if not isinstance(value, list | tuple):
         return ()
     found = [item for item in value if number(item) is not None]

@@ -1,4 +1,4 @@
-"""What hosts tell again and again while a trial runs."""
+"""Payloads of periodic events: rungs, progress, counters, heartbeats."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from harness.model.events.payload import Kind, Payload, Recorded, number, number
 class RungSample(Payload):
     """Whether one rung answered (`ok`), how long that took, and for how long it has been blocked.
 
-    `rung` is a `Rung`, or the word of a newer version. The agent's rungs tell their `errors`. The `detail` of the
-    vcpu rung is a `model.power.PowerState`, "" while there is no answer (earlier histories have libvirt's words); it
-    tells `cpu_ns` and `processors`, as `drivers.protocols.VcpuTimes`, where the host offers them: what the guest's
-    processors got of this machine. The shell rung tells `agent`, the state letter of the agent's process ("" if there
-    is none). `age_s` is how long ago the sample began.
+    `rung` is a `Rung`, or a word of a newer version. `age_s` is how long ago the sample began. Rungs of the agent have
+    `errors`.
+
+    The vcpu rung has a `model.power.PowerState` as `detail`, "" while there is no answer (earlier histories have
+    libvirt's words). Where the host offers them, it has `cpu_ns` and `processors` as in `drivers.protocols.VcpuTimes`:
+    the time of this machine that the guest's processors got. The shell rung has `agent`, the state letter of the
+    agent's process ("" if there is none).
     """
 
     event_kind: ClassVar[Kind] = Kind.RUNG
@@ -62,10 +64,9 @@ def _processors(value: object) -> tuple[tuple[int, int], ...] | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadProgress(Payload):
-    """What the workload has done: cumulative operations and bytes, and what has become of its workers.
+    """Progress of the workload: cumulative operations and bytes, and the states of its workers.
 
-    `ops` is None where a history does not tell it. `alive` counts processes that are there; `label` says what the
-    operations are.
+    `ops` is None if a history lacks it. `alive` counts existing processes; `label` says what the operations are.
     """
 
     event_kind: ClassVar[Kind] = Kind.PROGRESS
@@ -96,7 +97,7 @@ class WorkloadProgress(Payload):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline(Payload):
-    """What the storage does in operations of the workload, measured before the load."""
+    """Speed of the storage in operations of the workload, measured before the load."""
 
     event_kind: ClassVar[Kind] = Kind.BASELINE
 
@@ -110,19 +111,19 @@ class Baseline(Payload):
 
 @dataclass(frozen=True, slots=True)
 class Counters(Payload):
-    """The counters of /proc/vmstat and of the storage that moved, cumulative."""
+    """The counters of /proc/vmstat and of the storage that changed, cumulative."""
 
     event_kind: ClassVar[Kind] = Kind.VMSTAT
 
     moved: Mapping[str, object] = field(default_factory=dict)
 
     def value(self, name: str) -> int | None:
-        """A counter of /proc/vmstat; None if it did not move."""
+        """A counter of /proc/vmstat; None if it did not change."""
         return whole(self.moved.get(name))
 
     @property
     def files(self) -> dict[str, tuple[int, ...]]:
-        """The numbers in the files that the storage asked to be counted, by its name for each."""
+        """The numbers in the files that the storage wants counted, by the storage's name for each file."""
         lists = {name: numbers(value) for name, value in self.moved.items() if isinstance(value, list | tuple)}
         return {name: tuple(int(value) for value in values) for name, values in lists.items()}
 
@@ -138,7 +139,7 @@ class Counters(Payload):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat(Payload):
-    """A line of the agent's arrived; `ticks` are seconds since each processor ticked."""
+    """A heartbeat line of the agent arrived; `ticks` are seconds since each processor last ticked."""
 
     event_kind: ClassVar[Kind] = Kind.HEARTBEAT
 

@@ -1,4 +1,4 @@
-"""What the harness itself did, saw or thought in a trial."""
+"""Payloads of the harness's own steps: facts, phases, faults, opinions, recovery, evidence, failures."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import ClassVar, Self
 from harness.model.events.payload import Kind, Payload, Recorded, mapping, number, text, texts, whole
 from harness.model.opinion import Opinion
 
-# What histories of harness 0.1 call them.
+# Their names in histories of harness 0.1.
 _STATES_BEFORE = {"mute": "agent_dead"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialFacts(Payload):
-    """What a trial is made of: its first event. The second has the policy as scaled by the hosts' `slowdown`.
+    """Facts of a trial: its first event. The second has the policy as scaled by the hosts' `slowdown`.
 
-    `started` is in epoch seconds, `policy` what `verdicts.policy.Policy` reads, `roles` role → host; storage, workload,
-    faults, tunings and instruments are described in words. `protocol` names the storage's, "" if it is local;
-    `served_by` is host → hosts that may serve it, the first that lives does (`storage.base.ServedBy`). Histories of
-    harness 0.1 have neither.
+    `started` is in epoch seconds, `policy` is for `verdicts.policy.Policy`, `roles` maps role → host. Storage,
+    workload, faults, tunings and instruments are described in words. `protocol` names the storage's protocol, "" if it
+    is local. `served_by` maps host → hosts that may serve it; the first one alive does (`storage.base.ServedBy`).
+    Histories of harness 0.1 have neither.
     """
 
     event_kind: ClassVar[Kind] = Kind.TRIAL
@@ -69,10 +69,10 @@ def _served_by(value: object) -> Mapping[str, tuple[str, ...]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostRecord(Payload):
-    """What is known of a host once it is up: `facts` as `site.facts.HostFacts` has them, `capabilities` by name.
+    """Facts of a host once it is up: `facts` as in `site.facts.HostFacts`, `capabilities` by name.
 
-    `silence_is_proof` says whether the `transport` of its agent loses nothing, `power_source` who says whether it has
-    power. Earlier histories have none: their hosts are guests, whose UART loses nothing.
+    `silence_is_proof` says whether the `transport` of its agent loses nothing; `power_source` names the source of its
+    power state. Earlier histories have none of these: their hosts are guests, whose UART loses nothing.
     """
 
     event_kind: ClassVar[Kind] = Kind.HOST
@@ -123,7 +123,7 @@ class Phase(Payload):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultStep(Payload):
-    """A fault was injected or healed (`action`: inject, heal); it was done by then, begun `took_s` before."""
+    """A fault was injected or healed (`action`: inject, heal); this is the end of the step, which took `took_s`."""
 
     event_kind: ClassVar[Kind] = Kind.FAULT
 
@@ -146,14 +146,14 @@ class FaultStep(Payload):
 
 @dataclass(frozen=True, slots=True)
 class Fence(Payload):
-    """The host loses its power on purpose: from now on nothing is expected of it."""
+    """The harness cuts the host's power on purpose: nothing is expected of the host from now on."""
 
     event_kind: ClassVar[Kind] = Kind.FENCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchOpinion(Payload):
-    """What the watch thinks now (`state`: a `model.opinion.State`, or the word of a newer version), and why."""
+    """The watch's current opinion (`state`: a `model.opinion.State`, or a word of a newer version), and its reason."""
 
     event_kind: ClassVar[Kind] = Kind.OPINION
 
@@ -163,7 +163,7 @@ class WatchOpinion(Payload):
 
     @classmethod
     def of(cls, opinion: Opinion) -> Self:
-        """What is recorded of an opinion."""
+        """The record of an opinion."""
         return cls(state=opinion.state.value, since_s=opinion.since_s, why=opinion.why)
 
     @classmethod
@@ -178,7 +178,7 @@ class WatchOpinion(Payload):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoveryStep(Payload):
-    """A step of the recovery probe (hold, release; docs/verdicts/): whether it was `done`, and what came of it."""
+    """A step of the recovery probe (hold, release; docs/verdicts/): whether it was `done`, and its outcome."""
 
     event_kind: ClassVar[Kind] = Kind.RECOVERY
 
@@ -205,7 +205,7 @@ class RecoveryStep(Payload):
 class EvidencePiece(Payload):
     """A piece of evidence was collected, or not (`ok`); `path` is its file.
 
-    `waiting` is how many tasks of the load the kernel shows blocked; only a dump of blocked tasks tells it.
+    `waiting` is the number of the load's tasks that the kernel shows blocked; only a dump of blocked tasks has it.
     """
 
     event_kind: ClassVar[Kind] = Kind.EVIDENCE
@@ -246,7 +246,7 @@ class InfraFailure(Payload):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadLimit(Payload):
-    """The load was given no more time than this, and it is over."""
+    """The load reached its time limit of `seconds`."""
 
     event_kind: ClassVar[Kind] = Kind.LIMIT
 
@@ -260,7 +260,7 @@ class LoadLimit(Payload):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lag(Payload):
-    """The harness itself did not run for so long, so silence in it says nothing."""
+    """The harness itself did not run for `seconds`, so silence in that time is no evidence."""
 
     event_kind: ClassVar[Kind] = Kind.LAG
 
@@ -274,7 +274,7 @@ class Lag(Payload):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note(Payload):
-    """Anything else worth telling."""
+    """Any other note."""
 
     event_kind: ClassVar[Kind] = Kind.NOTE
 

@@ -1,4 +1,4 @@
-"""The storage protocols, one record each: everything else that knows a protocol asks its record.
+"""Storage protocols, one record each; all other code reads the properties of a protocol from its record.
 
 A new protocol is a file here, a storage in `harness/storage/`, and their tests.
 """

@@ -1,4 +1,4 @@
-"""ATA over Ethernet. Its driver says nothing of time-outs: a device that answers no more shows as I/O errors."""
+"""ATA over Ethernet. Its driver prints no time-outs: a device that stops answering shows as I/O errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""iSCSI. What the SCSI layer says of any disk is no part of it."""
+"""iSCSI. Messages that the SCSI layer prints for any disk are not part of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NFS, and the protocols beside it."""
+"""NFS, and its companion protocols such as lockd."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""NVMe over TCP, served by the kernel's target. Its lines are those of any NVMe fabric, Linux 5.4 to 6.18.
+"""NVMe over TCP, served by the kernel's target. Its messages are those of any NVMe fabric, Linux 5.4 to 6.18.
 
-With native multipath the disk that is mounted or swapped to has paths below it, and keeps what none of them takes.
+With native multipath, the disk that is mounted or swapped to has paths below it, and holds requests that no path takes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NVME_TCP = StorageProtocol(
         Message(_TIMEOUT, "keep_alive_end_io", rf"{_CONTROLLER}failed nvme_keep_alive_end_io error="),
         Message(_TIMEOUT, "keep-alive timer", r"nvmet: ctrl \d{1,5} keep-alive timer \(\d{1,9} seconds\) expired"),
         Message(_TIMEOUT, "error recovery", rf"{_CONTROLLER}starting error recovery"),
-        # The first stands behind the error recovery, the others after each attempt.
+        # The first follows the error recovery, the others follow each attempt.
         Message(_TIMEOUT, "econnect", rf"{_CONTROLLER}(?:Reconnecting in \d|Failed reconnect attempt)", "se"),
         Message(_TIMEOUT, "no usable path", rf"{_DISK}no usable path - requeuing I/O", "se"),
         Message(FindingKind.IO_ERROR, "no available path", rf"{_DISK}no available path - failing I/O"),

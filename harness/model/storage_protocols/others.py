@@ -1,4 +1,4 @@
-"""Protocols that no storage under test speaks: what a console says of them is recognised all the same."""
+"""Protocols without a storage under test; their console messages are recognised all the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a storage protocol is to everybody who asks: the console, the diagnosis, the storage under test."""
+"""The record of a storage protocol, read by the console parser, the diagnosis and the storage under test."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["Message", "Sign", "StorageProtocol"]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A line of a console that is a finding.
+    """A console line that is a finding.
 
-    `token` is a literal that the line holds, `regex` matches from its start on; its group `device` tells lines about
-    one device from those about another. `flags` are those of `verdicts.console.headline.line`.
+    `token` is a literal that the line contains; `regex` matches from the start of the message. Its group `device`
+    separates lines about different devices. `flags` are those of `verdicts.console.headline.line`.
     """
 
     kind: FindingKind
@@ -26,7 +26,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """A line of a console that the diagnosis takes into account; `token` and `regex` as with `Message`.
+    """A console line that the diagnosis uses; `token` and `regex` as in `Message`.
 
     The group `about` is the device or the server that the line is about.
     """
@@ -38,15 +38,14 @@ class Sign:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorageProtocol:
-    """One protocol. Strings that are patterns hold several, separated by blanks, matched from the start of a name on.
+    """One protocol. Pattern strings contain patterns separated by blanks, each matched from the start of a name.
 
-    `client_modules` and `server_modules` are the kernel's, `symbols` the options that make them; `servers` programs
-    that serve it from user space, by the names of their tasks; `port` is IANA's. `bound` names the settings that
-    end a wait, `loopback` says whether its server can sit on its client. `device` is a part of the paths of its
-    devices, and `shares_device` says that local devices have the same. Functions of its block driver hold
-    `function` in their names.
+    `client_modules` and `server_modules` are kernel modules, `symbols` the options that build them. `servers` are task
+    names of user-space servers; `port` is IANA's. `bound` names the settings that end a wait; `loopback` says whether
+    server and client can be on one host. `device` is a part of the paths of its devices; `shares_device`: local devices
+    have the same part. Functions of its block driver have `function` in their names.
 
-    `waits` are the resources of `diagnosis.graph.waits` that whoever waits for a server of it waits for. As patterns:
+    `waits` are the resources of `diagnosis.graph.waits` that tasks wait for when they wait for its server. Patterns:
     `receivers`, tasks of the client; `senders`, functions that send a request; `drivers` and `driver_modules`,
     functions and modules of its block driver.
     """

@@ -1,4 +1,4 @@
-"""SMB, as the kernel's cifs speaks it."""
+"""SMB, with the kernel's cifs client."""
 
 from __future__ import annotations
 
