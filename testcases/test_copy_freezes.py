@@ -1,16 +1,17 @@
 """The copy that freezes the machine.
 
-No swap, most of the memory taken by a file in tmpfs, and a crash collector copies that to a slow disk. Beside it a
-script lists a tree with `ls -lR`, appends 4 KiB to a file on another disk and waits for that, every 0.1 s: its progress
-is what is judged. Canaries do what any user does: they start `true`, `date` and `ls -lR`, and one writes as
-the script does. The same ones were timed before the copy, with the memory already taken.
+There is no swap, and a file in tmpfs takes most of the memory. A crash collector copies that file to a slow disk.
+Beside it a script lists a tree with `ls -lR`, appends 4 KiB to a file on another disk and waits for the write, every
+0.1 s. The script's progress is judged. Canaries time everyday actions: they start `true`, `date` and `ls -lR`, and one
+writes like the script. They are also timed before the copy, with the memory already taken.
 
-`cp` and Python's `shutil.copy` go through the page cache: every page of the copy needs one of the few that are left,
-and to get it others are taken, programs among them. The other side maps the source into memory and writes the target
-with `O_DIRECT`: the disk takes the pages where they are.
+`cp` and Python's `shutil.copy` go through the page cache. Every page of the copy needs one of the few free pages, so
+others are reclaimed, program text among them. The other side maps the source into memory and writes the target with
+`O_DIRECT`: the disk reads the source's own pages.
 
-What to look for in the report: the canaries side by side (`worst` and `p99`, calm and under load, and their whole
-distribution in the evidence), and `allocation stalls`. The copy itself takes as long on both sides: the disk decides.
+What to look for in the report: the canaries side by side (`worst` and `p99`, calm and under load; their whole
+distribution is in the evidence), and `allocation stalls`. The copy takes equally long on both sides, because the disk
+limits it.
 """
 
 from __future__ import annotations
@@ -28,15 +29,15 @@ from harness.workloads.paced import Paced
 
 SHARE = 0.64  # of the memory, in tmpfs
 DISK_RATE = 2_000_000  # bytes a second of the disk that is copied to
-PATIENCE_S = 90.0  # what is dirty, of the 90 MB that are left, takes up to 45 s to reach that disk
+PATIENCE_S = 90.0  # the dirty pages, of the 90 MB that are left, take up to 45 s to reach that disk
 
 DISK = MappedDisk(use="file")
 MEMORY = Tmpfs(disk=DISK, share=SHARE)
 CANARIES = Canaries(writer="/var/tmp/canary")
 SLOW = Throttle(role="client", disk="scratch", bytes_per_s=DISK_RATE)
-# On both sides: what is dirty may be most of the few pages that are left, as on a machine that is tuned for throughput.
+# On both sides: most of the remaining pages may be dirty, as on a machine that is tuned for throughput.
 MUCH = Sysctl(role="client", values={"vm.dirty_background_ratio": 60, "vm.dirty_ratio": 80})
-# Without huge pages: with them, compaction keeps both processors busy as well, and that is another experiment.
+# No huge pages: with them, compaction also keeps both processors busy, which is another experiment.
 PLAIN = {"client": "transparent_hugepage=never"}
 
 
@@ -53,14 +54,14 @@ def _run(trial: Trial, method: str) -> None:
 @pytest.mark.parametrize("method", ["cp", "shutil"])
 @pytest.mark.topology("loopback", cmdline=PLAIN)
 def test_through_the_page_cache(trial: Trial, method: str) -> None:
-    """`cp`, and Python's `shutil.copy`: the script that writes to the other disk stands still, again and again."""
+    """`cp`, and Python's `shutil.copy`: the script that writes to the other disk stalls again and again."""
     _run(trial, method)
 
 
 @pytest.mark.cost(6)
 @pytest.mark.topology("loopback", cmdline=PLAIN)
 def test_past_the_page_cache(trial: Trial) -> None:
-    """An mmap source and an `O_DIRECT` target, with the same memory taken: nobody notices the copy."""
+    """An mmap source and an `O_DIRECT` target, with the same memory taken: the copy disturbs no other process."""
     _run(trial, "direct")
     taken, left = (trial.measures[f"memory {what}"].value for what in ("in tmpfs", "available after the load"))
     assert float(left) < 0.5 * float(taken), "most of the memory was taken all the time"

@@ -1,34 +1,34 @@
 """A loop device: a disk whose driver writes into the page cache.
 
-What a loop device is told to write its driver writes to a file, as any program would: through the page cache, on a task
-of its own. So that task takes pages in order to clean pages.
+The driver of a loop device writes to a file like any program: through the page cache, in a worker task. So that worker
+allocates pages in order to clean pages.
 
-Swap: to write a page out the driver needs a page, of which there are none, or nobody would be swapping. It may not wait
-for its own device to get one (d0a255e795ab, "loop: set PF_MEMALLOC_NOIO for the worker thread", v5.3), so it looks for
-one without an end, and there is none to be found.
+Swap: to write a page out, the driver needs a free page, and there are none while the machine swaps. It may not wait for
+its own device to get one (d0a255e795ab, "loop: set PF_MEMALLOC_NOIO for the worker thread", v5.3). So it retries its
+allocation for ever, and there is no page.
 
-Many processes look for memory then, and what one of them frees the next one takes, not the driver. Where the driver is
-lucky at first, the pages of its file that have reached the disk are what it finds from then on, and it is chance when
-that ends. So there are 16 processes a processor, which fill new memory again and again, and what is clean of the page
-cache is dropped every 3 s, in both rows. Mostly the driver looks for good; now and then somebody frees a page for it
-after all, which makes a deadlock a stall of 12 s.
+Many processes allocate memory at the same time, and a page that one frees goes to another, not to the driver. A driver
+that is lucky at first then finds the pages of its own file that have reached the disk; when that ends is chance. So
+there are 16 processes a processor that fill new memory again and again, and the clean page cache is dropped every 3 s,
+in both rows. Mostly the driver retries for ever. Now and then a page is freed for it after all, which turns the
+deadlock into a stall of 12 s.
 
-With direct I/O it needs no page. On a disk it then survives, if its queue merges nothing: for a request of several bios
-it takes memory for the list of their pages (kmalloc_array() in lo_rw_aio()). On a file it still needs a `struct bio`
-for what it passes on to the file system below, from the same pool as whoever writes a page to swap (`fs_bio_set`:
-__swap_writepage(), iomap_dio_bio_iter()), and two levels that take from one pool wait for each other once memory is
-gone: for the 5 s after which mempool_alloc() looks for memory again, or for good. Which of the two differs from run to
-run: it is no row here.
+With direct I/O the driver needs no page. On a disk it then survives if its queue merges nothing: for a request of
+several bios it allocates the list of their pages (kmalloc_array() in lo_rw_aio()). On a file it still needs a
+`struct bio` for the file system below. That bio comes from the same pool as the bios of tasks that write pages to swap
+(`fs_bio_set`: __swap_writepage(), iomap_dio_bio_iter()). Two levels that allocate from one pool wait for each other
+once memory is gone: for the 5 s after which mempool_alloc() tries again, or for good. Which of the two happens differs
+from run to run, so it is no row here.
 
-Write load: like any writer that task would have to wait while too many pages are dirty, and most of them are the
-device's own, which nobody else can clean. It does not wait, because it looks at the dirty pages of the disk below
-alone: PF_LOCAL_THROTTLE (a37b0715ddf3, "mm/writeback: replace PF_LESS_THROTTLE with PF_LOCAL_THROTTLE", v5.8). Eight
-processes write a page at a time to a file on the device, synchronously and past its page cache, as a database does;
-then somebody writes a large file to it, through the page cache, and in the middle of that the limits go down.
+Write load: like any writer, the worker would have to wait while too many pages are dirty. Most of them are the device's
+own, and only the worker can clean those. It does not wait, because only the dirty pages of the disk below count for it:
+PF_LOCAL_THROTTLE (a37b0715ddf3, "mm/writeback: replace PF_LESS_THROTTLE with PF_LOCAL_THROTTLE", v5.8). Eight processes
+write a page at a time to a file on the device, synchronously and past its page cache, like a database. Then another
+process writes a large file to it, through the page cache, and in the middle of that the dirty limits are lowered.
 
-What to look for in the report: where it hangs, progress ends within seconds, for good. Under write load all wait for a
-`kworker` that is in balance_dirty_pages() below loop_process_work(). With swap all wait for swap, the journal of the
-file system below among them, and a `kworker` of the device runs and gets nothing done.
+What to look for in the report: in a hang, progress ends within seconds, for good. Under write load all tasks wait for a
+`kworker` in balance_dirty_pages() below loop_process_work(). With swap all tasks wait for swap, including the journal
+of the file system below, and a `kworker` of the device runs without progress.
 """
 
 from __future__ import annotations
@@ -90,5 +90,5 @@ def test_throttled_like_any_other(trial: Trial) -> None:
 @pytest.mark.cost(2)
 @pytest.mark.topology("loopback")
 def test_throttled_by_its_own_disk(trial: Trial) -> None:
-    """The distribution's loop.ko under the same: who writes waits until the large file is on the slow disk; it ends."""
+    """The distribution's loop.ko, same load: writers wait until the large file is on the slow disk, then go on."""
     trial.run(storage=DISK, workload=LOAD, tunings=[MUCH], faults=[SLOW, BULK, LITTLE])

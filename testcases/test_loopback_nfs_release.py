@@ -1,17 +1,17 @@
-"""Loopback NFS, a page that its file system lets go of only once the server has it: everybody waits for nfsd, and nfsd.
+"""Loopback NFS, nfs_release_folio() that waits for writeback: kcompactd waits for nfsd, and nfsd for itself.
 
-Client and server are one machine. Whoever compacts or reclaims memory asks a file's system to let go of a page that it
-has tied something to. The NFS client did so by writing that page to the server and waiting. kcompactd then waits for
-nfsd, with a batch of other pages locked, and nfsd, which needs memory for a page of its own file, reclaims a page of
-the mount, and waits for itself. Mended for kcompactd by ce6d9c1c2b5c ("NFS: fix nfs_release_folio() to not deadlock via
-kcompactd writeback", v6.14) and for everybody by cce0be6eb497 ("NFS: Fix a deadlock involving nfs_release_folio()",
-v6.19); 6.1 does not wait there, and Debian's 6.12 has both. So one side has its nfs.ko with both undone.
+Client and server are one machine. Compaction and reclaim ask the file system to release a page with private data. The
+NFS client did so by writing that page to the server and waiting. Then kcompactd waits for nfsd, with a batch of other
+pages locked. nfsd, which needs memory for a page of its own file, reclaims a page of the mount and waits for itself.
+Fixed for kcompactd by ce6d9c1c2b5c ("NFS: fix nfs_release_folio() to not deadlock via kcompactd writeback", v6.14) and
+for all tasks by cce0be6eb497 ("NFS: Fix a deadlock involving nfs_release_folio()", v6.19). 6.1 does not wait there, and
+Debian's 6.12 has both fixes. So one side runs its nfs.ko with both undone.
 
-Four processes write a file of two fifths of the memory on the mount, again and again, a quarter is taken by somebody
-else, and kcompactd is told to be as eager as it can be.
+Four processes write a file of two fifths of the memory on the mount, again and again. A hog holds a quarter of the
+memory, and kcompactd is set to be as eager as possible.
 
 What to look for in the report: it hangs within seconds, only `storage` is blocked, and memory is not short. The graph
-has kcompactd0 and an nfsd in nfs_wb_folio(); the other threads of the server wait for that one. With the fixes, `pages
+has kcompactd0 and an nfsd in nfs_wb_folio(); the other threads of the server wait for that nfsd. With the fixes, `pages
 migrated` shows that memory was compacted.
 """
 
@@ -27,8 +27,8 @@ from harness.workloads.dirty import Dirty
 
 KERNEL = "debian:12-6.12"
 MOUNT = NfsDisk(client="client", server="server", version="4.2", scratch=True)
-DIRTY = 0.4  # × memory, what is written again and again
-BLOCK = 1 << 20  # what is written at once, so that there are large folios
+DIRTY = 0.4  # × memory, written again and again
+BLOCK = 1 << 20  # bytes of one write, so that there are large folios
 HELD = 0.25  # × memory
 SECONDS = 60.0
 EAGER = Sysctl(
@@ -38,7 +38,7 @@ EAGER = Sysctl(
 
 
 def run(trial: Trial) -> None:
-    """The load beside the hog; what was compacted is a figure of the trial."""
+    """The load beside the hog; the pages migrated are a measure of the trial."""
     load = Dirty(path=MOUNT.path, mode="write", ratio=DIRTY, block=BLOCK, seconds=SECONDS * trial.budget)
     trial.run(storage=MOUNT, workload=load, tunings=[EAGER], instruments=[Hog(share=HELD)])
 
@@ -47,7 +47,7 @@ def run(trial: Trial) -> None:
 @pytest.mark.cost(3)
 @pytest.mark.topology("loopback", kernel={"client": KERNEL}, modules={"client": ["nfs-release-waits"]})
 def test_release_waits(trial: Trial) -> None:
-    """Who compacts memory waits until the server has the page: deadlocks."""
+    """Compaction waits until the server has the page: deadlocks."""
     run(trial)
 
 

@@ -1,17 +1,16 @@
 """Loopback NFS, the server throttled by its own client's dirty pages: a collapse.
 
-A writer of an NFS mount has dirtied much of the memory when the limits for that go down. Whoever writes has to wait now
-until enough is clean, and who cleans is nfsd, which writes as well. Were it to wait like any other, it would wait for
-itself. It does not, because it looks at the dirty pages of its own disk alone: PF_LESS_THROTTLE (399ba0b95670,
-"mm/vmscan.c: avoid throttling reclaim for loop-back nfsd threads", v3.16), and PF_LOCAL_THROTTLE today (a37b0715ddf3,
+A writer of an NFS mount has dirtied much of the memory when the dirty limits are lowered. Writers now have to wait
+until enough pages are clean. nfsd cleans them, and nfsd is a writer as well: throttled like the others, it would wait
+for itself. It does not, because only the dirty pages of its own disk count for it: PF_LESS_THROTTLE (399ba0b95670,
+"mm/vmscan.c: avoid throttling reclaim for loop-back nfsd threads", v3.16), today PF_LOCAL_THROTTLE (a37b0715ddf3,
 "mm/writeback: replace PF_LESS_THROTTLE with PF_LOCAL_THROTTLE", v5.8).
 
-Two processes write a page at a time to the mount, synchronously, as a database does. Then somebody writes a large
-file beside them, through the page cache, and in the middle of that the limits go down.
+Two processes write a page at a time to the mount, synchronously, like a database. Then another process writes a large
+file beside them, through the page cache, and in the middle of that the limits are lowered.
 
-What to look for in the report: progress never ends. Without the flag it is at less than a page a second from the moment
-in which the limits go down, and nothing else is wrong with the machine; with it, it is slower for a while, and comes
-back.
+What to look for in the report: progress never ends. Without the flag it falls below a page a second when the limits are
+lowered, and nothing else is wrong with the machine. With the flag it is slower for a while, then recovers.
 """
 
 from __future__ import annotations

@@ -1,15 +1,17 @@
-"""Loopback NFS, served by a userspace server: a machine that stands still and says next to nothing.
+"""Loopback NFS with a userspace server: a machine that hangs almost silently.
 
-Four writers dirty an NFS mount, something else holds a fifth of the memory, and the server, nfs-ganesha, runs on the
-same machine. Dirty pages of the mount can only be cleaned by the server, and the server needs memory for that. How
-much of the memory may be dirty decides whether there is any left for it.
+Four writers dirty an NFS mount, an allocation holds a fifth of the memory, and the server, nfs-ganesha, runs on the
+same machine. Only the server can clean dirty pages of the mount, and it needs memory for that. The share of memory that
+may be dirty decides whether any is left for it.
 
 What to look for in the report: with three fifths, `storage`, `alloc`, `fork`, `disk` and `shell` stop together while
-the heartbeat of the locked agent goes on; before the recovery probe the console has neither a hung task nor the OOM
-killer, only "nfs: server not responding". If the server has a guest of its own the same load is through in seconds:
-the article's workaround. Protecting the server where it is (an IO flusher, locked in memory) is no cure: what it locks
-is missed, and the OOM killer ends the load, aloud, or it deadlocks all the same. Nor is the default ratio, a fifth: by
-chance the load is through as well, or server and writers hold each other back at a page a second, so it is no row here.
+the heartbeat of the locked agent goes on. Before the recovery probe the console shows neither a hung task nor the OOM
+killer, only "nfs: server not responding".
+
+With the server in a guest of its own, the article's workaround, the same load finishes in seconds. Protecting the
+server on the same machine (IO flusher, locked memory) is no cure: the locked memory is missing elsewhere, so the OOM
+killer visibly ends the load, or it deadlocks all the same. Nor is the default dirty ratio of a fifth: by chance the
+load finishes, or server and writers slow each other down to a page a second, so it is no row here.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from harness.storage.ganesha import GaneshaDisk
 from harness.storage.nfs_mount import MOUNT
 from harness.workloads.nfs_writers import NfsWriters
 
-# Percent of available memory that may be dirty; the background threshold is half of it, as it is by default.
+# Percent of available memory that may be dirty; the background threshold is half of it, like the default.
 MUCH = Sysctl(role="client", values={"vm.dirty_background_ratio": 30, "vm.dirty_ratio": 60})
 LOAD = NfsWriters(host="client", mount=MOUNT, workers=4, mib=100, anonymous=0.2)
 # For the protected server: less may be dirty, and more is held.

@@ -1,13 +1,14 @@
-"""The network-storage matrix: what survives memory pressure, by protocol, by way of dirtying, by who serves.
+"""The network-storage matrix under memory pressure: protocol × way of dirtying × place of the server.
 
 {NFS, iSCSI, NVMe/TCP, AoE, NBD} × {write, mmap, swap} × {remote, loopback}, on one small client. `write` and `mmap`
-dirty a file or disk that does not fit into the memory that a hog beside them leaves; `swap` maps more memory than there
-is. The server is another guest, or the client itself, where writing a page out may need memory that only writing pages
-out can free: "Swap-over-NBD without deadlocking" (Mel Gorman, 2012), and for NFS a37b0715ddf3 ("mm/writeback: replace
-PF_LESS_THROTTLE with PF_LOCAL_THROTTLE"). `lio` is iSCSI as well, with the kernel's own target in tgt's place.
+dirty a file or disk that does not fit into the memory that a hog leaves; `swap` maps more memory than the machine has.
+The server is another guest (remote) or the client itself (loopback). In loopback, writing a page out may need memory
+that only writing pages out can free: "Swap-over-NBD without deadlocking" (Mel Gorman, 2012), and for NFS a37b0715ddf3
+("mm/writeback: replace PF_LESS_THROTTLE with PF_LOCAL_THROTTLE"). `lio` is iSCSI with the kernel's target instead of
+tgt.
 
-What to look for in the report: the table of all cells. Beside the verdict, `longest pause` says how near a survivor was
-to a hang, `allocation stalls` and `pages swapped out` how hard it was pressed.
+What to look for in the report: the table of all cells. Beside the verdict, `longest pause` shows how close a survivor
+was to a hang; `allocation stalls` and `pages swapped out` show how strong the pressure was.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from harness.workloads.dirty import Dirty
 from harness.workloads.thrash import SwapThrash
 
 MEMORY = "256 MiB"
-FILE = 0.25  # × memory, what is dirtied again and again
+FILE = 0.25  # × memory, dirtied again and again
 HOG = 0.3  # × memory, held beside it
 SWAP = 1.25  # × memory, the size of the swap device
 THRASH = 1.0  # × memory, mapped by the load
@@ -49,9 +50,9 @@ SWAPS: dict[str, Storage] = {
 }
 WAYS = ("write", "mmap", "swap")
 PLACES = {"remote": "pair", "loopback": "loopback"}
-HANGS = {f"{protocol}-swap-loopback": "deadlock" for protocol in DISKS}  # every other cell is to survive
-# Servers that write through the page cache of their own client: its dirty pages throttle them. With HOG, or more, that
-# is a deadlock, a livelock, a stall or requests that fail, by chance, so they get less. NVMe's goes past that cache.
+HANGS = {f"{protocol}-swap-loopback": "deadlock" for protocol in DISKS}  # every other cell must survive
+# Servers that write through the page cache of their own client are throttled by its dirty pages. With HOG or more the
+# result is, by chance, a deadlock, a livelock, a stall or failed requests, so they get less. NVMe's uses direct I/O.
 THROTTLED = {f"{protocol}-write-loopback" for protocol in ("iscsi", "lio", "aoe", "nbd")}
 LESS = 0.1  # in place of HOG
 
@@ -74,7 +75,7 @@ def _cell(protocol: str, way: str, place: str) -> object:
     [_cell(protocol, way, place) for protocol in DISKS for way in WAYS for place in _places(protocol)],
 )
 def test_cell(trial: Trial, protocol: str, way: str, hog: float) -> None:
-    """One cell: it survives pressure that its figures show, or it hangs as the table of known hangs says."""
+    """One cell: it survives measurable pressure, or hangs as listed in HANGS."""
     if way == "swap":
         trial.run(storage=SWAPS[protocol], workload=SwapThrash(processes_per_cpu=4, ram_ratio=THRASH))
         assert trial.measures["pages swapped out"].value

@@ -1,13 +1,12 @@
 """Does a larger reserve of free memory prevent the deadlock of swap over NBD?
 
-`vm.min_free_kbytes` is what administrators are told to raise when a machine hangs under memory pressure. The author of
-the series "Swap-over-NBD without deadlocking" (Mel Gorman, 2012) says that it changes when the machine hangs, not
-whether: the reserve is there for everybody, so whoever allocates takes it, and the packet that would free memory still
-finds none.
+Administrators are advised to raise `vm.min_free_kbytes` when a machine hangs under memory pressure. According to the
+author of the series "Swap-over-NBD without deadlocking" (Mel Gorman, 2012) it changes when the machine hangs, not
+whether. Any allocation may use the reserve, so the packet that would free memory still finds none.
 
 What to look for in the report: "time to hang" of the rows side by side. A larger reserve does not make it longer. With
-16 × (a fifth of what this client has) there is so little left to use that the OOM killer takes workers with most of the
-swap still free, and what is left hangs all the same; whether the first is killed before the stop is certain is chance.
+16 × (a fifth of this client's memory) so little is left to use that the OOM killer kills workers with most of the swap
+still free, and the rest hangs all the same. Whether it kills the first before the hang is certain is chance.
 """
 
 from __future__ import annotations
@@ -38,5 +37,5 @@ DEADLOCK, EITHER = pytest.mark.reproduces("deadlock"), pytest.mark.reproduces("o
     ],
 )
 def test_patch_undone(trial: Trial, reserve: str) -> None:
-    """nbd.ko without the memalloc protections: with no value of the reserve the load goes on for ten minutes."""
+    """nbd.ko without the memalloc protections: no value of the reserve keeps the load going for ten minutes."""
     trial.run(storage=SWAP, workload=LOAD, tunings=[Sysctl(role="client", values={"vm.min_free_kbytes": reserve})])

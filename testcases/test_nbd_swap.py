@@ -1,7 +1,7 @@
 """Swap over NBD, after the series "Swap-over-NBD without deadlocking" (Mel Gorman, 2012).
 
-A machine with little memory, its swap on an NBD device; 8 × processors processes map 4 × its memory, fill it and read
-it. "Without the patches, the machine locks up within minutes and runs to completion with them applied."
+A machine with little memory swaps to an NBD device; 8 × processors processes map 4 × its memory, fill it and read it.
+"Without the patches, the machine locks up within minutes and runs to completion with them applied."
 
 What to look for in the report: with the stock driver every rung but `storage` may be slow, `alloc` and `fork` for tens
 of seconds, and progress still never stops. Without the memalloc protections, or with the server on the same host, the

@@ -1,17 +1,17 @@
-"""Swap over NBD once more, one thing at a time made different from test_nbd_swap.py: what matters, and what does not?
+"""Swap over NBD with one thing at a time changed from test_nbd_swap.py: what matters, and what does not?
 
-The client: nbd-client in its old way (`-nonetlink`), where a process holds the connection. `-swap` is to lock it in
-memory and keep the OOM killer off; it locks itself and then forks into the background, and what fork(2) makes is not
-locked (mlock(2)), so only in the foreground (`-nofork`) does it stay so. It makes no difference: all it does is to sit
-in an ioctl. What must not wait for memory is the kernel's own sending and receiving.
+The client: nbd-client with `-nonetlink`, where a process holds the connection. `-swap` should lock it in memory and
+exempt it from the OOM killer. But it locks itself and then forks into the background, and a child of fork(2) inherits
+no locks (mlock(2)), so it stays locked only in the foreground (`-nofork`). It makes no difference: the process only
+waits in an ioctl. The kernel's own sending and receiving must not wait for memory.
 
-The server: nbdkit, and nbdkit locked in memory on the same machine (`--swap`, which forks after locking just the same).
-Locked or not, it must receive packets and write a file, both of which need memory: it deadlocks.
+The server: nbdkit, and nbdkit locked in memory on the same machine (`--swap`, which also forks after locking). Locked
+or not, it has to receive packets and write a file, and both need memory: it deadlocks.
 
-The load: pages of shared memory (tmpfs) in place of anonymous ones, which go to swap by another way.
+The load: pages of shared memory (tmpfs) instead of anonymous ones; they are swapped out by other code.
 
-What to look for in the report: "memory that it has locked" beside the verdicts, and how few pages were swapped where it
-deadlocked.
+What to look for in the report: "memory that it has locked" beside the verdicts, and how few pages were swapped in a
+deadlock.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LOAD = SwapThrash(host="client", processes_per_cpu=8, ram_ratio=2.0, passes=1)
 SHMEM = SwapThrash(host="client", processes_per_cpu=8, ram_ratio=4.0, passes=1, memory="shmem")
 SHMEM_SWAP = NbdSwap(ratio=5.0, program=NbdServer(program="nbdkit"))
 NBDKIT, LOCKED = NbdServer(program="nbdkit"), NbdServer(program="nbdkit", locked=True)
-PRESSURE = 20_000  # pages swapped out; a survivor that had less was not tried
+PRESSURE = 20_000  # pages swapped out; a survivor with fewer proves nothing
 
 
 def pressed(trial: Trial) -> bool:
@@ -39,7 +39,7 @@ def pressed(trial: Trial) -> bool:
 @pytest.mark.topology("nbd-remote")
 @pytest.mark.parametrize("connection", [Held(fork=False), Held(swap=False)], ids=["locked", "bare"])
 def test_client(trial: Trial, connection: Held) -> None:
-    """A process holds the connection, with and without every protection that nbd-client has: survives both ways."""
+    """A process holds the connection, with and without all of nbd-client's protections: survives both ways."""
     trial.run(storage=NbdSwap(connection=connection, program=NBDKIT), workload=LOAD)
     assert (trial.measures["memory that it has locked"].value != 0) is connection.swap
     assert pressed(trial)

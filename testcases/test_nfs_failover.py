@@ -1,16 +1,16 @@
-"""NFS fail-over: the server dies, and the node that takes over becomes a client of itself in the middle of its writes.
+"""NFS fail-over: the server dies, and the node that takes over becomes its own client in the middle of its writes.
 
 The cluster of "Loopback NFS: theory and practice" (LWN 595652, 2014) and of 9590544694be, v3.18: two nodes share a
-disk (ext4, and on it what nfsd knows of its clients); one serves it over NFS 4.2 behind an address of its own, which a
-client and both nodes mount, hard. The serving node is fenced through the hypervisor while the client and the other node
-write; the other node mounts the disk, exports it and takes the address.
+disk with an ext4 file system and nfsd's record of its clients. One node serves it over NFS 4.2 behind a service
+address, which a client and both nodes mount, hard. The serving node is fenced through the hypervisor while the client
+and the other node write. The other node then mounts the disk, exports it and takes the address.
 
-What to look for in the report: how long each worker paused (a `writer` has a file open, with a lock on it; a `creator`
-makes a file for each write), what the grace period cost (only those pay for it who open a file), and that every write
-that was acknowledged is there, over NFS and on the server's disk. A pause within the storage's bound (take-over + lease
-+ grace + timeo x retrans) is no hang. The known-bad sides: an `async` export acknowledges what the fence takes away; a
-server that shows another scope after the take-over (RFC 8881, 8.4.2.1; ClusterLabs/resource-agents issue 1644) gives
-nobody their locks back.
+What to look for in the report: the pause of each worker (a `writer` has a file open, with a lock on it; a `creator`
+makes a file for each write), the cost of the grace period (only workers that open a file pay it), and that no
+acknowledged write is lost, over NFS and on the server's disk. A pause within the storage's bound (take-over + lease +
+grace + timeo x retrans) is no hang. The known-bad sides: an `async` export acknowledges writes that are lost with the
+fenced node. A server with another scope after the take-over (RFC 8881, 8.4.2.1; ClusterLabs/resource-agents issue 1644)
+lets no client reclaim its locks.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def writers(storage: FailoverNfs, trial: Trial, more_s: float = 15.0) -> Acknowl
 
 
 def check(trial: Trial, storage: FailoverNfs) -> None:
-    """Nothing that was acknowledged is lost, nothing was refused, and nobody waited longer than the protocol may."""
+    """No acknowledged write is lost, none was refused, and no pause exceeds the protocol's bound."""
     assert trial.measures["acknowledged writes"].value
     assert [trial.measures[name].value for name in (*LOST, "refused writes")] == [0, 0, 0]
     assert float(trial.measures["longest pause of any worker"].value) <= storage.bound_s
@@ -58,7 +58,7 @@ def check(trial: Trial, storage: FailoverNfs) -> None:
 @pytest.mark.topology("failover")
 @pytest.mark.parametrize("seconds", [10, 30, 90])
 def test_scripted(trial: Trial, seconds: int) -> None:
-    """A script moves the service 3 s after the fence; nfsd waits all of its grace for the node that died: survives."""
+    """A script moves the service 3 s after the fence; nfsd waits its whole grace period for the dead node: survives."""
     storage = FailoverNfs(lease_s=seconds, grace_s=seconds, driver=SCRIPTED)
     trial.run(storage=storage, workload=writers(storage, trial), faults=MOVED)
     check(trial, storage)
@@ -68,7 +68,7 @@ def test_scripted(trial: Trial, seconds: int) -> None:
 @pytest.mark.cost(5)
 @pytest.mark.topology("failover")
 def test_grace_ends_early(trial: Trial) -> None:
-    """The server is no client of itself: everybody who may reclaim lives and does, and the grace ends: survives."""
+    """The first node is no client: all clients that may reclaim are alive and do so, and grace ends early: survives."""
     storage = FailoverNfs(lease_s=90, grace_s=90, server_mounts=False, driver=SCRIPTED)
     trial.run(storage=storage, workload=writers(storage, trial), faults=MOVED)
     check(trial, storage)
@@ -78,7 +78,7 @@ def test_grace_ends_early(trial: Trial) -> None:
 @pytest.mark.cost(5)
 @pytest.mark.topology("failover")
 def test_pressure_after_the_takeover(trial: Trial) -> None:
-    """Then most of the memory of the node that serves itself is taken away, without swap: survives."""
+    """After the take-over a hog takes most memory of the node that serves itself, without swap: survives."""
     storage = FailoverNfs(driver=SCRIPTED)
     pressure = Later(part=Hog(host="second", share=0.66), at_s=35.0)
     trial.run(storage=storage, workload=writers(storage, trial, more_s=40.0), faults=[*MOVED, pressure])
@@ -90,8 +90,8 @@ def test_pressure_after_the_takeover(trial: Trial) -> None:
 @pytest.mark.topology("failover")
 def test_pacemaker(trial: Trial) -> None:
     """Corosync notices that the node is gone, Pacemaker has it fenced and moves the service: survives."""
-    # The grace begins before the address is there, and agents take their time: 27 s in between were seen on a busy
-    # machine. A grace that is over by then lets nobody reclaim.
+    # The grace period begins before the address is up, and the agents are slow: 27 s in between were seen on a busy
+    # machine. If grace is over by then, no client can reclaim.
     storage = FailoverNfs(lease_s=30, grace_s=90, driver=PACEMAKER)
     trial.run(storage=storage, workload=writers(storage, trial), faults=ANSWERED)
     check(trial, storage)
@@ -101,7 +101,7 @@ def test_pacemaker(trial: Trial) -> None:
 @pytest.mark.reproduces("deadlock")
 @pytest.mark.topology("failover")
 def test_fencing_without_an_answer(trial: Trial) -> None:
-    """Nobody tells the cluster that the node is dead, so nobody may take over: every hard mount waits for ever."""
+    """No answer confirms that the node is dead, so no node may take over: every hard mount waits for ever."""
     storage = FailoverNfs(driver=PACEMAKER)
     trial.run(storage=storage, workload=writers(storage, trial), faults=[FENCED])
 
@@ -109,7 +109,7 @@ def test_fencing_without_an_answer(trial: Trial) -> None:
 @pytest.mark.cost(4)
 @pytest.mark.topology("failover")
 def test_async_export_loses_what_it_acknowledged(trial: Trial) -> None:
-    """The known-bad side: the same with an `async` export; every client goes on, and what was promised is gone."""
+    """The known-bad side: the same with an `async` export; every client goes on, and acknowledged writes are lost."""
     storage = FailoverNfs(sync=False, driver=SCRIPTED)
     trial.run(storage=storage, workload=writers(storage, trial), faults=MOVED)
     lost = [trial.measures[name].value for name in LOST]
@@ -119,7 +119,7 @@ def test_async_export_loses_what_it_acknowledged(trial: Trial) -> None:
 @pytest.mark.cost(4)
 @pytest.mark.topology("failover")
 def test_another_server_scope_loses_the_locks(trial: Trial) -> None:
-    """The known-bad side: each node shows its own name; nobody reclaims, locks are lost, all wait for the grace."""
+    """The known-bad side: each node has its own scope; no client reclaims, locks are lost, all wait for the grace."""
     storage = FailoverNfs(scope="", driver=SCRIPTED)
     trial.run(storage=storage, workload=writers(storage, trial), faults=MOVED)
     assert [trial.measures[name].value for name in LOST] == [0, 0]

@@ -1,11 +1,11 @@
-"""The long run: what survives minutes of pressure, for hours.
+"""Soak tests: sides that survive minutes of pressure, for hours.
 
-Some hangs come rarely: the transfers of the IPoIB report stood still for seconds now and for hours then. So the load of
-the short cases goes on and on here, on sides that survive those, and every pause that is long enough to be a stall is
-counted. `--harness-budget 8` makes the hour of each row eight.
+Some hangs are rare: the transfers of the IPoIB report stopped sometimes for seconds, sometimes for hours. So this case
+repeats the load of the short cases on sides that survive them, and counts every pause that is long enough to be a
+stall. `--harness-budget 8` extends the hour of each row to eight.
 
-What to look for in the report: "stalls", "longest stall" and "stalls in each quarter of the load". Stalls that are
-spread evenly belong to the load; stalls that come late, or ever more often, are something that builds up.
+What to look for in the report: "stalls", "longest stall" and "stalls in each quarter of the load". Evenly spread stalls
+belong to the load; stalls that come late, or ever more often, show something that builds up.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from harness.workloads.thrash import SwapThrash
 
 HOUR_S = 3600.0
 NFS = NfsDisk(scratch=True)
-# Of the client's memory, held beside the load. A client that serves itself has every page twice: as its own and as the
-# server's; one whose server is far has more to spare.
+# The share of the client's memory held beside the load. A client that serves itself has every page twice, its own and
+# the server's; with a remote server more can be held.
 NEAR, FAR = Hog(share=0.4), Hog(share=0.65)
 
 pytestmark = [pytest.mark.profile("soak"), pytest.mark.cost(70)]
@@ -44,7 +44,7 @@ def test_swap_over_nbd(trial: Trial) -> None:
     ],
 )
 def test_nfs(trial: Trial, hog: Hog) -> None:
-    """A file on NFS is dirtied again and again while memory is short, with the server far and near: survives."""
+    """A file on NFS is dirtied again and again while memory is short, with a remote and a local server: survives."""
     seconds = HOUR_S * trial.budget
     load = Dirty(path=NFS.path, mode="write", ratio=0.25, seconds=seconds, limit_s=seconds + HOUR_S / 4)
     trial.run(storage=NFS, workload=load, instruments=[hog])

@@ -1,16 +1,16 @@
 """The transfer that stops: a network driver that allocates memory before it sends.
 
-Long transfers over IPoIB stood still, for seconds or for hours, while SSH over another network went on. mthca allocates
+Long transfers over IPoIB stopped, for seconds or for hours, while SSH over another network went on. mthca allocates
 with GFP_KERNEL on paths that writeback needs: reclaim may then wait for pages that can only be written over that very
-device. IPoIB got GFP_NOIO in 09b93088d750 ("IB/ipoib: use GFP_NOIO for QP creation"), today it has memalloc_noio_save()
-around it; mthca has none. On guests our module harness-net stands for such a driver: before every 256th packet its work
-item allocates a ring of 64 KiB. Not more often: a driver that looks for memory all the time is slow whatever its flag.
-The rows of one load differ in that flag alone. Seconds after a transfer began a hog takes more memory than there is.
+device. IPoIB got GFP_NOIO in 09b93088d750 ("IB/ipoib: use GFP_NOIO for QP creation"), and today memalloc_noio_save();
+mthca has neither. On guests our module harness-net stands for such a driver: before every 256th packet its work item
+allocates a ring of 64 KiB. Not more often: a driver that allocates all the time is slow with any flag. The rows of one
+load differ in that flag alone. Seconds after the start of a transfer a hog takes more memory than there is.
 
 What to look for in the report: with `kernel`, "allocation to send under way" is as long as the hang, since the driver
-waits for memory, and memory for the driver; the diagnosis draws that circle. `net` and `storage` are hatched, and the
-ping on the link stops with the transfer, while `heartbeat` goes on. "socket in the longest stall" is what `ss -ti` has.
-With `noio` and `memalloc_noio` the same pressure ("allocation stalls", "pages swapped out") costs speed, and no more.
+waits for memory and reclaim for the driver; the diagnosis draws that cycle. `net` and `storage` are hatched, and the
+ping on the link stops with the transfer, while `heartbeat` goes on. "socket in the longest stall" is like `ss -ti`.
+With `noio` and `memalloc_noio` the same pressure ("allocation stalls", "pages swapped out") only costs speed.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from harness.workloads.transfer import Transfer
 
 SECONDS = 40.0  # of transfer, times the budget
 SWAP = NbdSwap(ratio=2.0)
-PACKETS = Capture(host="server")  # of the client nothing could be fetched once it hangs
+PACKETS = Capture(host="server")  # a capture could not be fetched from the client once it hangs
 IPERF3 = SocketWatch(ports=(SERVICES["iperf3"],))
-# × memory: more than there is left, so some is swapped, over the same link. Not much: who reads the transfer needs
-# memory as well, and a receive queue that nobody empties is no stall of the driver.
+# × memory: more than is left, so some of it is swapped, over the same link. But not much more: the process that reads
+# the transfer needs memory as well, and a receive queue that it does not empty is no stall of the driver.
 SWAPPING = Hog(share=0.4, after_s=8.0)
 
 HANGS = pytest.param("kernel", marks=pytest.mark.reproduces("deadlock"))
@@ -49,7 +49,7 @@ UNSWAPPY = Sysctl(role="client", values={"vm.swappiness": 0})
 @pytest.mark.cost(3)
 @pytest.mark.topology("nbd-remote", modules={"client": ["harness-net"]})
 def test_writeback(trial: Trial, gfp: str) -> None:
-    """Swap over NBD as in test_nbd_swap.py, with the stock driver of NBD: only what sends the packets differs."""
+    """Swap over NBD as in test_nbd_swap.py, with the stock NBD driver: only the network driver differs."""
     load = SwapThrash(ram_ratio=2.0)
     driver = AllocatingDriver(role="client", gfp=gfp)
     trial.run(storage=NbdSwap(), workload=load, tunings=[driver], instruments=[SocketWatch(ports=(SERVICES["nbd"],))])
@@ -80,7 +80,7 @@ def test_iperf3(trial: Trial, direction: str, gfp: str) -> None:
 @pytest.mark.cost(3)
 @PAIR
 def test_mitigations(trial: Trial, mitigations: list[Fault]) -> None:
-    """What administrators did against it, on the side that hangs: compare "time to hang" with test_iperf3."""
+    """Administrators' workarounds, on the side that hangs: compare "time to hang" with test_iperf3."""
     load = Transfer(seconds=SECONDS * trial.budget)
     tunings: list[Fault] = [AllocatingDriver(role="client", gfp="kernel"), *mitigations]
     trial.run(storage=SWAP, workload=load, tunings=tunings, instruments=[IPERF3, SWAPPING])
@@ -93,7 +93,7 @@ def test_mitigations(trial: Trial, mitigations: list[Fault]) -> None:
 @pytest.mark.profile("soak")
 @pytest.mark.topology("pair")
 def test_ipoib(trial: Trial, direction: str, mode: str) -> None:
-    """The report's own setting, on hosts with InfiniBand; the driver of the adapter is among the figures."""
+    """The original setup of the report, on hosts with InfiniBand; the driver of the adapter is a measure."""
     load = Transfer(direction=direction, seconds=3600 * trial.budget)
     tunings = [IpoibMode(role="client", mode=mode), IpoibMode(role="server", mode=mode)]
     trial.run(storage=SWAP, workload=load, tunings=tunings, instruments=[IPERF3, PACKETS, SWAPPING])

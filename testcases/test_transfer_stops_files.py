@@ -1,11 +1,11 @@
-"""Files that stop, on NFS and on SMB: the network driver of test_transfer_stops.py under a file system.
+"""File transfers that stop, on NFS and on SMB: the network driver of test_transfer_stops.py under a file system.
 
 On NFS the host swaps to another file of the same mount, so reclaim waits for pages that go through the driver, and the
-driver waits for reclaim. There is no row that reads: what is read can be dropped at once, so the driver seldom waits.
-The kernel cannot swap to SMB: nothing that reclaim waits for goes over the link, and the driver's flag should make no
-difference. The driver, its flags and its source are told in test_transfer_stops.py.
+driver waits for reclaim. No row reads: pages that were read can be dropped at once, so the driver seldom waits. The
+kernel cannot swap to SMB, so reclaim waits for nothing on the link, and the driver's flag should make no difference.
+test_transfer_stops.py describes the driver, its flags and its source.
 
-What to look for in the report: the same as there, and side by side what each direction costs under the same pressure.
+What to look for in the report: the same as there, and the cost of each direction under the same pressure, side by side.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from harness.workloads.transfer import Transfer
 SECONDS = 40.0  # of transfer, times the budget
 NFS = NfsDisk(scratch=True)
 SMB = SmbDisk()
-SWAPPING = Hog(share=0.4, after_s=8.0)  # × memory: more than there is left, so some is swapped, over the same link
-WITHOUT_SWAP = Hog(share=0.2, after_s=8.0)  # more, and the OOM killer takes it
+SWAPPING = Hog(share=0.4, after_s=8.0)  # × memory: more than is left, so some of it is swapped, over the same link
+WITHOUT_SWAP = Hog(share=0.2, after_s=8.0)  # with more, the OOM killer kills it
 
 HANGS = pytest.param("kernel", marks=pytest.mark.reproduces("deadlock"))
 DIRECTION = pytest.mark.parametrize("direction", ["outgoing", "incoming"])
@@ -51,7 +51,7 @@ def test_nfs(trial: Trial, gfp: str) -> None:
 @pytest.mark.cost(3)
 @PAIR
 def test_smb(trial: Trial, direction: str, gfp: str) -> None:
-    """A file on an SMB mount, which the kernel cannot swap to: nothing that reclaim waits for goes over the link."""
+    """A file on an SMB mount, to which the kernel cannot swap: reclaim waits for nothing on the link."""
     load = Transfer(kind="file", path=SMB.path, direction=direction, seconds=SECONDS * trial.budget)
     driver = AllocatingDriver(role="client", gfp=gfp, every=4)
     trial.run(

@@ -1,1 +1,1 @@
-"""What is done to a host in a trial: each injects and heals."""
+"""Faults of a trial: each is injected into a host, and may be healed."""

@@ -1,4 +1,4 @@
-"""What is done to a host in a trial."""
+"""The protocol of a fault."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from harness.site.target import Site
 
 
 class Fault(Protocol):
-    """Injected `at_s` seconds after the load began; healed `heal_after_s` later, or never if that is None."""
+    """A fault, injected `at_s` seconds after the load began and healed `heal_after_s` later; None: never."""
 
     @property
     def at_s(self) -> float:
@@ -19,26 +19,26 @@ class Fault(Protocol):
         """Seconds after the injection, or None: never."""
 
     def describe(self) -> str:
-        """What is done to whom, in a few words."""
+        """The fault and its host in a few words."""
 
     def inject(self, site: Site) -> None:
-        """Do it."""
+        """Inject the fault."""
 
     def heal(self, site: Site) -> None:
-        """Undo it."""
+        """Undo the fault."""
 
 
 @runtime_checkable
 class Prepared(Fault, Protocol):
-    """A fault that needs something beforehand, so that its injection takes but an instant."""
+    """A fault that is prepared beforehand, so that its injection takes only an instant."""
 
     def prepare(self, site: Site) -> None:
-        """Do all of it that does no harm; called once, before the load."""
+        """Do everything that has no effect on the load yet; called once, before the load."""
 
 
 @runtime_checkable
 class Expelling(Fault, Protocol):
-    """A fault after which one host is no longer part of the experiment."""
+    """A fault that removes one host from the experiment."""
 
     def expels(self, site: Site) -> str:
-        """The name of that host."""
+        """The name of the removed host."""

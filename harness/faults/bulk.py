@@ -1,4 +1,4 @@
-"""A large file that somebody writes, beside the load that is watched."""
+"""A process that writes a large file beside the load."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.site.target import Site
 
 RUN = "/run/harness/bulk"
 ORDER_S = 10.0
-# Once a second beside it: what is dirty, and what may be.
+# Beside dd, once a second: the dirty pages, and their limit.
 WRITE = f"""\
 dd if=/dev/zero of=$0 bs=64k count=$1 conv=fsync 2>{RUN}/out & echo $! >{RUN}/pid
 while kill -0 $!; do grep -E '^nr_(dirty|writeback|dirty_threshold) ' /proc/vmstat >>{RUN}/dirty; sleep 1; done
@@ -26,7 +26,8 @@ TELL = f"grep -q copied {RUN}/out && echo copied 1; cat {RUN}/dirty"
 class BulkWriter:
     """A process on the host that plays `role` writes `mib` MiB to `path`, through the page cache, and flushes them.
 
-    Healing kills it, and removes the file. It tells how far the dirty pages of the host went beyond their limit.
+    Healing kills the process and removes the file. A measure shows the highest ratio of the host's dirty pages to their
+    limit.
     """
 
     role: str
@@ -36,7 +37,7 @@ class BulkWriter:
     heal_after_s: float | None = None
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a file of no size."""
+        """Raises UsageError for a file of less than 1 MiB."""
         if self.mib < 1:
             raise UsageError(f"BulkWriter: a file of {self.mib} MiB; give 1 or more")
 

@@ -1,4 +1,4 @@
-"""Caches dropped by a process of its own, which can be killed while the kernel is still at it."""
+"""A process that drops caches, and can be killed meanwhile."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.site.target import Site
 FOLDER = "/run/harness/caches"
 ORDER_S = 10.0
 UPTIME = "read up rest </proc/uptime; echo $up"
-# The shell itself writes, so it is the one to kill; what it notes lies on a ramfs, which nothing here waits for.
+# The shell itself writes to drop_caches, so it is the process to kill. Its notes lie on a ramfs, which never blocks.
 DROP = f"""\
 echo $$ >{FOLDER}/pid; {{ {UPTIME}; }} >{FOLDER}/begun
 echo $0 >/proc/sys/vm/drop_caches
@@ -31,7 +31,7 @@ TELL = f"cat {FOLDER}/begun; {{ cat {FOLDER}/ended || {{ {UPTIME}; echo waits; }
 class CacheDropper:
     """A process on the host that plays `role` drops caches (1 page cache, 2 slab, 3 both); healing kills it.
 
-    It is for caches that cannot go at once: whoever drops them waits, and what it holds meanwhile is what is asked.
+    It is for caches that cannot be dropped at once: the process then waits, holding the locks that the case is about.
     """
 
     role: str
@@ -48,11 +48,11 @@ class CacheDropper:
         site.role(self.role).shell.run(START, DROP, self.value, deadline=site.deadline(ORDER_S))
 
     def heal(self, site: Site) -> None:
-        """See `Fault.heal`; one that has come to its end needs no killing."""
+        """See `Fault.heal`; a process that has ended need not be killed."""
         site.role(self.role).shell.run(KILL, deadline=site.deadline(ORDER_S))
 
     def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
-        """See `Measuring.measures`: "yes", "waits" or "killed", and how long it took until then."""
+        """See `Measuring.measures`: "yes", "waits" or "killed", and the time in drop_caches."""
         reported = site.role(self.role).shell.run(TELL, deadline=site.deadline(ORDER_S), check=False).stdout.split()
         if len(reported) < 2:
             raise InfraError(f"{self.describe()}: it never began")

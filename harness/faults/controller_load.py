@@ -1,4 +1,4 @@
-"""Faults of the machine that the harness itself runs on."""
+"""A load on the machine that the harness runs on."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from harness.site.target import Site
 
-# Busy until its time is over, or until its standard input ends: a pipe from the harness, which also ends when the
-# harness is killed. A death signal would not do: it comes when the thread that started the process ends.
+# Busy until its time is over, or until its standard input ends: a pipe from the harness, which also closes when the
+# harness is killed. PR_SET_PDEATHSIG would not do: it fires when the thread that started the process ends.
 BUSY = """\
 import select, sys, time
 end = time.monotonic() + float(sys.argv[1])
@@ -22,9 +22,9 @@ while time.monotonic() < end and not select.select([0], [], [], 0)[0]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overload:
-    """`processes` busy processes on the harness's own machine, never more than it has processors.
+    """`processes` busy processes on the harness's own machine, at most one for each processor.
 
-    They end by themselves after `heal_after_s`, too: a trial may end before its faults are healed.
+    They also end by themselves after `heal_after_s`, since a trial may end before its faults are healed.
     """
 
     processes: int = 2

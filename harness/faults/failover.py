@@ -1,4 +1,4 @@
-"""What happens after a node of a cluster has died: the other one takes over, by order or by its own decision."""
+"""Take-over and fencing after a node of a cluster died."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ OFF_S, STATE_S = 60.0, 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakeOver:
-    """The host that plays `role` runs `command`, which has it take a service over from `fenced`, once that one is dead.
+    """The host that plays `role` runs `command` to take a service over from `fenced`, which must be dead by then.
 
-    Two nodes that write to one disk destroy it: a `fenced` that still runs is a mistake of the case, and no take-over.
+    Two nodes that write to one disk destroy its data. If `fenced` still runs, the case is wrong and the fault fails.
     """
 
     command: str
@@ -39,22 +39,22 @@ class TakeOver:
         return {self.fenced: (Power,)}
 
     def inject(self, site: Site) -> None:
-        """See `Fault.inject`; raises InfraError if the other node is still there, or if the take-over fails."""
+        """See `Fault.inject`; raises InfraError if the other node still runs, or if the take-over fails."""
         state = site.role(self.fenced).power.state(deadline=site.deadline(STATE_S))
         if state not in DEAD:
             raise InfraError(f"{self.role} must not take over: {self.fenced} is {state}; fence it before")
         site.role(self.role).shell.run(self.command, deadline=site.deadline(self.act_s))
 
     def heal(self, site: Site) -> None:
-        """A service that moved stays where it is."""
+        """Nothing to undo: the service stays where it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerFencing:
-    """The harness is the power switch of a cluster: when `role` asks to fence `victim`, that one is powered off.
+    """The harness acts as the power switch of a cluster: when `role` asks to fence `victim`, it powers `victim` off.
 
-    It waits `wait_s` for the question, which comes through files in `folder` (fence_harness.sh), and answers it once
-    whoever controls the victim's power says that it has none.
+    The fault waits `wait_s` for the request, which comes through files in `folder` (fence_harness.sh). It answers once
+    the victim's power control reports that the power is off.
     """
 
     folder: str
@@ -77,7 +77,7 @@ class AnswerFencing:
         return site.role(self.victim).name
 
     def inject(self, site: Site) -> None:
-        """See `Fault.inject`; raises InfraError if nobody asks, or if the victim does not go."""
+        """See `Fault.inject`; raises InfraError if no request comes, or if the victim stays on."""
         asker, victim = site.role(self.role), site.role(self.victim)
         deadline = Deadline.after(self.wait_s)
         while not self._is_asked(site):
@@ -94,4 +94,4 @@ class AnswerFencing:
         return site.role(self.role).shell.run(*look, deadline=site.deadline(10), check=False).exit_code == 0
 
     def heal(self, site: Site) -> None:
-        """A node that was fenced does not come back within its trial."""
+        """Nothing to undo: a fenced node does not come back within its trial."""

@@ -1,4 +1,4 @@
-"""Faults that are done to a host from outside; they need nothing of its kernel."""
+"""Faults injected from outside the host; they need nothing of its kernel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OFF_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkDown:
-    """The cable of `link` is pulled out of the host that plays `role`."""
+    """The cable of `link` is unplugged from the host that plays `role`."""
 
     role: str
     link: str
@@ -40,7 +40,7 @@ class LinkDown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
-    """The processors of the host that plays `role` stand still."""
+    """The virtual processors of the host that plays `role` are paused."""
 
     role: str
     at_s: float = 0.0
@@ -84,14 +84,14 @@ class PowerOff:
         site.role(self.role).power.off(deadline=site.deadline(OFF_S))
 
     def heal(self, site: Site) -> None:
-        """A guest that lost its power does not come back within its trial."""
+        """Nothing to undo: a guest that lost its power does not come back within its trial."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fence:
-    """The host that plays `role` is powered off on purpose, as a cluster does it.
+    """The host that plays `role` is powered off on purpose, as by a cluster.
 
-    To a verdict a host that lost its power by `PowerOff` is LOST; one that was fenced is out of the experiment.
+    In the verdict, a host that lost its power by `PowerOff` is LOST; a fenced host is out of the experiment.
     """
 
     role: str
@@ -115,7 +115,7 @@ class Fence:
         site.role(self.role).power.off(deadline=site.deadline(OFF_S))
 
     def heal(self, site: Site) -> None:
-        """A node that was fenced does not come back within its trial."""
+        """Nothing to undo: a fenced node does not come back within its trial."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,12 +139,12 @@ class KillHypervisor:
         site.role(self.role).need(VmmProcess).kill()
 
     def heal(self, site: Site) -> None:
-        """A guest without its QEMU does not come back within its trial."""
+        """Nothing to undo: a guest without its QEMU does not come back within its trial."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManagementCut:
-    """The management network, and SSH with it, is cut off from the host that plays `role`; all else goes on."""
+    """The management network, and with it SSH, is cut off from the host that plays `role`; all else goes on."""
 
     role: str
     at_s: float = 0.0

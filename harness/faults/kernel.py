@@ -1,4 +1,4 @@
-"""Faults of a guest's kernel itself: our module that brings hosts down (vm-images/modules/harness-fault), and sysrq."""
+"""Faults of a guest's kernel, by our module (vm-images/modules/harness-fault) or by sysrq."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MODULE = "harness_fault"
 LOADED = f"/sys/module/{MODULE}"
 INJECT = f"{LOADED}/parameters/inject"
 
-# What lasts until its time is over, or it is stopped; and what is done in an instant and stays. As the module calls it.
+# By the module's names: faults that last until their time is over or they are stopped, and instant faults that stay.
 LASTING = {
     "spin": "a processor that does not schedule",
     "spin_irqs_off": "a processor that does not schedule, interrupts off",
@@ -42,8 +42,8 @@ SYSRQ_S = 1.0  # not scaled: a kernel that crashes never answers
 class KernelFault:
     """The kernel of the host that plays `role` suffers `what`, a key of LASTING or INSTANT, on processor `cpu`.
 
-    What lasts does so for `seconds`, without an end if that is 0, or until it is healed. The module must be among the
-    host's: `modules=("harness-fault",)`.
+    A lasting fault ends after `seconds` (0: never) or when it is healed. The host must have the module:
+    `modules=("harness-fault",)`.
     """
 
     role: str
@@ -54,7 +54,7 @@ class KernelFault:
     heal_after_s: float | None = None
 
     def __post_init__(self) -> None:
-        """Raises UsageError for what the module does not know."""
+        """Raises UsageError for a fault or a parameter that the module does not know."""
         if self.what not in LASTING | INSTANT:
             known = ", ".join([*LASTING, *INSTANT])
             raise UsageError(f"KernelFault: no fault {self.what!r}; there are: {known}")
@@ -72,7 +72,7 @@ class KernelFault:
         return {self.role: ("CONFIG_MODULES",)}
 
     def prepare(self, site: Site) -> None:
-        """See `Prepared.prepare`; raises UsageError if the host has no module, ShellError if it refuses to load."""
+        """See `Prepared.prepare`; raises UsageError if the host lacks the module, ShellError if loading it fails."""
         target = site.role(self.role)
         if VARIANT not in site.topology.host(target.name).modules:
             raise UsageError(f"KernelFault: host {target.name!r} has no module {VARIANT}; add it to its modules")
@@ -80,11 +80,11 @@ class KernelFault:
         target.shell.run(load, own_module_path(MODULE), deadline=site.deadline(LOAD_S))
 
     def inject(self, site: Site) -> None:
-        """See `Fault.inject`; the fault begins 0.1 s after the module was asked."""
+        """See `Fault.inject`; the fault begins 0.1 s after the order to the module."""
         _ask_module(site, site.role(self.role), f"{self.what} {self.cpu} {round(self.seconds * 1000)}")
 
     def heal(self, site: Site) -> None:
-        """See `Fault.heal`; also ends what other faults of this kind do to the host."""
+        """See `Fault.heal`; also ends other faults of this kind on the host."""
         _ask_module(site, site.role(self.role), "stop")
 
 
@@ -101,16 +101,16 @@ class SysrqCrash:
         return f"{self.role} crashed by sysrq"
 
     def inject(self, site: Site) -> None:
-        """See `Fault.inject`; the agent asks, which needs neither memory nor network."""
-        with suppress(DeadlineExceeded):  # whoever would answer is gone
+        """See `Fault.inject`; through the agent, which needs neither memory nor network."""
+        with suppress(DeadlineExceeded):  # a crashed host does not answer
             site.role(self.role).agent.ask("sysrq", key="c", deadline=Deadline.after(SYSRQ_S))
 
     def heal(self, site: Site) -> None:
-        """A kernel that crashed does not come back within its trial."""
+        """Nothing to undo: a crashed kernel does not come back within its trial."""
 
 
 def _ask_module(site: Site, target: Target, order: str) -> None:
-    """Write `order` to the module; raises ShellError if it refuses. An answer that is lost with the host is none."""
+    """Write `order` to the module; raises ShellError if it refuses. A host that dies without an answer is no error."""
     done = _try_to_run(target, f"echo %s >{INJECT}", order, site.deadline(WRITE_S))
     if done is not None and done.exit_code != 0:
         raise ShellError(host=target.name, command=done.command, problem="refused by the module", output=done.stderr)

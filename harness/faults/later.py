@@ -1,4 +1,4 @@
-"""Something that runs beside the load, but only from some moment on."""
+"""An instrument that is launched some time after the load."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from harness.site.target import Site
 
 
 class Part(Protocol):
-    """What `Later` needs of it; every instrument (harness/monitors/instrument.py) has that."""
+    """The part of an instrument (harness/monitors/instrument.py) that `Later` needs."""
 
     def describe(self) -> str:
-        """What it does, in a few words."""
+        """The part in a few words."""
 
     def prepare(self, site: Site) -> None:
-        """Put everything in place that it will need."""
+        """Put everything in place that the part will need."""
 
     def launch(self, site: Site) -> None:
-        """Set it going; returns at once."""
+        """Start the part; returns at once."""
 
     def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
-        """See `Measuring.measures`; ends it."""
+        """See `Measuring.measures`; ends the part."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class Later:
         self.part.launch(site)
 
     def heal(self, site: Site) -> None:
-        """It ends when it is asked for its figures."""
+        """Nothing to undo: `measures` ends the part."""
 
     def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
         """See `Measuring.measures`."""

@@ -1,4 +1,4 @@
-"""What stands between a host and the wire: a network driver that allocates memory before it sends, and IPoIB's mode."""
+"""Network drivers: one that allocates memory before it sends, and IPoIB's mode."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ COUNTERS = ("rings", "failures", "longest_ms", "allocating_ms")
 GFP = ("kernel", "noio", "memalloc_noio")
 MODES = ("connected", "datagram")
 ORDER_S = 15.0
-PRESSURE = {"allocation stalls": 100, "rings allocated to send": 100}  # measures, and what they exceed under pressure
+PRESSURE = {"allocation stalls": 100, "rings allocated to send": 100}  # under pressure each measure is above this
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllocatingDriver:
     """The host that plays `role` sends on `link` through our module harness-net (vm-images/modules/harness-net).
 
-    Before every `every`th packet its transmit path allocates a ring of `ring_kib` with `gfp`: "kernel" (GFP_KERNEL),
-    "noio" (GFP_NOIO) or "memalloc_noio" (GFP_KERNEL within memalloc_noio_save()). The address moves to the module's
-    device, and back when it is healed. A tuning: what is connected already would not notice. The module must be among
-    the host's: `modules=("harness-net",)`.
+    Before every `every`th packet the module's transmit path allocates a ring of `ring_kib` KiB with `gfp`: "kernel"
+    (GFP_KERNEL), "noio" (GFP_NOIO) or "memalloc_noio" (GFP_KERNEL within memalloc_noio_save()). The host's address
+    moves to the module's device, and back when the fault is healed. Use it as a tuning: existing connections would
+    bypass it. The host must have the module: `modules=("harness-net",)`.
     """
 
     role: str
     link: str = "cluster"
     gfp: str = "kernel"
-    every: int = 256  # one that looks for memory all the time is slow whatever its flag
+    every: int = 256  # a driver that allocates all the time is slow with any flag
     ring_kib: int = 64
     at_s: float = 0.0
     heal_after_s: float | None = None
 
     def __post_init__(self) -> None:
-        """Raises UsageError for what the module would refuse."""
+        """Raises UsageError for parameters that the module would refuse."""
         if self.gfp not in GFP:
             raise UsageError(f"AllocatingDriver: no gfp {self.gfp!r}; there are: {', '.join(GFP)}")
         if self.every < 1 or self.ring_kib < 4:
@@ -60,14 +60,14 @@ class AllocatingDriver:
         return {self.role: ("CONFIG_MODULES",)}
 
     def prepare(self, site: Site) -> None:
-        """See `Prepared.prepare`; raises UsageError if the host has no module, or is not on the link."""
+        """See `Prepared.prepare`; raises UsageError if the host lacks the module, or is not on the link."""
         target = site.role(self.role)
         if VARIANT not in site.topology.host(target.name).modules:
             raise UsageError(f"AllocatingDriver: host {target.name!r} has no module {VARIANT}; add it to its modules")
         target.interface(self.link)
 
     def inject(self, site: Site) -> None:
-        """See `Fault.inject`; raises ShellError if the module refuses to load."""
+        """See `Fault.inject`; raises ShellError if loading the module fails."""
         target = site.role(self.role)
         card = target.interface(self.link)
         given = f"lower={card.name} gfp={self.gfp} every={self.every} ring_kib={self.ring_kib}"
@@ -84,14 +84,14 @@ class AllocatingDriver:
         target.agent.ask("open", paths=paths, deadline=site.deadline(ORDER_S))
 
     def heal(self, site: Site) -> None:
-        """See `Fault.heal`; also after an injection that failed half-way."""
+        """See `Fault.heal`; also works after an injection that failed half-way."""
         target = site.role(self.role)
         card = target.interface(self.link)
         back = f"ip link set {DEVICE} down && rmmod {MODULE} && ip address replace %s dev {card.name}"
         _run(site, target, f"if test -d /sys/module/{MODULE}; then {back}; fi", card.address)
 
     def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
-        """See `Measuring.measures`: what the module counted; a ring that is being allocated tells for how long."""
+        """See `Measuring.measures`: the module's counters, and the duration of an allocation under way."""
         target = site.role(self.role)
         rings, failures, longest, now = (_counter(site, target, name) for name in COUNTERS)
         return (
@@ -102,7 +102,7 @@ class AllocatingDriver:
         )
 
     def unproven(self, measures: Mapping[str, Measure]) -> list[str]:
-        """What is too little in a trial for a survivor to prove anything: memory was not short, or nothing was sent."""
+        """Measures too low for a survivor to prove anything: memory was not short, or nothing was sent."""
         figures = {name: int(measures[name].value) for name in PRESSURE}
         return [f"{name}: {value}" for name, value in figures.items() if value <= PRESSURE[name]]
 
@@ -111,7 +111,7 @@ class AllocatingDriver:
 class IpoibMode:
     """IPoIB on the host that plays `role` works in `mode`, "connected" or "datagram", on `link`; a tuning.
 
-    Measures the driver of the adapter below. For hosts with InfiniBand: none of a guest's cards has a mode.
+    The driver of the adapter below is a measure. Only for hosts with InfiniBand: a guest's own cards have no mode.
     """
 
     role: str
@@ -130,7 +130,7 @@ class IpoibMode:
         return f"IPoIB of {self.role} on {self.link} in {self.mode} mode"
 
     def prepare(self, site: Site) -> None:
-        """See `Prepared.prepare`: note the mode that it is in; raises InfraError if the card is not IPoIB's."""
+        """See `Prepared.prepare`: saves the current mode; raises InfraError if the card is not IPoIB."""
         target = site.role(self.role)
         card = target.interface(self.link)
         note = f"cp /sys/class/net/{card.name}/mode {self._saved(card)}"
@@ -144,13 +144,13 @@ class IpoibMode:
         _run(site, target, f"echo {self.mode} >/sys/class/net/{card.name}/mode")
 
     def heal(self, site: Site) -> None:
-        """See `Fault.heal`: the mode that it was in."""
+        """See `Fault.heal`: restores the saved mode."""
         target = site.role(self.role)
         card = target.interface(self.link)
         _run(site, target, f"cat {self._saved(card)} >/sys/class/net/{card.name}/mode")
 
     def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
-        """See `Measuring.measures`: such as mthca or mlx4_core."""
+        """See `Measuring.measures`: the adapter's driver, such as mthca or mlx4_core, and IPoIB's mode."""
         target = site.role(self.role)
         card = target.interface(self.link)
         driver = _run(site, target, f"basename $(readlink -f /sys/class/net/{card.name}/device/driver)").stdout.strip()

@@ -1,4 +1,4 @@
-"""Faults of processes and of the clock, over the shell of the host: one short command each."""
+"""Faults of processes and of the clock: one short command each in the shell of the host."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from harness.model.errors import ShellError
 from harness.model.power import DEAD
 from harness.site.target import Site
 
-# pkill's own command line, and that of the shell it runs in, must not match.
+# The brackets keep pkill's own command line, and that of its shell, from matching.
 AGENT = r"[a]gent\.py agent\.json"
-ORDER_S = 30.0  # a shell takes its time to begin where everybody waits for memory
+ORDER_S = 30.0  # a shell starts slowly when memory is short
 POWER_S = 5.0
-SHELL_DIED = -1  # what SSH has for an exit code when a signal ended the shell, or the connection broke
-# The newest task of that name: a daemon that serves each client with a process of its own serves with that one.
+SHELL_DIED = -1  # the exit code when a signal ended the shell, or the connection broke
+# The newest task of that name: a daemon with one process for each client serves with the newest.
 NEWEST = "pgrep -n -x %s"
 # The agent's oldest process is the main one, and the others die with it (docs/agent.md).
 OLDEST = "pgrep -o -f %s"
-# The OOM killer works in the background, and its line is the only proof of whom it took.
+# The OOM killer works in the background, and its line is the only proof of its victim.
 OOM_KILL = """\
 pid=$({find}) || {{ echo "there is no such task"; exit 3; }}
 echo 1000 >/proc/$pid/oom_score_adj && echo f >/proc/sysrq-trigger || exit 4
@@ -44,7 +44,7 @@ class KillAgent:
         _order(site, self.role, "pkill -KILL -o -f %s", AGENT)
 
     def heal(self, site: Site) -> None:
-        """An agent that was killed does not come back within its trial."""
+        """Nothing to undo: a killed agent does not come back within its trial."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ class FreezeAgent:
 class KillProcess:
     """Every process called `comm` on the host that plays `role` is killed.
 
-    Where it is one that the host's swap depends on, the shell that killed it may die of that before it has said so.
+    If the host's swap depends on the process, the shell that kills it may die as well, before it reports success.
     """
 
     role: str
@@ -89,14 +89,15 @@ class KillProcess:
         _order(site, self.role, "pkill -KILL -x %s", re.escape(self.comm), done=(0, SHELL_DIED))
 
     def heal(self, site: Site) -> None:
-        """What was killed does not come back within its trial."""
+        """Nothing to undo: a killed process does not come back within its trial."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OomKill:
-    """The kernel's OOM killer takes the newest task called `comm` on the host that plays `role`.
+    """The kernel's OOM killer kills the newest task called `comm` on the host that plays `role`.
 
-    The task is made the first choice, and the killer is called with sysrq `f`. InfraError if it took another one.
+    The fault makes the task the first choice (oom_score_adj) and calls the killer with sysrq `f`. InfraError if the
+    victim is another task.
     """
 
     role: str
@@ -113,14 +114,14 @@ class OomKill:
         _order(site, self.role, OOM_KILL.format(find=NEWEST), re.escape(self.comm))
 
     def heal(self, site: Site) -> None:
-        """What was killed does not come back within its trial."""
+        """Nothing to undo: a killed process does not come back within its trial."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OomKillAgent:
-    """The kernel's OOM killer takes the agent's main process on the host that plays `role`.
+    """The kernel's OOM killer kills the agent's main process on the host that plays `role`.
 
-    It is no `OomKill`: "python3" is also what a workload's parent may be called.
+    `OomKill` would not do: the parent of a workload may be called "python3" as well.
     """
 
     role: str
@@ -136,12 +137,12 @@ class OomKillAgent:
         _order(site, self.role, OOM_KILL.format(find=OLDEST), AGENT)
 
     def heal(self, site: Site) -> None:
-        """An agent that was killed does not come back within its trial."""
+        """Nothing to undo: a killed agent does not come back within its trial."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockJump:
-    """The wall clock of the host that plays `role` jumps by `seconds`, back if they are negative, and back again."""
+    """The wall clock of the host that plays `role` jumps by `seconds`, which may be negative; healing reverts it."""
 
     role: str
     seconds: int
@@ -165,10 +166,10 @@ class ClockJump:
 
 
 def _order(site: Site, role: str, command: str, *arguments: object, done: tuple[int, ...] = (0,)) -> None:
-    """Run a command on a host; InfraError if its exit code is none of `done`, or there is none though the host lives.
+    """Run a command on a host; raises InfraError for an exit code not in `done`, or for none though the host lives.
 
-    A fault that may not have happened would make the trial's truth unknown. That a host which died of it did not
-    answer any more is no error.
+    If a fault may not have happened, the trial's truth is unknown. A host that dies of the fault before it answers is
+    no error.
     """
     target = site.role(role)
     try:

@@ -1,4 +1,4 @@
-"""Servers of the storage under test that stop and come back."""
+"""Restarts of servers of the storage under test."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from harness.site.target import Site
 
-# How to start it again: the versions that were off, and as many threads as there were.
+# Arguments for the restart: the versions that were off, and the number of threads.
 AGAIN = "/run/harness/nfsd-again"
 STOP = (
     f"for v in 3 4; do grep -q -- \"-$v \" /proc/fs/nfsd/versions && printf -- '-N %s ' $v; done >{AGAIN}; "
     f"cat /proc/fs/nfsd/threads >>{AGAIN} && rpc.nfsd 0"
 )
-# Started beside us: a server that cannot start because of what its stop has done to the host is the very thing that is
-# watched for. One that refuses to start says so at once.
+# Started in the background: a server may hang in its start because of the state of its host, which is what the case
+# is about. A server that refuses to start fails at once.
 START = (
     f"rm -f {AGAIN}.code; (setsid rpc.nfsd $(cat {AGAIN}) >{AGAIN}.log 2>&1; echo $? >{AGAIN}.code) "
     f">/dev/null 2>&1 </dev/null & for i in $(seq 10); do test -s {AGAIN}.code && break; sleep 0.5; done; "
@@ -23,10 +23,10 @@ START = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NfsServerRestart:
-    """The kernel's NFS server on the host that plays `role` stops; healing starts it again, as it was.
+    """The kernel's NFS server on the host that plays `role` stops; healing starts it again with its former settings.
 
-    It remembers its clients (/var/lib/nfs/nfsdcld), so it lets them reclaim what they had open and makes everybody else
-    wait for the grace period.
+    The server remembers its clients (/var/lib/nfs/nfsdcld). It lets them reclaim their state, and makes all other
+    requests wait for the end of the grace period.
     """
 
     role: str = "server"
@@ -42,16 +42,17 @@ class NfsServerRestart:
         site.role(self.role).shell.run(STOP, deadline=site.deadline(10))
 
     def heal(self, site: Site) -> None:
-        """See `Fault.heal`; gives it five seconds or so, and leaves it to itself then."""
+        """See `Fault.heal`; waits about five seconds for the server to start, then leaves it starting."""
         site.role(self.role).shell.run(START, deadline=site.deadline(10))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NbdServerRestart:
-    """What serves on the host that plays `role` is killed, and nbd-server takes no new connection until it is healed.
+    """On the host that plays `role`, nbd-server's serving processes are killed and its main process is stopped.
 
-    It is stopped and not started anew: for seconds, and under emulation for tens of them, a new one would compute
-    Diffie-Hellman parameters before it answers (3.24), which would make the length of the fault a matter of chance.
+    The server accepts no new connection until healed. Its main process is not restarted: a new one would compute
+    Diffie-Hellman parameters before it answers (3.24), for seconds, or tens of seconds under emulation. The length of
+    the fault would then be a matter of chance.
     """
 
     role: str = "server"

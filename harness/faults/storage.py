@@ -1,4 +1,4 @@
-"""Faults of the storage below a host: its mapped disk stops or crawls, a file system freezes, a disk is throttled."""
+"""Faults of a host's storage: its mapped disk stops or crawls, a file system freezes, a disk is throttled."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DISKS = (ROOT, SCRATCH, SHARED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DmSuspend:
-    """The mapped disk (harness/storage/mapped.py) of the host that plays `role` takes requests and completes none."""
+    """The mapped disk (harness/storage/mapped.py) of the host that plays `role` accepts requests and completes none."""
 
     role: str
     at_s: float = 0.0
@@ -46,7 +46,7 @@ class DmDelay:
     heal_after_s: float | None = None
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a delay that is none."""
+        """Raises UsageError for a delay of less than 1 ms."""
         if self.milliseconds < 1:
             raise UsageError(f"DmDelay: {self.milliseconds} ms is no delay; give 1 or more")
 
@@ -59,13 +59,13 @@ class DmDelay:
         dm_device.slow_down(site.role(self.role), self.milliseconds, site.deadline(ACT_S))
 
     def heal(self, site: Site) -> None:
-        """See `Fault.heal`; where swap is what is delayed, the memory that it takes may wait for two requests or so."""
+        """See `Fault.heal`; on delayed swap, its own allocations may wait for about two requests."""
         dm_device.speed_up(site.role(self.role), site.deadline(ACT_S + 4 * self.milliseconds / 1000))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Freeze:
-    """The file system at `mount` on the host that plays `role` is frozen: whoever writes to it waits."""
+    """The file system at `mount` on the host that plays `role` is frozen: writers to it wait."""
 
     role: str
     mount: str
@@ -87,9 +87,9 @@ class Freeze:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Throttle:
-    """`disk` ("root", "scratch", "shared") of the host that plays `role` moves no more than `bytes_per_s`.
+    """`disk` ("root", "scratch", "shared") of the host that plays `role` is throttled to `bytes_per_s`.
 
-    It is throttled below the host, and needs nothing of its kernel.
+    The throttle works below the host and needs nothing of its kernel.
     """
 
     role: str
@@ -99,7 +99,7 @@ class Throttle:
     heal_after_s: float | None = None
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a disk that no host has, or a rate that is none: QEMU takes 0 for "no limit"."""
+        """Raises UsageError for an unknown disk, or a rate below 1: QEMU takes 0 for "no limit"."""
         if self.disk not in DISKS:
             raise UsageError(f"Throttle: no disk {self.disk!r}; there are: {', '.join(DISKS)}")
         if self.bytes_per_s < 1:

@@ -1,4 +1,4 @@
-"""Settings of a kernel that a trial changes, and puts back."""
+"""Kernel settings that a trial changes and restores."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from harness.model.errors import InfraError, UsageError
 from harness.site.target import Site, Target
 
 ORDER_S = 10.0
-# What was there before, on the host itself.
+# The former values, on the host itself.
 SAVED = "/run/harness/sysctl-{number}.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sysctl:
-    """Settings on the host that plays `role`; "x4" or "x0.5" multiplies what is there, and rounds down.
+    """Sets sysctl `values` on the host that plays `role`; "x4" or "x0.5" multiplies the current value and rounds down.
 
-    Written through the agent, with the files open from the beginning, so that it works under pressure as well.
+    The agent opens the files beforehand and writes them, so it works under memory pressure as well.
     """
 
     role: str
@@ -28,7 +28,7 @@ class Sysctl:
     heal_after_s: float | None = None
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a factor that is no number."""
+        """Raises UsageError for a factor that is not a number."""
         for key, value in self.values.items():
             if isinstance(value, str) and value.startswith("x"):
                 _factor(key, value)
@@ -38,7 +38,7 @@ class Sysctl:
         return f"{self.role}: " + ", ".join(f"{key} = {value}" for key, value in self.values.items())
 
     def prepare(self, site: Site) -> None:
-        """See `Prepared.prepare`: note what is there, and open what will be written."""
+        """See `Prepared.prepare`: saves the current values and opens the files to be written."""
         target = site.role(self.role)
         before = {key: _read(site, target, key) for key in self.values}
         text = json.dumps(before)

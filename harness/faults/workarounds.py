@@ -1,4 +1,4 @@
-"""What administrators do against transfers that stop, as it runs on their machines."""
+"""Administrators' workarounds against transfers that stop."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ ORDER_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachesDroppedEvery:
-    """The host that plays `role` drops clean caches every `seconds`, as a line in crontab would; a tuning.
+    """The host that plays `role` drops clean caches every `seconds`, like a line in crontab; a tuning.
 
-    `value`: 1 page cache, 2 slab, 3 both. A process of the host does it, so when the host hangs it may hang as well.
+    `value`: 1 page cache, 2 slab, 3 both. A process of the host drops them, so it may hang with the host.
     """
 
     role: str
@@ -25,7 +25,7 @@ class CachesDroppedEvery:
     heal_after_s: float | None = None
 
     def __post_init__(self) -> None:
-        """Raises UsageError for what no crontab could say."""
+        """Raises UsageError for an interval of 0 s or less, or an unknown value."""
         if self.seconds <= 0 or self.value not in (1, 2, 3):
             raise UsageError(
                 f"CachesDroppedEvery: {self.seconds:g} s, value {self.value}; it is over 0 s, and 1, 2 or 3"
@@ -45,6 +45,6 @@ class CachesDroppedEvery:
         )
 
     def heal(self, site: Site) -> None:
-        """See `Fault.heal`; also after an injection that failed."""
+        """See `Fault.heal`; also works after an injection that failed."""
         end = f"test ! -s {FOLDER}/pid || kill -- -$(cat {FOLDER}/pid); rm -rf {FOLDER}"
         site.role(self.role).shell.run(end, deadline=site.deadline(ORDER_S))

@@ -1,1 +1,1 @@
-"""One ladder a target, the console reader and the evidence collector; all of it goes into the history."""
+"""Monitors of a trial: a ladder for each host, console readers and evidence collectors; all write to the history."""

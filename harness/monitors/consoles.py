@@ -1,4 +1,4 @@
-"""Reads consoles as they arrive; what they say goes into the history."""
+"""Console readers: they scan console output as it arrives, and record findings in the history."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from harness.monitors.recorder import Recorder
 
 
 class Scanner(Protocol):
-    """Bytes of a console in, findings out; `harness.verdicts.console.Scanner` is one."""
+    """Turns bytes of a console into findings; `harness.verdicts.console.Scanner` is one."""
 
     def feed(self, data: bytes) -> list[Finding]:
         """The findings that are complete with `data`."""
 
     def close(self) -> list[Finding]:
-        """The findings that were under way."""
+        """The findings that were still incomplete."""
 
     @property
     def pending(self) -> Finding | None:
-        """The finding that is under way."""
+        """The finding that is not complete yet."""
 
 
 class ConsoleReader:
-    """The console of one host. `listen` is called on the thread of its serial port."""
+    """Reads the console of one host. `listen` is called on the thread of its serial port."""
 
     def __init__(self, host: str, recorder: Recorder, scanner: Scanner) -> None:
         self._host, self._recorder, self._scanner = host, recorder, scanner
@@ -32,14 +32,14 @@ class ConsoleReader:
         self._closed = False
 
     def listen(self, data: bytes) -> None:
-        """Take in what the console printed."""
+        """Take in console output."""
         with self._lock:
             if not self._closed:
                 self._emit(self._scanner.feed(data))
 
     @property
     def crashing(self) -> bool:
-        """Whether the report of a crash has begun; a kernel that panics may never print its end."""
+        """Whether a crash report has begun; a kernel that panics may never print its end."""
         with self._lock:
             pending = self._scanner.pending
             return pending is not None and pending.kind in CRASHES

@@ -1,7 +1,7 @@
-"""What a host can still tell when something hangs, collected before anything is reset.
+"""Evidence of a host that hangs, collected before anything is reset.
 
-Collecting never raises and every step has a deadline. What the kernel prints is cut out of the console as it
-arrives, so it needs no working memory, disk or network on the host.
+Collecting never raises, and every step has a deadline. Kernel output is taken from the console as it arrives, so it
+needs no working memory, disk or network on the host.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SYSRQ_S = 20.0
 READ_S = 4.0
 SHELL_S = 8.0
 NOT_OFFERED = "the host does not offer it"
-REFUSALS = 2  # files that may block before the agent's two readers are both gone
+REFUSALS = 2  # files that may block: each takes one of the agent's two readers
 LIMIT = 4 * 1024 * 1024
 # `task:thrash  state:D stack:…`; kernels before 5.10 leave out both words.
 BLOCKED_TASK = re.compile(rb"(?:task:)?(\S{1,15}) +(?:state:)?D +(?:stack:|\d)")
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 class ConsoleTap:
-    """The newest console output of one host, for whoever asked the kernel to print something."""
+    """Keeps the newest console output of one host, for callers that make the kernel print something."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -48,20 +48,20 @@ class ConsoleTap:
         self._lock = threading.Lock()
 
     def listen(self, data: bytes) -> None:
-        """Take in what the console printed."""
+        """Take in console output."""
         with self._lock:
             self._heard = self._clock.monotonic()
             if self._open and len(self._buffer) < LIMIT:
                 self._buffer += data
 
     def begin(self) -> None:
-        """Forget what was printed so far."""
+        """Discard the output so far."""
         with self._lock:
             self._buffer.clear()
             self._open = True
 
     def until_quiet(self, mark: bytes, deadline: Deadline) -> bytes:
-        """What was printed since `begin`, once it has `mark` in it and nothing has come for a second."""
+        """The output since `begin`, once it contains `mark` and has been quiet for a second."""
         first = deadline.within(3.0)
         while not deadline.passed:
             with self._lock:
@@ -77,7 +77,7 @@ class ConsoleTap:
 
 
 class Collector:
-    """Collects the evidence of one host into a folder, and notes in the history what there is."""
+    """Collects the evidence of one host into a folder, and records each item in the history."""
 
     def __init__(self, target: Target, tap: ConsoleTap, folder: Path, recorder: Recorder, clock: Clock) -> None:
         self._target, self._tap, self._folder = target, tap, folder
@@ -86,9 +86,9 @@ class Collector:
     def sysrq(
         self, load: Sequence[str] = (), *, agent: bool = True, keys: Sequence[str] = SYSRQ_KEYS, label: str = ""
     ) -> None:
-        """Let the kernel print what it knows; tries the agent, then the serial port, then the keyboard.
+        """Make the kernel print its state with sysrq; tries the agent, then the serial port, then the keyboard.
 
-        `load` are names of tasks: how many of them are blocked is noted. Without `agent` that channel is left out.
+        `load` are names of tasks; the number of blocked ones is recorded. `agent=False` leaves out that channel.
         """
         for key in keys:
             name = f"{label}sysrq-{key}"
@@ -107,7 +107,7 @@ class Collector:
                 self._note(name, None, "no channel for sysrq printed anything")
 
     def _channels(self, key: str) -> list[tuple[str, Callable[[], object]]]:
-        """What can press a key: the agent, and whatever the host offers besides."""
+        """The channels that can send a sysrq key: the agent, and the others that the host offers."""
         target = self._target
         channels: list[tuple[str, Callable[[], object]]] = [
             ("agent", lambda: target.agent.ask("sysrq", key=key, deadline=self._deadline(SYSRQ_S)))
@@ -119,7 +119,7 @@ class Collector:
         return channels
 
     def nmi(self) -> None:
-        """Interrupt the processors past every mask: one that prints something still executes."""
+        """Send an NMI, which no mask blocks: a processor that prints something still executes."""
         injector = self._target.find(NmiInjector)
         if injector is None:
             self._note("nmi", None, NOT_OFFERED)
@@ -133,7 +133,7 @@ class Collector:
         self._write("nmi", self._tap.until_quiet(NMI_MARK, self._deadline(SYSRQ_S)), self._target.power.source)
 
     def registers(self) -> None:
-        """Where the processors are, as it is seen from outside."""
+        """Save the registers of the processors, read from outside."""
         registers = self._target.find(Registers)
         if registers is None:
             self._note("registers", None, NOT_OFFERED)
@@ -145,7 +145,7 @@ class Collector:
             self._note("registers", None, str(error))
 
     def _outside(self, what: str, act: Callable[[], T]) -> T:
-        """Act upon the host from outside; raises DeadlineExceeded if whoever should do it does not answer."""
+        """Act upon the host from outside; raises DeadlineExceeded if the call does not return in time."""
         done: list[T | Exception] = []
 
         def run() -> None:
@@ -165,7 +165,7 @@ class Collector:
         return found
 
     def files(self, paths: Sequence[str], label: str = "") -> None:
-        """Read files of the host through the agent; one that blocks is left, two end it."""
+        """Read files of the host through the agent; skip one that blocks, stop after two."""
         refused = 0
         for path in paths:
             name = label + path.strip("/").replace("/", "-")
@@ -181,7 +181,7 @@ class Collector:
             self._write(name, text.encode(), "agent")
 
     def command(self, name: str, command: str) -> None:
-        """The output of a command, if SSH still answers."""
+        """Save the output of a command, if SSH still answers."""
         try:
             done: Completed = self._target.shell.run(command, deadline=self._deadline(SHELL_S), check=False)
         except HarnessError as error:
@@ -208,6 +208,6 @@ class Collector:
 
 
 def _blocked_tasks(text: bytes, names: Sequence[str]) -> int:
-    """How many of the tasks that the kernel shows blocked have one of these names."""
+    """The number of tasks with one of these names that the kernel shows as blocked."""
     wanted = {name.encode() for name in names}
     return sum(match[1] in wanted for match in BLOCKED_TASK.finditer(text))

@@ -1,4 +1,4 @@
-"""One ladder a host: the agent's samples as they arrive, and the rungs that are sampled from here.
+"""The ladder of a host: the agent's samples as they arrive, and the rungs sampled from this machine.
 
 Every rung gives one event a second, whether it answered or is blocked.
 """
@@ -23,15 +23,15 @@ PERIOD_S = 1.0
 BEAT_S = 0.5  # harness/agent/agent.py, INTERVAL_S
 SHELL_PERIOD_S = 5.0  # a new session costs a guest under emulation 60 ms of its processor
 PROBE_LIMIT_S = 600.0
-PROMPT_S = 0.1  # for a source of power that answers at once, as libvirt does
+PROMPT_S = 0.1  # for a power control that answers at once, like libvirt
 MISSED_BEATS = 4
-# Built into the shell, so that nothing has to be started. harness/agent/agent.py, PID_FILE.
+# Shell builtins only, so no program has to be started. harness/agent/agent.py, PID_FILE.
 AGENT_STATE = 'read p </run/harness/agent.pid && read s </proc/$p/stat && echo "$s"; :'
 AGENT_RUNGS = (Rung.ALLOC, Rung.FORK, Rung.WORK, Rung.DISK, Rung.NET, Rung.STORAGE)
 
 
 class AgentRungs:
-    """The agent's records of one host, as events."""
+    """Turns the agent's records of one host into events."""
 
     def __init__(self, host: str, recorder: Recorder, clock: Clock) -> None:
         self._host, self._recorder, self._clock = host, recorder, clock
@@ -40,7 +40,7 @@ class AgentRungs:
         self._ladder_due = 0.0
 
     def on_record(self, record: dict[str, Any]) -> None:
-        """Take one record in; called on the thread of the UART."""
+        """Take in one record; called on the thread of the agent's serial port."""
         if "b" in record:
             self._on_beat(record)
         elif "v" in record:
@@ -73,7 +73,7 @@ class AgentRungs:
         )
 
     def heartbeat(self) -> None:
-        """Emit the heartbeat rung: the newest gap between beats, or how long there has been none."""
+        """Emit the heartbeat rung: the newest gap between beats, or the time since the last beat."""
         if self._last_beat is None:
             return
         silence = self._clock.monotonic() - self._last_beat
@@ -90,7 +90,7 @@ class AgentRungs:
 
 
 class BackgroundProbe:
-    """A probe that may block, on a thread of its own; its state can be asked for at any time."""
+    """Runs a probe that may block on its own thread; its state is available at any time."""
 
     def __init__(self, sample: Callable[[], Mapping[str, object]], period_s: float, clock: Clock, name: str) -> None:
         self._sample, self._period_s, self._clock = sample, period_s, clock
@@ -116,14 +116,14 @@ class BackgroundProbe:
             try:
                 self._learnt = self._sample()
                 self._detail = ""
-            except Exception as error:  # a probe that ends without a word would look blocked for ever
+            except Exception as error:  # a probe that ends silently would look blocked for ever
                 self._detail = (str(error) or repr(error)).splitlines()[0]
             self._latency, self._begun = self._clock.monotonic() - begun, begun
             self._started = None
             self._stop.wait(max(0.2, self._period_s - self._latency))
 
     def state(self) -> dict[str, Any]:
-        """Latency of the last sample, how long ago it began, and, if one is under way, for how long."""
+        """Latency of the last sample, the time since it began, and the duration of a sample under way."""
         started, now = self._started, self._clock.monotonic()
         return {
             **self._learnt,
@@ -136,7 +136,7 @@ class BackgroundProbe:
 
 
 def shell_sample(shell: Shell) -> Callable[[], Mapping[str, object]]:
-    """Does a new SSH session answer? It also tells the state of the agent's process, "" if there is none."""
+    """Opens a new SSH session for each sample; it reports the state of the agent's process, "" if there is none."""
 
     def sample() -> Mapping[str, object]:
         done = shell.run(AGENT_STATE, deadline=Deadline.after(PROBE_LIMIT_S))
@@ -146,9 +146,9 @@ def shell_sample(shell: Shell) -> Callable[[], Mapping[str, object]]:
 
 
 class Echo:
-    """Does the management network carry a byte there and back? One TCP connection, made again when it breaks.
+    """Sends a byte over the management network and back, on one TCP connection that is made again when it breaks.
 
-    TCP, since QEMU's user-mode network with `restrict` drops a guest's answers to forwarded UDP.
+    It uses TCP because QEMU's user-mode network with `restrict` drops a guest's answers to forwarded UDP.
     """
 
     def __init__(self, address: tuple[str, int]) -> None:
@@ -156,8 +156,8 @@ class Echo:
         self._connection: socket.socket | None = None
 
     def sample(self) -> Mapping[str, object]:
-        """Send a byte and wait for it; returns when it is back, however long that takes, or raises OSError."""
-        connection = self._connection  # of our own: `close` may take the other away at any moment
+        """Send a byte and wait, without a limit, until it is back; raises OSError."""
+        connection = self._connection  # a local reference: `close` may clear the attribute at any moment
         if connection is None:
             connection = self._connection = socket.create_connection(self._address, timeout=PROBE_LIMIT_S)
         try:
@@ -170,7 +170,7 @@ class Echo:
         return {}
 
     def close(self) -> None:
-        """Let go of the connection, also under a sample that waits."""
+        """Close the connection, even during a sample."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(OSError):
@@ -179,10 +179,10 @@ class Echo:
 
 
 class PowerProbe:
-    """The power of one host, and what its processors got of this machine; asked on a thread of its own, tick by tick.
+    """Asks, each tick and on its own thread, for the power state of one host and the CPU time of its processors.
 
-    Who answers within PROMPT_S is told in the same tick. Whoever takes seconds, as a BMC may, holds up nobody: each
-    tick says for how long it has been asked, and the one after its answer has that.
+    An answer within PROMPT_S is reported in the same tick. A slow power control, such as a BMC, does not delay the
+    ticker: each tick reports how long the request has taken so far, and the tick after the answer reports the answer.
     """
 
     def __init__(self, target: Target, clock: Clock) -> None:
@@ -192,7 +192,7 @@ class PowerProbe:
         self._answer = RungSample(rung=Rung.VCPU, ok=True)
 
     def look(self) -> RungSample:
-        """The rung: the answer, or for how long there has been none; no answer has no `detail`."""
+        """The rung: the answer, or the duration of the request so far, without `detail`."""
         if self._asking is None:
             self._begun = self._clock.monotonic()
             self._asking = threading.Thread(target=self._ask, name=f"power {self._target.name}", daemon=True)
@@ -208,7 +208,7 @@ class PowerProbe:
         try:
             state = self._target.power.state(deadline=Deadline.after(PROBE_LIMIT_S))
             detail, times = state.value, self._times() if state is PowerState.ON else None
-        except Exception as error:  # a probe that ends without a word would look as if the last answer were its own
+        except Exception as error:  # else the last answer would be reported again
             detail, times = (str(error) or repr(error)).splitlines()[0], None
         on = detail == PowerState.ON
         self._answer = RungSample(
@@ -225,7 +225,7 @@ class PowerProbe:
         try:
             return None if accounting is None else accounting.vcpu_times()
         except HarnessError:
-            return None  # it has gone since it was asked for its state
+            return None  # the host has gone since its state was read
 
 
 class HostMonitor:
@@ -255,7 +255,7 @@ class HostMonitor:
             self._echo.close()
 
     def tick(self) -> None:
-        """Emit the rungs that are sampled from here; call it once a second."""
+        """Emit the rungs sampled from this machine; call it once a second."""
         self._recorder.emit(self._power.look(), self._target.name)
         self._agent.heartbeat()
         for rung, probe in self._probes.items():

@@ -1,4 +1,4 @@
-"""Where everything that is learnt goes: into the history, to the watch, and to whoever looks on."""
+"""The recorder: timestamps events and forwards them to history, watch and observers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.model.opinion import Opinion
 
 
 class Recorder:
-    """Stamps events with the trial's time and passes them on, one at a time, whichever thread they come from."""
+    """Timestamps events of all threads with the trial's time, and forwards them one at a time."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Recorder:
         return self._clock.monotonic() - self._started
 
     def emit(self, payload: Payload, host: str = "") -> None:
-        """Record one event, and what the watch thinks after it if that has changed."""
+        """Record one event, and the watch's opinion after it if that has changed."""
         with self._lock:
             event = _event(self.now, payload, host)
             self._pass_on(event)
@@ -52,5 +52,5 @@ class Recorder:
 
 
 def _event(t: float, payload: Payload, host: str) -> Event:
-    """Watch and observers read the payload from it anew: they see what is read from the file later."""
+    """An event with a serialised payload: watch and observers parse the same data as later readers of the file."""
     return Event(t, payload.event_kind, host, payload.to_dict())

@@ -1,1 +1,1 @@
-"""The storage under test: each sets up, tears down and tells the agent how to sample it."""
+"""Storages under test: each sets itself up, tears itself down and describes to the agent how to sample it."""

@@ -13,32 +13,32 @@ from harness.storage.base import MEMORY, ServedBy, StorageProbe, pages_per_secon
 from harness.storage.folder import Folder
 
 FOLDER = "/srv/harness-aoe"
-SHELF, SLOT = 77, 0  # not the first, which somebody else's disk on the segment may have
+SHELF, SLOT = 77, 0  # another disk on the segment may have the first shelf
 DISK = f"etherd!e{SHELF}.{SLOT}"
 DEVICE = "/dev/" + DISK.replace("!", "/")
-# A host has no Ethernet to itself but a pair of virtual ends. Its loopback interface takes vblade and the driver as
-# well, agrees on frames of 65,024 bytes, and no request that fills one is ever answered.
+# A host that serves itself needs a veth pair. Its loopback interface does not do: vblade and the driver accept it and
+# agree on frames of 65,024 bytes, but a request that fills such a frame is never answered.
 NEAR, FAR, JUMBO = "harness-aoe0", "harness-aoe1", 9000
 PAIR = (
     f"ip link add {NEAR} type veth peer name {FAR} && "
     f"ip link set {NEAR} up mtu {JUMBO} && ip link set {FAR} up mtu {JUMBO}"
 )
 INTERFACE = "ip -o -4 address show to %s | cut -d' ' -f2"
-# It opens the segment and the file, says so, and is ready.
+# vblade opens the segment and the file, then prints the size in sectors and is ready.
 SERVE = f"""\
 setsid vblade {SHELF} {SLOT} {{interface}} {{image}} >{FOLDER}/log 2>&1 </dev/null & \
 for i in $(seq 50); do grep -q sectors {FOLDER}/log && exit 0; sleep 0.1; done; cat {FOLDER}/log; exit 1"""
 CONNECT = """\
 modprobe aoe aoe_iflist={interface} aoe_deadsecs={dead} && \
 for i in $(seq 50); do [ -b {device} ] && exit 0; echo 1 >/dev/etherd/discover; sleep 0.2; done; exit 1"""
-# The disk goes with its module, which is in use for a moment after its last user is gone.
+# The disk disappears with its module, which stays in use for a moment after its last user has gone.
 DISCONNECT = f"""\
 for i in $(seq 50); do [ -e /sys/module/aoe ] || break; rmmod aoe 2>/dev/null || sleep 0.2; done; [ ! -e {DEVICE} ]"""
 STOP = "pkill -CONT -x vblade; pkill -x vblade"
-# An interface that the driver still holds would keep waiting whoever deletes it.
+# Deleting an interface that the driver still holds would block.
 PART = f"[ -e /sys/module/aoe ] || [ ! -e /sys/class/net/{NEAR} ] || ip link del {NEAR}"
 EVIDENCE = (
-    f"/sys/kernel/debug/aoe/e{SHELF}.{SLOT}",  # how long an answer takes, how many frames are out, how many may be
+    f"/sys/kernel/debug/aoe/e{SHELF}.{SLOT}",  # round-trip time, frames in flight, and their limit
     f"/sys/block/{DISK}/stat",
     f"/sys/block/{DISK}/inflight",
     f"/sys/block/{DISK}/state",
@@ -47,21 +47,21 @@ EVIDENCE = (
     "/proc/net/dev",
     *MEMORY,
 )
-FOR_EVER_S = 86_400  # longer than any trial; the driver has no word for it
-# Twice the mean time of an answer and eight times its deviation, of which the driver thinks at first that they are
-# 250 ms and 2 s (RTTAVG_INIT and RTTDEV_INIT, drivers/block/aoe/aoe.h; rto(), aoecmd.c).
+FOR_EVER_S = 86_400  # longer than any trial; the driver has no value for "never"
+# 2 × mean round-trip time + 8 × its deviation. The driver starts with 250 ms and 2 s (RTTAVG_INIT and RTTDEV_INIT,
+# drivers/block/aoe/aoe.h; rto(), aoecmd.c).
 FIRST_TIMEOUT_S = 16.5
 SHORTEST = 4  # BLKDEV_MIN_RQ
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AoeDisk:
-    """A disk of `ratio` × the client's memory that the role `server` serves; `path` is for a load.
+    """An AoE disk of `ratio` × the client's memory, served by the role `server`. A load writes to `path`.
 
-    The server keeps it as `Folder` says. The driver repeats what is not answered, and gives the disk up when that has
-    gone on for `deadsecs_s`, aoe_deadsecs; every request fails from then on. None: it never does. `nr_requests`: how
-    many requests may wait in the disk's queue; by default 128 more are taken by the driver, which has no order of its
-    own, so that a read waits until all of them are written.
+    `Folder` describes where the server keeps the data. The driver repeats a request that is not answered. After
+    `deadsecs_s` seconds (aoe_deadsecs) it gives the disk up, and every request fails from then on; None: it never gives
+    up. `nr_requests` is the length of the disk's request queue, None the kernel's default. By default the driver takes
+    128 requests out of the queue and does not reorder them, so a read waits until all of them are written.
     """
 
     client: str = "client"
@@ -71,7 +71,7 @@ class AoeDisk:
     nr_requests: int | None = None
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a time that is none, or a queue that the kernel does not make."""
+        """Raises UsageError for a time out of range, or a queue shorter than the kernel's minimum."""
         given = self.deadsecs_s
         if given is not None and not 1 <= given < FOR_EVER_S:
             raise UsageError(f"AoE: deadsecs of {given} s; it is 1 to {FOR_EVER_S - 1}, or None: for ever")
@@ -80,7 +80,7 @@ class AoeDisk:
 
     @property
     def path(self) -> str:
-        """The device, for a load."""
+        """The block device that a load writes to."""
         return DEVICE
 
     def describe(self) -> str:
@@ -103,7 +103,7 @@ class AoeDisk:
 
     @property
     def bound_s(self) -> float:
-        """See `Storage.bound_s`: until the disk is given up, or until a lost frame is repeated for the first time."""
+        """See `Storage.bound_s`: `deadsecs_s`; with None, the time until a lost frame is first repeated."""
         return self.deadsecs_s or FIRST_TIMEOUT_S
 
     @property
@@ -137,7 +137,7 @@ class AoeDisk:
         )
 
     def _interfaces(self, site: Site, client: Target, server: Target) -> tuple[str, str]:
-        """Names of the client's interface and of the server's on the segment between them."""
+        """The names of the client's and of the server's interface on their common segment."""
         if client.name == server.name:
             client.shell.run(PAIR, deadline=site.deadline(10))
             return NEAR, FAR

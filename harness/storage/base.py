@@ -1,4 +1,4 @@
-"""What a trial asks of the storage under test."""
+"""The protocol of a storage under test, and helpers that storages share."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ PAGE = 4096
 BASELINE_PAGES = 4096
 BASELINE_S = 3
 MEMORY = ("/proc/meminfo", "/proc/vmstat", "/proc/pressure/memory", "/proc/pressure/io")  # evidence of any storage
-# All of the tables now: ext4 would fill them in the background for minutes.
+# Write all inode tables now: ext4 would otherwise fill them in the background for minutes.
 MKFS = "mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0,nodiscard"
 
 
-# By host whose storage it is, the hosts that serve it, in the order in which one takes over from another.
+# Client host → the hosts that serve it, in the order in which they take over from each other.
 ServedBy = Mapping[str, tuple[str, ...]]
 
 
@@ -28,8 +28,8 @@ ServedBy = Mapping[str, tuple[str, ...]]
 class StorageProbe:
     """How the agent of `host` samples the storage.
 
-    `spec` goes to the agent's storage probe (harness/agent/agent.py, `Direct`); `counters` are files of which it reads
-    the numbers beside /proc/vmstat; `evidence` are files worth reading when something hangs.
+    `spec` goes to the agent's storage probe (harness/agent/agent.py, `Direct`). `counters` are files with numbers that
+    the agent records beside /proc/vmstat. `evidence` are files that are read when something hangs.
     """
 
     host: str
@@ -42,46 +42,46 @@ class Storage(Protocol):
     """Storage under test: set up before the load, torn down after it."""
 
     def describe(self) -> str:
-        """What it is, in a few words."""
+        """The storage in a few words."""
 
     @property
     def protocol(self) -> StorageProtocol | None:
-        """What its client and its server speak; None if it is local."""
+        """The protocol between client and server; None for local storage."""
 
     def served_by(self, topology: Topology) -> ServedBy:
-        """Who serves it to whom; empty if it is local."""
+        """The serving hosts of each client; empty for local storage."""
 
     def set_up(self, site: Site) -> StorageProbe:
-        """Bring it up; raises InfraError if it cannot be."""
+        """Bring the storage up; raises InfraError if that fails."""
 
     def baseline(self, site: Site) -> float:
-        """Operations of 4 KiB a second that it does when nothing else happens; measured."""
+        """The measured rate without other load, in operations of 4 KiB a second."""
 
     def tear_down(self, site: Site) -> None:
-        """Take it down as far as the hosts still answer; raises InfraError if they do not."""
+        """Take the storage down as far as the hosts still answer; raises InfraError if they do not."""
 
     @property
     def critical_tasks(self) -> tuple[str, ...]:
-        """Names of the tasks that it depends on."""
+        """Names of the tasks that the storage depends on."""
 
     @property
     def bound_s(self) -> float:
-        """Seconds that its protocol may rightly wait (lease and grace, dead_conn_timeout); 0.0 if there is no bound."""
+        """Seconds that requests may wait by design (lease and grace, dead_conn_timeout); 0.0: there is no bound."""
 
 
 def serves(topology: Topology, servers: Sequence[str], clients: Sequence[str]) -> ServedBy:
-    """The hosts of the roles `clients`, each served by those of the roles `servers`."""
+    """Maps the host of each role in `clients` to the hosts of the roles in `servers`."""
     roles = topology.roles
     return {roles[role]: tuple(roles[one] for one in servers if one in roles) for role in clients if role in roles}
 
 
 def unmount(folder: str) -> str:
-    """A command that unmounts `folder`, if it is mounted; who has it open may take a moment to let go."""
+    """A command that unmounts `folder` if it is mounted; it retries for a while, since a process may have it open."""
     return f"for i in $(seq 50); do mountpoint -q {folder} || break; umount {folder} || sleep 0.2; done"
 
 
 def take_down(who: str, *steps: Callable[[], None]) -> None:
-    """Take every step of a tear-down, also after one that failed; raises InfraError with all that went wrong."""
+    """Run every step of a tear-down, even after one failed; raises InfraError with all failures."""
     problems = []
     for step in steps:
         try:
@@ -93,12 +93,12 @@ def take_down(who: str, *steps: Callable[[], None]) -> None:
 
 
 def pages_per_second(target: Target, site: Site, *copies: str) -> float:
-    """Pages a second of the `dd` commands `copies` (without bs and count) together, as dd says.
+    """Pages a second of the `dd` commands `copies` (without bs and count) together, from dd's own figures.
 
-    A page at a time, as a page-in is: in pieces of 1 MiB the same disk moves ten to fifty times as many, and no load of
-    pages would ever come near that. Raises InfraError where dd says nothing.
+    dd copies a page at a time, like a page-in. In blocks of 1 MiB the same disk moves ten to fifty times as many pages,
+    a rate that no load of single pages could reach. Raises InfraError if dd prints no figures.
     """
-    # --foreground: a signal for dd alone; a second one, to the group, can end it before it has said its figures.
+    # --foreground: signal dd alone; a second signal, to the group, can end dd before it prints its figures.
     limits = f"bs={PAGE} count={BASELINE_PAGES} conv=notrunc"
     script = "; ".join(f"timeout --foreground -s INT {BASELINE_S} {copy} {limits} 2>&1" for copy in copies)
     text = target.shell.run(script, deadline=site.deadline(30), check=False).stdout

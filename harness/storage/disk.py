@@ -1,4 +1,4 @@
-"""A plain disk: the root disk of a host, for cases that need storage that is not at fault."""
+"""A plain disk: the root disk of a host, for cases that are not about storage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FILE = "/var/tmp/harness-storage"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlainDisk:
-    """A file on the root file system of the role `host`, written past the page cache."""
+    """A file on the root file system of the role `host`. The agent's probe writes to it past the page cache."""
 
     host: str = "client"
 

@@ -1,4 +1,4 @@
-"""NFS that survives its server: two nodes, a disk that they share, and a service address that moves between them."""
+"""NFS with fail-over: two nodes, a shared disk, and a service address that moves between them."""
 
 from __future__ import annotations
 
@@ -24,13 +24,16 @@ from harness.storage.nfs_mount import CLIENT_MODULES, MOUNT, RETRANS, TIMEO_S, U
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailoverNfs:
-    """A hard NFS 4.2 mount of the service on `client` and on the nodes; `folder` is where a load may write.
+    """An NFS 4.2 service of two `nodes`, mounted hard by `client` and by the nodes. A load writes below `folder`.
 
-    The file system (ext4) and what nfsd knows of its clients lie on the disk that the nodes share. When the first node
-    dies, `driver` has the second mount, export and take the address; from then on the second is a client of itself.
-    `sync=False` exports "async", which acknowledges what is in the server's memory only. `scope=""` has each node show
-    its own name as server scope, so that no client reclaims anything. `server_mounts` says whether the first node
-    mounts what it serves, as the second does: nfsd then knows it for a client, and later waits in vain for it.
+    The file system (ext4) and nfsd's record of its clients lie on a disk that both nodes share. When the first node
+    dies, `driver` makes the second node mount the disk, export it and take the service address. From then on the second
+    node is its own client.
+
+    `sync=False` exports with "async": the server acknowledges writes that are only in its memory. `scope=""` makes each
+    node use its own name as server scope, so no client reclaims anything. With `server_mounts` the first node mounts
+    what it serves, as the second node does. nfsd then records the first node as a client, and after a take-over waits
+    for it in vain.
     """
 
     client: str = "client"
@@ -48,12 +51,12 @@ class FailoverNfs:
 
     @property
     def folder(self) -> str:
-        """A folder on the mount, for a load."""
+        """The folder on the mount that a load writes to."""
         return self._mount.path
 
     @property
     def service(self) -> Service:
-        """What moves."""
+        """The service that moves between the nodes."""
         return Service(
             nodes=self.nodes,
             lease_s=self.lease_s,
@@ -73,7 +76,7 @@ class FailoverNfs:
         return NFS
 
     def served_by(self, topology: Topology) -> ServedBy:
-        """See `Storage.served_by`; both nodes may come to serve themselves."""
+        """See `Storage.served_by`; each node may serve itself in the course of a trial."""
         mounting = self.nodes if self.server_mounts else self.nodes[1:]
         return serves(topology, self.nodes, (self.client, *mounting))
 
@@ -118,9 +121,9 @@ class FailoverNfs:
         return written_through(site, site.role(self.client), f"{MOUNT}/baseline")
 
     def from_disk(self, site: Site) -> tuple[Target, str]:
-        """Take the service down, and mount its disk again to read it; returns where, and the folder of the load there.
+        """Take the service down and mount its disk read-only; returns the node, and the load's folder there.
 
-        What the clients still wait for then fails.
+        Requests that clients still wait for then fail.
         """
         self._unmount(site)
         nodes = self._living(site, self.nodes)
@@ -132,7 +135,7 @@ class FailoverNfs:
         return nodes[-1], f"{EXPORT}/load"
 
     def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
-        """See `Measuring.measures`: what each step of the take-over took, and how long the grace period was."""
+        """See `Measuring.measures`: the duration of each step of the take-over, and of the grace period."""
         node = site.role(self.nodes[1])
         marks = node.shell.run("cat %s", MARKS, deadline=site.deadline(10), check=False).stdout
         kernel = node.shell.run("dmesg | grep -i 'nfsd:' | tail -n 20", deadline=site.deadline(10), check=False).stdout
@@ -143,7 +146,7 @@ class FailoverNfs:
         return steps(marks)
 
     def tear_down(self, site: Site) -> None:
-        """See `Storage.tear_down`; what still waits for the service is told that it failed."""
+        """See `Storage.tear_down`; requests that still wait for the service fail."""
         steps = (partial(self._let_go, site, role) for role in self.nodes)
         take_down(site.topology.name, partial(self._unmount, site), *steps)
 
@@ -164,7 +167,7 @@ class FailoverNfs:
 
 
 def steps(marks: str) -> list[Measure]:
-    """Figures of the lines "<what> <uptime>" that a take-over leaves; those of what did not happen are left out."""
+    """Durations between the marks, lines of "<what> <uptime>", that a take-over leaves; missing marks are skipped."""
     times = {what: float(when) for what, when in (line.split() for line in marks.splitlines())}
     pairs = (
         ("take-over: asked to fence until it was dead", "asked", "fenced"),

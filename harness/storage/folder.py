@@ -1,4 +1,4 @@
-"""The folder that a server gives away: in memory, on the root disk, or on the scratch disk of its host."""
+"""The folder that a server exports: in memory, on the root disk, or on the scratch disk of its host."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from harness.site.target import Site
 from harness.storage.base import MKFS, unmount
 
 IMAGE = "image"
-SPARE = 128 * MIB  # what a server needs for itself beside what it keeps in memory
+SPARE = 128 * MIB  # memory that a server needs beside the data that it keeps in memory
 SET_UP_S, TEAR_DOWN_S = 30, 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folder:
-    """The folder `path` on the role `server`.
+    """The folder `path` on the role `server`, where a server keeps the data that it serves.
 
-    It lies in memory (tmpfs) where the server is another host than the client and has room for it, so that its disk is
-    not what is measured, and on the root file system where it is not. `scratch`: it is an ext4 file system on the
-    scratch disk instead, always (True), never (False), or, None, only where it would be the root file system and the
-    host has such a disk. That disk moves no more than `bytes_per_s`, if given.
+    If the server is another host than the client and has enough memory, the folder is a tmpfs, so the server's disk
+    does not limit what is measured. Otherwise it lies on the root file system. `scratch` puts it on an ext4 file system
+    on the scratch disk: True always, False never, None only in place of the root file system, and only if the host has
+    a scratch disk. `bytes_per_s` throttles that disk.
     """
 
     path: str
@@ -33,14 +33,14 @@ class Folder:
     bytes_per_s: int | None = None
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a rate of a disk that is not used, or that is none."""
+        """Raises UsageError for a rate below 1, or without `scratch=True`."""
         if self.bytes_per_s is not None and (not self.scratch or self.bytes_per_s < 1):
             raise UsageError(
                 f"bytes_per_s = {self.bytes_per_s}: it is 1 or more, and of the scratch disk; give scratch=True"
             )
 
     def describe(self) -> str:
-        """Where it lies, in a few words; empty where that is left to the hosts' sizes."""
+        """The place in a few words; empty if it depends on the sizes of the hosts."""
         if not self.scratch:
             return ""
         return " from its scratch disk" + (f" at {self.bytes_per_s} bytes/s" if self.bytes_per_s else "")
@@ -55,7 +55,10 @@ class Folder:
         return f"{self.path}/{IMAGE}"
 
     def make(self, site: Site, client: str, size: int) -> None:
-        """Make the folder, for `size` bytes of the role `client`; raises UsageError if a scratch disk is not there."""
+        """Make the folder with room for `size` bytes of the role `client`.
+
+        Raises UsageError if `scratch` asks for a scratch disk that the server does not have.
+        """
         server = site.role(self.server)
         if self.scratch:
             server.disk(SCRATCH)
@@ -64,7 +67,7 @@ class Folder:
             server.need(DiskThrottle).throttle(SCRATCH, self.bytes_per_s)
 
     def make_image(self, site: Site, client: str, size: int) -> None:
-        """Make the folder, and in it a file of `size` bytes; no block of it is taken yet."""
+        """Make the folder, and in it a sparse file of `size` bytes."""
         self.make(site, client, size + MIB)
         site.role(self.server).shell.run(f"truncate -s {size} {self.image}", deadline=site.deadline(10))
 
@@ -79,10 +82,10 @@ class Folder:
         return f" && {MKFS} {disk.path} && mount {disk.path} {self.path}"
 
     def tear_down(self, site: Site) -> None:
-        """Take the folder away, and all that is in it, as far as the host still answers."""
+        """Remove the folder and its content as far as the host still answers."""
         server = site.role(self.server)
         if self.bytes_per_s is not None:
             server.need(DiskThrottle).throttle(SCRATCH, None)
-        # What lies on the scratch disk may stay there.
+        # Data on the scratch disk may stay there.
         remove = f"{unmount(self.path)} 2>/dev/null; ! mountpoint -q {self.path} || umount -l {self.path}"
         server.shell.run(f"{remove}; rm -rf {self.path}", deadline=site.deadline(TEAR_DOWN_S), check=False)

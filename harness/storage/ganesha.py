@@ -1,4 +1,4 @@
-"""Files on an NFS mount that a userspace server serves: nfs-ganesha, with its VFS back end."""
+"""Files on an NFS mount served by nfs-ganesha, a userspace server, with its VFS back end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.storage.nfs_files import FOLDER, NfsFiles
 LAUNCHER = Path(__file__).parent / "guest" / "ganesha_launcher.py"
 RUN = "/run/harness/ganesha"
 PID_FILE, LOG = f"{RUN}/pid", f"{RUN}/log"
-STATE = "/var/lib/nfs/ganesha"  # where the clients are noted that may reclaim (RecoveryBackend fs)
+STATE = "/var/lib/nfs/ganesha"  # the clients that may reclaim (RecoveryBackend fs)
 LONGEST_LEASE_S, LONGEST_GRACE_S = 120, 180  # nfs-ganesha's ganesha-core-config(8)
 PORT = NFS.port
 CONFIG = """\
@@ -39,10 +39,10 @@ STOP = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GaneshaDisk(NfsFiles):
-    """Served by nfs-ganesha with NFSv4 (see `NfsFiles`).
+    """Files on NFSv4, served by nfs-ganesha (see `NfsFiles`).
 
-    It is never the OOM killer's choice. As an `io_flusher` its allocations start no I/O and its writes are throttled by
-    its own disk alone (PR_SET_IO_FLUSHER); `locked`, none of its memory is ever given back.
+    The server is exempt from the OOM killer. With `io_flusher` (PR_SET_IO_FLUSHER) its allocations start no I/O, and
+    its writes are throttled by the dirty pages of its own disk alone. With `locked` its memory is locked (mlockall).
     """
 
     io_flusher: bool = False

@@ -1,4 +1,4 @@
-"""An iSCSI disk: open-iscsi on one host, tgt or the kernel's target on another, or on the same one."""
+"""An iSCSI disk: open-iscsi on one host; tgt or the kernel's target on another, or on the same one."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from harness.storage.iscsi_target import FOLDER, LISTENS, NOTES, PORT, TARGET, T
 
 DEVICE = "/dev/harness-iscsi"
 OURS = f"{NOTES}/iscsid"
-NOOP_S = 5.0  # between two pings, and for the answer to one: node.conn[0].timeo.noop_out_* as open-iscsi ships them
+NOOP_S = 5.0  # interval of pings, and timeout of one: open-iscsi's defaults of node.conn[0].timeo.noop_out_*
 LONGEST_S = 86_400
-FOR_EVER = -1  # recovery_tmo: __iscsi_block_session() arms no timer for it, drivers/scsi/scsi_transport_iscsi.c
+FOR_EVER = -1  # recovery_tmo: __iscsi_block_session() then arms no timer, drivers/scsi/scsi_transport_iscsi.c
 RECORD = f"iscsiadm -m node -T {TARGET} -p {{portal}}"
-# Without udev and systemd: nobody makes its folder, starts the daemon or waits for the disk.
+# Guests have neither udev nor systemd, so the script makes the folder, starts the daemon and waits for the disk.
 LOGIN = """\
 mkdir -p /run/lock {notes} && modprobe iscsi_tcp && modprobe sd_mod && \
 {{ pgrep -x iscsid >/dev/null || {{ iscsid && touch {ours}; }}; }} && \
 {record} -o new && {record} -o update -n node.session.timeo.replacement_timeout -v {timeout} && {record} --login"""
-# Name of the session and of its disk, once that can be opened.
+# Prints the names of the session and of its disk, once the disk can be opened.
 FIND = """\
 for i in $(seq 50); do for session in /sys/class/iscsi_session/session*; do \
 [ "$(cat $session/targetname)" = {target} ] || continue; \
@@ -49,10 +49,10 @@ EVIDENCE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IscsiDisk:
-    """A disk of `ratio` × the client's memory that the role `server` serves; `path` is for a load.
+    """An iSCSI disk of `ratio` × the client's memory, served by the role `server`. A load writes to `path`.
 
-    The server keeps it as `Folder` says. When the session dies, requests wait `replacement_timeout_s` for a new one and
-    fail then; None: they wait for ever, as swap and root disks want it.
+    `Folder` describes where the server keeps the data. When the session dies, requests wait `replacement_timeout_s` for
+    a new one, then fail. None: they wait for ever, the setting for swap and root disks.
     """
 
     client: str = "client"
@@ -62,14 +62,14 @@ class IscsiDisk:
     replacement_timeout_s: int | None = 120
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a time that is none; 0 and less have other meanings to the kernel."""
+        """Raises UsageError for a time out of range; to the kernel, 0 and negative values mean something else."""
         given = self.replacement_timeout_s
         if given is not None and not 1 <= given <= LONGEST_S:
             raise UsageError(f"iSCSI: replacement_timeout of {given} s; it is 1 to {LONGEST_S}, or None: for ever")
 
     @property
     def path(self) -> str:
-        """The device, for a load."""
+        """The block device that a load writes to."""
         return DEVICE
 
     def describe(self) -> str:
@@ -92,7 +92,7 @@ class IscsiDisk:
 
     @property
     def bound_s(self) -> float:
-        """See `Storage.bound_s`: a ping, the wait for its answer, and for a new session where that has a bound."""
+        """See `Storage.bound_s`: the interval of pings, the timeout of one, and `replacement_timeout_s` if given."""
         return 2 * NOOP_S + (self.replacement_timeout_s or 0)
 
     @property

@@ -1,4 +1,4 @@
-"""Servers of iSCSI: tgt, a process, and LIO, the kernel's own, over configfs."""
+"""iSCSI servers: tgt, a process, and LIO, the kernel's target, set up over configfs."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from harness.model.storage_protocols import ISCSI
 TARGET = "iqn.2012-06.invalid.harness:disk"
 PORT = ISCSI.port
 FOLDER = "/srv/harness-iscsi"
-NOTES = "/run/harness/storage"  # of what tear-down has to undo
+NOTES = "/run/harness/storage"  # notes of what tear-down has to undo
 CONFIGFS = "/sys/kernel/config"
 CORE = f"{CONFIGFS}/target/core/fileio_0"
 FABRIC = f"{CONFIGFS}/target/iscsi"
 GROUP = f"{FABRIC}/{TARGET}/tpgt_1"
 LISTENS = f"for i in $(seq 50); do ss -Hltn 'sport = :{PORT}' | grep -q . && exit 0; sleep 0.1; done; exit 1"
-# tgtd answers its own command a moment after it has gone to the background.
+# tgtd answers tgtadm only a moment after it has gone to the background.
 TGT_START = """\
 mkdir -p /run/tgtd {notes} && tgtd && for i in $(seq 50); do tgtadm --op show --mode system >/dev/null 2>&1 && break; \
 sleep 0.1; done; ask="tgtadm --lld iscsi --op"; $ask new --mode target --tid 1 -T {target} && \
 $ask new --mode logicalunit --tid 1 --lun 1 -b {image} && $ask bind --mode target --tid 1 -I ALL"""
 TGT_STOP = (
-    "pkill -CONT -x tgtd; pkill -KILL -x tgtd; rm -rf /run/tgtd"  # it ends for nothing else while it has a target
+    "pkill -CONT -x tgtd; pkill -KILL -x tgtd; rm -rf /run/tgtd"  # while it has a target, nothing but SIGKILL ends it
 )
-# Nobody has to prove who they are; targetcli writes the same files.
+# Without authentication. targetcli writes the same files.
 LIO_START = """\
 mkdir -p {notes} && modprobe configfs && \
 {{ mountpoint -q {configfs} || {{ mount -t configfs none {configfs} && touch {notes}/configfs; }}; }} && \
@@ -41,27 +41,27 @@ rmdir {group}/np/* {group}/lun/lun_0 {group} {fabric}/{target} {fabric} {core}/h
 
 
 class IscsiServer(Protocol):
-    """A program that serves a file as a disk; commands are for the shell of its host."""
+    """A server that exports a file as a disk; its commands run in the shell of its host."""
 
     @property
     def critical_tasks(self) -> tuple[str, ...]:
-        """Names of its tasks."""
+        """Names of the server's tasks."""
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """What it needs of its host's kernel."""
+        """Kernel modules that the server needs."""
 
     def start(self, image: str, size: int) -> str:
         """A command that serves the file `image` of `size` bytes."""
 
     @property
     def stop(self) -> str:
-        """A command that ends it, whatever state a fault left it in."""
+        """A command that ends the server in any state that a fault left it in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tgt:
-    """tgtd, which reads and writes the file through the page cache; it exempts itself from the OOM killer."""
+    """tgtd. It reads and writes the file through the page cache and exempts itself from the OOM killer."""
 
     def __str__(self) -> str:
         return "tgt"
@@ -88,7 +88,7 @@ class Tgt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lio:
-    """The kernel's target, with the file behind the page cache (fd_buffered_io)."""
+    """The kernel's target. It reads and writes the file through the page cache (fd_buffered_io)."""
 
     def __str__(self) -> str:
         return "LIO"

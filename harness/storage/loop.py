@@ -1,4 +1,4 @@
-"""A loop device: a disk that is a file, or another disk, so what is written to it goes into the page cache."""
+"""A loop device on a file or on another disk."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from harness.site.target import Site, Target
 from harness.storage.base import MKFS, ServedBy, Storage, StorageProbe, pages_per_second, take_down, unmount
 
 MOUNT = "/srv/harness-loop"
-DEVICE = "/run/harness/loop"  # a link to the device, whatever its number is
+DEVICE = "/run/harness/loop"  # a symlink to the device, whose number varies
 USES = ("raw", "file")
-MERGES = "/run/harness/loop-nomerges"  # what the queue had there before
+MERGES = "/run/harness/loop-nomerges"  # the queue's original value
 
 
 class Backing(Storage, Protocol):
-    """Storage with a file system, on which there may be a file at `path`, or a disk, which is at `path`."""
+    """Storage below a loop device: a file system with room for a file at `path`, or a block device at `path`."""
 
     @property
     def path(self) -> str:
-        """Where that file may be, or the block device."""
+        """The path of that file, or the block device."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopDisk:
-    """A loop device of `size` bytes on `client`, backed by a file on `disk`, or by the beginning of it.
+    """A loop device of `size` bytes on `client`, backed by a file on `disk`, or by the beginning of that disk.
 
-    `use` is "raw" (workloads, or swap, have the device) or "file" (a file of an ext4 file system on it). Without
-    `direct_io` the driver writes to its file through the page cache, as it does by default: a write to the device takes
-    a page. With it, what is written goes past the page cache; but for a request of several bios the driver still takes
-    memory, for the list of their pages (kmalloc_array() in lo_rw_aio()). Without `merges` its queue makes no such
+    `use` is "raw" (workloads or swap use the device) or "file" (workloads use a file on an ext4 file system on it).
+    Without `direct_io`, the default, the driver writes to its file through the page cache, so each write to the device
+    needs a page. With `direct_io` writes go past the page cache. For a request of several bios the driver still
+    allocates memory, for the list of their pages (kmalloc_array() in lo_rw_aio()). `merges=False` prevents such
     requests (`nomerges` is 2).
     """
 
@@ -48,7 +48,7 @@ class LoopDisk:
     merges: bool = True
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a use that there is not, and for a size that is no disk's."""
+        """Raises UsageError for an unknown use or an invalid size."""
         if self.use not in USES:
             raise UsageError(f"LoopDisk: no use {self.use!r}; there are: {', '.join(USES)}")
         if self.size < 32 * MIB or self.size % MIB:
@@ -101,7 +101,7 @@ class LoopDisk:
         """See `Storage.set_up`."""
         target = site.role(self.client)
         probe = self.disk.set_up(site)
-        # Every block written once: a hole, or a block that is only reserved, would be another experiment.
+        # Write every block once: holes, or blocks that are only reserved, would make it another experiment.
         fill = "dd if=/dev/zero of=%s bs=1M count=%s oflag=direct 2>/dev/null && modprobe loop"
         target.shell.run(fill, self.disk.path, self.size // MIB, deadline=site.deadline(60))
         attach = "losetup --find --show --sizelimit=%s --direct-io=%s %s"
@@ -119,7 +119,7 @@ class LoopDisk:
         return self._beside(probe, name)
 
     def _check(self, site: Site, target: Target, name: str) -> None:
-        """Whether it does what it was told: a file system may refuse direct I/O, and then losetup says nothing."""
+        """Raises InfraError if direct I/O is not as asked: a file system may refuse it, and losetup stays silent."""
         reported = target.shell.run("cat /sys/block/%s/loop/dio", name, deadline=site.deadline(10)).stdout.strip()
         if reported != str(int(self.direct_io)):
             raise InfraError(
@@ -140,11 +140,11 @@ class LoopDisk:
         return {"path": DEVICE, "offset": self.size - MIB, "write": True}
 
     def baseline(self, site: Site) -> float:
-        """See `Storage.baseline`; writes past the page cache of the device, not of the file behind it."""
+        """See `Storage.baseline`; writes go past the page cache of the device, not past that of the file behind it."""
         return pages_per_second(site.role(self.client), site, f"dd if=/dev/zero of={self.path} oflag=direct")
 
     def tear_down(self, site: Site) -> None:
-        """See `Storage.tear_down`; a step that fails does not keep the next from being taken."""
+        """See `Storage.tear_down`; a failed step does not prevent the next."""
         steps = (self._release, self._detach, self.disk.tear_down)
         take_down(site.role(self.client).name, *(partial(step, site) for step in steps))
 

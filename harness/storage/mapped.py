@@ -1,4 +1,4 @@
-"""The scratch disk of a host behind a device-mapper table, so that a fault can stop it or slow it down."""
+"""The scratch disk of a host behind device-mapper, where faults can stop it or slow it down."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ EVIDENCE = (  # "dm" and "disk" stand for the kernel's names of the device and o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappedDisk:
-    """The scratch disk of the role `host`, mapped.
+    """The scratch disk of the role `host` behind device-mapper; the faults `DmSuspend` and `DmDelay` act on it.
 
-    `use` is "raw" (workloads write to the device), "file" (to a file of an ext4 file system on it) or "swap", which is
-    on once the baseline was measured.
+    `use` is "raw" (workloads write to the device), "file" (workloads write to a file on an ext4 file system on it) or
+    "swap" (the device becomes swap after the baseline measurement).
     """
 
     host: str = "client"
     use: str = "raw"
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a use that there is not."""
+        """Raises UsageError for an unknown use."""
         if self.use not in USES:
             raise UsageError(f"MappedDisk: no use {self.use!r}; there are: {', '.join(USES)}")
 
     def describe(self) -> str:
         """See `Storage.describe`."""
-        return f"scratch disk of {self.host} behind device-dm_device, as {self.use}"
+        return f"scratch disk of {self.host} behind device-mapper, as {self.use}"
 
     @property
     def protocol(self) -> StorageProtocol | None:
@@ -102,11 +102,11 @@ class MappedDisk:
     def _probe(self, size: int) -> Mapping[str, Any]:
         if self.use == "file":
             return {"path": f"{MOUNT}/probe", "offset": 0, "write": True, "create": True}
-        # The kernel refuses writes to a device that it swaps to; a read is what a page-in is.
+        # The kernel refuses writes to a swap device; a read is like a page-in.
         return {"path": dm_device.DEVICE, "offset": size - MIB, "write": self.use == "raw"}
 
     def baseline(self, site: Site) -> float:
-        """See `Storage.baseline`; writes past the page cache; of swap also reads, and makes the device swap then."""
+        """See `Storage.baseline`; writes past the page cache. For swap it also reads, then switches swap on."""
         target = site.role(self.host)
         path = f"{MOUNT}/baseline" if self.use == "file" else dm_device.DEVICE
         copies = [f"dd if=/dev/zero of={path} oflag=direct"]
@@ -123,7 +123,7 @@ class MappedDisk:
             target.shell.run("mkswap %s >/dev/null && swapon %s", path, path, deadline=site.deadline(10))
 
     def tear_down(self, site: Site) -> None:
-        """See `Storage.tear_down`; whatever a fault left behind is undone first."""
+        """See `Storage.tear_down`; first undoes what a fault left behind."""
         target = site.role(self.host)
         take_down(target.name, *(partial(step, site, target) for step in (self._heal, self._release, self._remove)))
 
@@ -133,7 +133,7 @@ class MappedDisk:
         dm_device.resume(target, site.deadline(5))
         dm_device.speed_up(target, site.deadline(5))
         target.agent.ask("storage", path=None, deadline=site.deadline(5))  # its probe has the disk open
-        target.agent.ask("close", deadline=site.deadline(5))  # and it has the control device open, which keeps dm_mod
+        target.agent.ask("close", deadline=site.deadline(5))  # it also has the control device open, which pins dm_mod
 
     def _release(self, site: Site, target: Target) -> None:
         if self.use == "file":

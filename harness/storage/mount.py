@@ -1,4 +1,4 @@
-"""A file system of the network that a host mounts, with a file on it for the probe."""
+"""A network file system mounted on a host, with a file for the probe."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOUNT_S = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
-    """Where and how it is mounted; `kind` and `options` are mount(8)'s, the rest is for the probe (StorageProbe)."""
+    """A mount at `folder`; `kind` and `options` are those of mount(8), the other fields those of StorageProbe."""
 
     folder: str
     kind: str
@@ -23,16 +23,16 @@ class Mount:
 
     @property
     def path(self) -> str:
-        """A file or a folder on it, for a load."""
+        """The file or folder on the mount that a load writes to."""
         return f"{self.folder}/load"
 
     def attach(self, site: Site, target: Target, source: str) -> None:
-        """Mount `source` on a host; raises ShellError if the server does not let us."""
+        """Mount `source` on a host; raises ShellError if the mount fails."""
         command = f"mkdir -p {self.folder} && mount -t {self.kind} -o {self.options} {source} {self.folder}"
         target.shell.run(command, deadline=site.deadline(MOUNT_S))
 
     def probe(self, site: Site, target: Target) -> StorageProbe:
-        """Make the file for the probe, on a host that has it mounted."""
+        """Make the probe's file on the mounted file system."""
         path = f"{self.folder}/probe"
         target.shell.run(f"truncate -s {PAGE} {path}", deadline=site.deadline(MOUNT_S))
         return StorageProbe(
@@ -44,5 +44,5 @@ class Mount:
 
 
 def written_through(site: Site, target: Target, path: str) -> float:
-    """Pages a second of the file `path` that are written through to the server."""
+    """Pages a second that dd writes to the file `path`, each written through to the server."""
     return pages_per_second(target, site, f"dd if=/dev/zero of={path} oflag=direct,dsync")

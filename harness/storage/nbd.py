@@ -1,4 +1,4 @@
-"""A network block device, as swap or as it is: a server on one host, the device on another, or on the same one."""
+"""A network block device (NBD), as swap or as a disk: server and client on two hosts, or on the same one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EVIDENCE = (
     "/proc/buddyinfo",
     "/proc/net/tcp",
     *MEMORY,
-    # Last: they need a buffer of their own, and what waits for memory there holds up whoever reads.
+    # Last: reading them allocates a buffer, so the reader may block when memory is short.
     "/sys/kernel/debug/block/{device}/hctx0/busy",
     "/sys/kernel/debug/block/{device}/hctx0/tags",
 )
@@ -33,10 +33,10 @@ EVIDENCE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NbdSwap:
-    """Swap of `ratio` × the client's memory on /dev/<device>, served by the role `server`.
+    """Swap of `ratio` × the client's memory on the NBD device /dev/<device>, served by the role `server`.
 
-    The server keeps it as `NbdServer.start` says. `program` is the server's, `connection` how the client holds on to
-    it.
+    The server keeps the data where `Folder` describes, but never on a scratch disk. `program` is the server program
+    (`NbdServer`). `connection` is how the client holds its connection: `HandedOver`, `Held` or `Kept`.
     """
 
     client: str = "client"
@@ -85,14 +85,14 @@ class NbdSwap:
         self._before[:] = held_by(client, site, self.connection)
         return StorageProbe(
             host=client.name,
-            # The kernel refuses writes to a device that it swaps to; a read is what a page-in is.
+            # The kernel refuses writes to a swap device; a read is like a page-in.
             spec={"path": f"/dev/{self.device}", "offset": size - MIB, "write": False},
             counters={self.device: f"/sys/block/{self.device}/stat"},
             evidence=_evidence(self.device),
         )
 
     def baseline(self, site: Site) -> float:
-        """See `Storage.baseline`; then makes the device swap. Writes and reads past the page cache."""
+        """See `Storage.baseline`; writes and reads past the page cache, then turns the device into swap."""
         client = site.role(self.client)
         device = f"/dev/{self.device}"
         copies = (f"dd if=/dev/zero of={device} oflag=direct", f"dd if={device} of=/dev/null iflag=direct")
@@ -101,7 +101,7 @@ class NbdSwap:
         return pages
 
     def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
-        """See `Measuring.measures`: who held the connection, how it was protected, and whether it still does."""
+        """See `Measuring.measures`: what held the connection, how it was protected, and whether it is still there."""
         return [*self._before, *still_held(site.role(self.client), site, self.connection)]
 
     def tear_down(self, site: Site) -> None:
@@ -114,10 +114,10 @@ class NbdSwap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NbdDisk:
-    """The device itself, /dev/<device> of the role `client`, served by the role `server`; `path` is for a load.
+    """The NBD device /dev/<device> of the role `client`, served by the role `server`. A load writes to `path`.
 
-    When its connection dies, requests wait `dead_conn_timeout_s` for a new one and fail then. With `reconnect`, a
-    process on the client dials until it has one (guest/nbd_keeper.py).
+    When the connection dies, requests wait `dead_conn_timeout_s` for a new one, then fail. With `reconnect`, a process
+    on the client (guest/nbd_keeper.py) dials until it has a new connection.
     """
 
     client: str = "client"
@@ -128,7 +128,7 @@ class NbdDisk:
     program: NbdServer = field(default_factory=NbdServer)
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a time that the kernel would not wait."""
+        """Raises UsageError for a time below 1 s."""
         Kept(dead_conn_timeout_s=self.dead_conn_timeout_s)
 
     @property
@@ -137,7 +137,7 @@ class NbdDisk:
 
     @property
     def path(self) -> str:
-        """The device, for a load."""
+        """The block device that a load writes to."""
         return f"/dev/{self.device}"
 
     def describe(self) -> str:
@@ -160,7 +160,7 @@ class NbdDisk:
 
     @property
     def bound_s(self) -> float:
-        """See `Storage.bound_s`: a request that was under way waits for its own timeout first."""
+        """See `Storage.bound_s`: a request in flight first waits for its own timeout."""
         return self._connection.bound_s
 
     def needs(self, topology: Topology) -> Needs:
@@ -197,5 +197,5 @@ def _evidence(device: str) -> tuple[str, ...]:
 
 
 def _mortal(program: NbdServer, connection: NbdConnection) -> tuple[str, ...]:
-    # "pool" is what nbd-server's threads are called.
+    # nbd-server's threads are called "pool".
     return tuple(filter(None, (program.program, connection.process, "pool")))

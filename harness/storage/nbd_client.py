@@ -1,4 +1,4 @@
-"""How a host holds the connection of a network block device: who stays, and what happens when it dies."""
+"""Ways to hold the client's connection of a network block device: with and without a process, with reconnection."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ KEEPER_FOLDER = "/run/harness/storage"
 LOG = f"{KEEPER_FOLDER}/log"
 CLIENT = "nbd-client {address} {port} {device} -name {export} -block-size {block}"
 PROCESS = "pid=$(pgrep -o -x %s) && cat /proc/$pid/status /proc/$pid/oom_score_adj"
-MEASURE_S = 1.0  # on a host as fast as this machine; it may hang by then
-# The kernel knows its client a moment after nbd-client has gone to the background.
+MEASURE_S = 1.0  # on a host as fast as this machine; the host may hang by then
+# The kernel shows the client's pid a moment after nbd-client has gone to the background.
 SETTLED = "for i in $(seq 100); do [ -e /sys/block/{name}/pid ] && exit 0; sleep 0.1; done; exit 1"
 
 
 class NbdConnection(Protocol):
-    """A way of holding the connection."""
+    """A way to hold the connection."""
 
     @property
     def process(self) -> str:
-        """Name of the process that stays, "" if none does."""
+        """Name of the process that holds the connection, "" if there is none."""
 
     @property
     def bound_s(self) -> float:
-        """Seconds that requests may rightly wait for a new connection; 0.0: they wait as long as TCP does, or fail."""
+        """Seconds that requests may wait for a new connection; 0.0: they wait as long as TCP retries, or fail."""
 
     def describe(self) -> str:
-        """The way, in a few words."""
+        """The way in a few words."""
 
     def connect(self, client: Target, site: Site, device: str, address: str) -> None:
         """Connect `device` (a path) to the server at `address`; raises InfraError if that fails."""
@@ -43,10 +43,10 @@ class NbdConnection(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandedOver:
-    """nbd-client gives its socket to the kernel over netlink and ends, as it does by default since 3.17.
+    """nbd-client hands its socket to the kernel over netlink and ends: its default since 3.17.
 
-    Nobody is left who could be locked in memory, killed, or dial again: `-swap` and `-persist` change nothing here.
-    With `timeout_s` a request that takes longer kills the connection, and everything that waits fails.
+    No process is left to be locked in memory, to be killed or to dial again, so `-swap` and `-persist` have no effect.
+    With `timeout_s`, a request that takes longer kills the connection, and all waiting requests fail.
     """
 
     timeout_s: int = 0
@@ -73,11 +73,11 @@ class HandedOver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """nbd-client with `-nonetlink`: a process that sits in ioctl(NBD_DO_IT) for as long as the device is connected.
+    """nbd-client with `-nonetlink`: a process stays in ioctl(NBD_DO_IT) while the device is connected.
 
-    `swap`: it locks itself in memory and exempts itself from the OOM killer. `fork`: it goes to the background, as it
-    does by default; it locks itself before, and what fork(2) makes is not locked (mlock(2)). `persist`: it dials again
-    when the ioctl fails. `timeout_s` as with `HandedOver`.
+    With `swap` the process locks itself in memory and exempts itself from the OOM killer. With `fork`, the default, it
+    then goes to the background, where it is no longer locked: a child of fork(2) inherits no locks (mlock(2)). With
+    `persist` it dials again when the ioctl fails. `timeout_s` is that of `HandedOver`.
     """
 
     swap: bool = True
@@ -116,12 +116,13 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """Requests wait `dead_conn_timeout_s` for a new connection and fail then; guest/nbd_keeper.py sees to one.
+    """A process, guest/nbd_keeper.py, makes a new connection when one dies.
 
-    A request that was under way waits for `timeout_s` first: only with a timeout does it move to the new connection.
-    `wait_s` is how long they rightly wait in a trial whose outage is shorter; 0: all of that time. Without `reconnect`
-    nobody dials. `guarded`: the process that does is locked in memory, exempt from the OOM killer
-    and an IO flusher (prctl(2)), so that nothing that it needs waits for the device it serves.
+    Requests wait `dead_conn_timeout_s` for the new connection, then fail. A request in flight waits for `timeout_s`
+    first; without a timeout it would not move to the new connection. `wait_s` replaces `dead_conn_timeout_s` in the
+    bound, for a trial with a shorter outage; 0: the bound has all of it. Without `reconnect` no process dials. A
+    `guarded` process is locked in memory, exempt from the OOM killer and an IO flusher (prctl(2)), so nothing that it
+    needs waits for its own device.
     """
 
     timeout_s: int = 10
@@ -131,7 +132,7 @@ class Kept:
     guarded: bool = False
 
     def __post_init__(self) -> None:
-        """Raises UsageError for times that mean "never" to the kernel."""
+        """Raises UsageError for times below 1 s, which the kernel takes for "never"."""
         for name, value in (("timeout", self.timeout_s), ("dead_conn_timeout", self.dead_conn_timeout_s)):
             if value < 1:
                 raise UsageError(f"NBD: {name} of {value} s; it is 1 or more")
@@ -164,14 +165,14 @@ class Kept:
 
 
 def disconnect(client: Target, site: Site, device: str, *, swap: bool = False) -> None:
-    """Take the device away as far as the host still answers; raises InfraError if it does not."""
+    """Disconnect the device as far as the host still answers; raises InfraError if it does not."""
     off = f"swapoff {device}; " if swap else ""
     end = f"{off}pkill -x nbd-keeper; nbd-client -d {device}; pkill -x nbd-client; rm -rf {KEEPER_FOLDER}; true"
     client.shell.run(end, deadline=site.deadline(20), check=False)
 
 
 def held_by(client: Target, site: Site, connection: NbdConnection) -> list[Measure]:
-    """Whether a process holds the connection, and how it is protected; raises InfraError if it is not there."""
+    """The process that holds the connection, and how it is protected; raises InfraError if it is not there."""
     name = connection.process
     if not name:
         return [Measure(name="connection held by", value="the kernel alone")]
@@ -185,7 +186,7 @@ def held_by(client: Target, site: Site, connection: NbdConnection) -> list[Measu
 
 
 def still_held(client: Target, site: Site, connection: NbdConnection) -> list[Measure]:
-    """Whether the process is still there after the load, and how often it has made the connection anew."""
+    """Whether the process is still there after the load, and how often it has reconnected."""
     name = connection.process
     if not name:
         return []

@@ -1,4 +1,4 @@
-"""Servers of a network block device: nbd-server, and nbdkit."""
+"""NBD servers: nbd-server and nbdkit."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ PROGRAMS = ("nbd-server", "nbdkit")
 NBD_SERVER = f"printf %%s %s >{FOLDER}/nbd.conf && nbd-server -C {FOLDER}/nbd.conf -p {PID_FILE}"
 OPTIONS = f"--port {PORT} --pidfile {PID_FILE} file {IMAGE}"
 NBDKIT = f"nbdkit {OPTIONS}"
-# It locks itself and then forks into the background, and what fork(2) makes is not locked (1.32; mlock(2)).
-# Locked, it takes 200 MB: its zeroed data alone are 192 MB (1.32), of which it touches next to none otherwise.
+# In the foreground: by default nbdkit locks itself and then forks, and a child of fork(2) inherits no locks (1.32;
+# mlock(2)). Locked, it takes 200 MB: its zeroed data alone are 192 MB (1.32), and unlocked it touches almost none.
 NBDKIT_LOCKED = f"(setsid nbdkit --swap --foreground {OPTIONS} >/dev/null 2>&1 </dev/null &)"
 # Both listen first; nbd-server then computes Diffie-Hellman parameters (3.24; tens of seconds under emulation).
 GREETED = f"import socket; assert socket.create_connection(('127.0.0.1', {PORT})).recv(8) == b'NBDMAGIC'"
@@ -42,26 +42,26 @@ STOP = f"kill $(cat {PID_FILE}); pkill -CONT -x {{program}}; rm -f {PID_FILE}; t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NbdServer:
-    """The program that serves; `locked`: nbdkit's `--swap`, by which it locks itself in memory."""
+    """The server program, "nbd-server" or "nbdkit". `locked` is nbdkit's `--swap`: it locks itself in memory."""
 
     program: str = "nbd-server"
     locked: bool = False
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a program that is none, or that cannot lock itself."""
+        """Raises UsageError for an unknown program, or one that cannot lock itself."""
         if self.program not in PROGRAMS:
             raise UsageError(f"NBD: no server {self.program!r}; there are: {', '.join(PROGRAMS)}")
         if self.locked and self.program != "nbdkit":
             raise UsageError(f'NBD: {self.program} does not lock itself in memory; use program="nbdkit"')
 
     def describe(self) -> str:
-        """The program, in a few words."""
+        """The program in a few words."""
         return f"{self.program}, locked in memory" if self.locked else self.program
 
     def start(self, site: Site, client_role: str, server_role: str, size: int) -> None:
-        """Serve `size` bytes, kept as `Folder` says but never on a scratch disk.
+        """Serve `size` bytes, kept where `Folder` describes but never on a scratch disk.
 
-        Raises InfraError if nobody answers then.
+        Raises InfraError if the server does not answer.
         """
         server = site.role(server_role)
         _folder(server_role).make_image(site, client_role, size)
@@ -73,7 +73,7 @@ class NbdServer:
             raise InfraError(f"{server.name}: {self.program} does not listen on port {PORT}")
 
     def stop(self, site: Site, server_role: str) -> None:
-        """End it, and remove what it served."""
+        """End the server and remove its data."""
         command = STOP.format(program=self.program)
         site.role(server_role).shell.run(command, deadline=site.deadline(10), check=False)
         _folder(server_role).tear_down(site)

@@ -1,4 +1,4 @@
-"""A file on an NFS mount: the kernel's server on one host, a hard mount on another, or on the same one."""
+"""Files on an NFS mount served by the kernel's nfsd, on another host or on the same one."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from harness.site.target import Site
 from harness.storage.nfs_files import FOLDER, NfsFiles
 from harness.storage.nfs_mount import check_times, is_v3
 
-PIPES = "/run/rpc_pipefs"  # where Debian's nfs.conf has it
-CLIENTS = "/var/lib/nfs/nfsdcld"  # whose state may be reclaimed after a restart
+PIPES = "/run/rpc_pipefs"  # the path in Debian's nfs.conf
+CLIENTS = "/var/lib/nfs/nfsdcld"  # the clients that may reclaim their state after a restart
 THREADS = 8  # rpc.nfsd's default in Debian
-# Nobody starts daemons on a guest but whoever needs them. Version 4 needs no rpcbind, no statd, no lockd; version 3,
-# without locks, only rpcbind, where clients ask for the ports of mountd and nfsd.
+# A guest starts no daemons by itself. Version 4 needs no rpcbind, statd or lockd. Version 3 without locks needs only
+# rpcbind, which gives clients the ports of mountd and nfsd.
 PREPARE = """\
 modprobe nfsd && mkdir -p {pipes} {clients} && \
 mount -t rpc_pipefs none {pipes} && {{ mountpoint -q /proc/fs/nfsd || mount -t nfsd none /proc/fs/nfsd; }}"""
@@ -34,7 +34,7 @@ umount -l /proc/fs/nfsd {PIPES}; rm -rf {CLIENTS}; rmdir {PIPES}; true"""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NfsDisk(NfsFiles):
-    """Served by the kernel (see `NfsFiles`), with that many `threads`."""
+    """Files on NFS, served by the kernel's nfsd (see `NfsFiles`) with `threads` threads."""
 
     threads: int = THREADS
 

@@ -1,4 +1,4 @@
-"""Files on an NFS mount: what is the same of every server."""
+"""Files on an NFS mount: the part that all servers share."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from harness.storage.mount import Mount, written_through
 from harness.storage.nfs_mount import CLIENT_MODULES, MOUNT, RETRANS, TIMEO_S, UNMOUNT, hard_mount, is_v3
 
 FOLDER = "/srv/harness-nfs"
-SIZE = 64 * MIB  # of the folder, where it is in memory
+SIZE = 64 * MIB  # of the folder if it lies in memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NfsFiles(ABC):
-    """Files on a hard mount of the role `client`, served by the role `server`; `path` is where a load may write.
+    """Files on a hard mount of the role `client`, served by the role `server`. A load writes to `path`.
 
-    Where the server keeps them: see `Folder`. `lease_s` and `grace_s` are the server's, and mean nothing to version 3.
+    `Folder` describes where the server keeps them, and `scratch` and `bytes_per_s`. `lease_s` and `grace_s` are the
+    server's times; version 3 has neither.
     """
 
     client: str = "client"
@@ -37,36 +38,36 @@ class NfsFiles(ABC):
     bytes_per_s: int | None = None
 
     def __post_init__(self) -> None:
-        """Raises UsageError for what the server or the client would refuse."""
+        """Raises UsageError for parameters that the server or the client would refuse."""
         self._check()
         _ = self._mount, self._folder
 
     @abstractmethod
     def _check(self) -> None:
-        """Raises UsageError for what the server would refuse."""
+        """Raises UsageError for parameters that the server would refuse."""
 
     @abstractmethod
     def _serve(self, site: Site) -> None:
-        """Start the server, whose folder is there; raises InfraError or ShellError if it does not serve."""
+        """Start the server on its existing folder; raises InfraError or ShellError if it does not serve."""
 
     @property
     @abstractmethod
     def _stop(self) -> str:
-        """A command that ends the server, whatever state a fault left it in."""
+        """A command that ends the server in any state that a fault left it in."""
 
     @property
     def path(self) -> str:
-        """A file on the mount, for a load."""
+        """The file on the mount that a load writes to."""
         return self._mount.path
 
     @property
     def mount(self) -> str:
-        """Where the client has mounted it."""
+        """The mount point on the client."""
         return MOUNT
 
     @property
     def folder(self) -> str:
-        """What the server exports."""
+        """The folder that the server exports."""
         return FOLDER
 
     @property
@@ -80,12 +81,12 @@ class NfsFiles(ABC):
 
     @property
     def bound_s(self) -> float:
-        """See `Storage.bound_s`: lease + grace + `timeo` × `retrans`; of version 3 only the last.
+        """See `Storage.bound_s`: lease + grace + `timeo` × `retrans`; for version 3 only the last term.
 
-        A server that comes back within its lease makes whoever has nothing to reclaim wait for its grace. `timeo` ×
-        `retrans` is for the client: it has to notice (`timeo`) and to connect again, which it tries at least every half
-        lease (nfs4_set_lease_period), and it comes back late from the last of its delays, which double up to 6.4 s in a
-        grace of 10 s (nfs4_update_delay).
+        A server that restarts within its lease makes requests without a reclaim wait for the end of its grace period.
+        `timeo` × `retrans` is the client's share. The client has to notice the outage (`timeo`) and to reconnect, which
+        it tries at least every half lease (nfs4_set_lease_period). Its retry delays double, up to 6.4 s in a grace of
+        10 s (nfs4_update_delay), so it may come back late from the last one.
         """
         waits = 0 if is_v3(self.version) else self.lease_s + self.grace_s
         return waits + TIMEO_S * RETRANS
@@ -106,11 +107,11 @@ class NfsFiles(ABC):
         return f"NFS {self.version} mount of {self.client}, served by {who}{self._folder.describe()}"
 
     def needs(self, topology: Topology) -> Needs:
-        """See `Needing.needs`: what the mount needs; servers of the kernel need more."""
+        """See `Needing.needs`: the needs of the mount; the kernel's server needs more."""
         return {self.client: CLIENT_MODULES[is_v3(self.version)]}
 
     def set_up(self, site: Site) -> StorageProbe:
-        """See `Storage.set_up`; raises UsageError if a scratch disk is wanted that the server does not have."""
+        """See `Storage.set_up`; raises UsageError for `scratch` if the server has no scratch disk."""
         client, server = site.role(self.client), site.role(self.server)
         self._folder.make(site, self.client, SIZE)
         self._serve(site)
@@ -122,11 +123,11 @@ class NfsFiles(ABC):
         return written_through(site, site.role(self.client), self.path)
 
     def tear_down(self, site: Site) -> None:
-        """See `Storage.tear_down`; what still waits for the server is told that it failed."""
+        """See `Storage.tear_down`; requests that still wait for the server fail."""
         client = site.role(self.client)
         try:
             client.shell.run(UNMOUNT, deadline=site.deadline(20), check=False)
-            with suppress(HarnessError):  # a probe that still waits keeps the file system, and nothing else
+            with suppress(HarnessError):  # a probe that still waits pins the file system, nothing else
                 client.agent.ask("storage", path=None, deadline=site.deadline(5))
         finally:
             site.role(self.server).shell.run(self._stop, deadline=site.deadline(20), check=False)

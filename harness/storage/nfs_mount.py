@@ -1,4 +1,4 @@
-"""A hard NFS mount of a host, whoever serves it."""
+"""A hard NFS mount on a client, for any server."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from harness.storage.mount import Mount
 
 MOUNT = "/mnt/harness-nfs"
 VERSIONS = ("3", "4.0", "4.1", "4.2")
-SHORTEST_S, LONGEST_S = 10, 3600  # what nfsd accepts for lease and grace (__nfsd4_write_time in fs/nfsd/nfsctl.c)
+SHORTEST_S, LONGEST_S = 10, 3600  # nfsd's limits of lease and grace (__nfsd4_write_time in fs/nfsd/nfsctl.c)
 TIMEO_S, RETRANS = 5, 2
-CLIENT_MODULES = {True: ("nfs", "nfsv3"), False: ("nfs", "nfsv4")}  # by whether it is version 3
-# Forced, requests under way fail; lazily, it does not matter that the agent's probe has a file open there.
+CLIENT_MODULES = {True: ("nfs", "nfsv3"), False: ("nfs", "nfsv4")}  # key: is it version 3?
+# -f makes requests in flight fail; -l works although the agent's probe has a file open there.
 UNMOUNT = f"umount -f -l {MOUNT}; rmdir {MOUNT}; true"
 EVIDENCE = ("/proc/net/rpc/nfs", "/proc/self/mountstats", "/proc/fs/nfsfs/servers", "/proc/net/tcp", *MEMORY)
 
 
 def hard_mount(version: str) -> Mount:
-    """A mount with protocol `version`; raises UsageError for one that there is not."""
+    """A hard mount with protocol `version`; raises UsageError for an unknown version."""
     if version not in VERSIONS:
         raise UsageError(f"NFS: no version {version!r}; there are: {', '.join(VERSIONS)}")
     options = f"vers={version},hard,timeo={TIMEO_S * 10},retrans={RETRANS}"
     if is_v3(version):
-        options += ",nolock"  # locks of version 3 are another protocol, with daemons of its own on both hosts
+        options += ",nolock"  # locks of version 3 are a separate protocol with daemons on both hosts
     return Mount(
         folder=MOUNT,
         kind="nfs" if is_v3(version) else "nfs4",
@@ -33,7 +33,7 @@ def hard_mount(version: str) -> Mount:
 
 
 def is_v3(version: str) -> bool:
-    """Whether there is no lease, no state at the server, and so no grace either."""
+    """Whether the version is 3, where the server keeps no state: no lease, no grace."""
     return version == "3"
 
 

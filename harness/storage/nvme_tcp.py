@@ -1,4 +1,4 @@
-"""An NVMe disk over TCP: the kernel's initiator on one host, the kernel's target on another, or on the same one."""
+"""An NVMe/TCP disk: the kernel's initiator on one host, the kernel's target on another, or on the same one."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from harness.storage.folder import Folder
 NQN = "nqn.2012-06.invalid.harness:disk"
 PORT = NVME_TCP.port
 FOLDER = "/srv/harness-nvme"
-NOTES = "/run/harness/storage"  # of what tear-down has to undo
+NOTES = "/run/harness/storage"  # notes of what tear-down has to undo
 DEVICE = "/dev/harness-nvme"
 CONFIGFS = "/sys/kernel/config"
 SUBSYSTEM = f"{CONFIGFS}/nvmet/subsystems/{NQN}"
 NAMESPACE = f"{SUBSYSTEM}/namespaces/1"
 LISTENER = f"{CONFIGFS}/nvmet/ports/1"
-# nvmetcli writes the same files. The target opens a file with O_DIRECT, which tmpfs does not take before v6.6. Through
-# the page cache it takes a read of which half is there for an I/O error (nvmet_file_execute_io(), seen with 6.1); of a
-# tmpfs all is there. The link makes the port listen, and fails if it cannot.
+# nvmetcli writes the same files. The target opens the file with O_DIRECT, which tmpfs supports since v6.6; buffered_io
+# is the fallback. In that mode a read that is only partly cached ends in an I/O error (nvmet_file_execute_io(), seen
+# with 6.1), but a tmpfs is always cached. `ln` makes the port listen, and fails if it cannot.
 SERVE = f"""\
 mkdir -p {NOTES} && modprobe configfs && \
 {{ mountpoint -q {CONFIGFS} || {{ mount -t configfs none {CONFIGFS} && touch {NOTES}/configfs; }}; }} && \
@@ -40,8 +40,8 @@ echo 0 >{NAMESPACE}/enable; rmdir {NAMESPACE} {SUBSYSTEM}; \
 [ ! -e {NOTES}/configfs ] || {{ umount {CONFIGFS}; rm {NOTES}/configfs; }}"""
 CONNECT = f"""\
 modprobe nvme_tcp && nvme connect --transport=tcp --traddr={{address}} --trsvcid={PORT} --nqn={NQN} {{times}}"""
-# Controller, the disk and the path to it, once the disk can be opened. With native multipath, the kernel's default, the
-# path is a hidden disk of its own (nvme0c0n1), which alone counts requests in every kernel.
+# Prints the controller, the disk and the path to it, once the disk can be opened. With native multipath, the kernel's
+# default, the path is a hidden disk (nvme0c0n1); it alone counts requests in every kernel.
 FIND = f"""\
 for i in $(seq 50); do for nvme in /sys/class/nvme/nvme*; do grep -qx {NQN} $nvme/subsysnqn || continue; \
 for path in $nvme/nvme*n1; do [ -e $path ] || continue; path=${{path##*/}}; disk=$(echo $path | sed 's/c[0-9]*n/n/'); \
@@ -57,21 +57,21 @@ EVIDENCE = (
     "/proc/swaps",
     "/proc/net/tcp",
     *MEMORY,
-    # Last: it needs a buffer of its own, and what waits for memory there holds up whoever reads.
+    # Last: reading it allocates a buffer, so the reader may block when memory is short.
     "/sys/kernel/debug/block/{path}/hctx0/busy",
 )
 LONGEST_S = 86_400
-FOR_EVER = -1  # ctrl_loss_tmo: nvmf_should_reconnect() counts no attempts, drivers/nvme/host/fabrics.c
+FOR_EVER = -1  # ctrl_loss_tmo: nvmf_should_reconnect() then counts no attempts, drivers/nvme/host/fabrics.c
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NvmeTcpDisk:
-    """A disk of `ratio` × the client's memory that the role `server` serves; `path` is for a load.
+    """An NVMe/TCP disk of `ratio` × the client's memory, served by the role `server`. A load writes to `path`.
 
-    The server keeps it as `Folder` says, and reads and writes it past the page cache where it can. A keep-alive that is
-    not answered in `keep_alive_s` ends the connection; a new one is tried every `reconnect_delay_s`. Requests wait for
-    it, and fail after `fast_io_fail_s`, or after `ctrl_loss_s`, when the controller is removed; None: never, as swap
-    and root disks want it. The times are the kernel's own by default.
+    `Folder` describes where the server keeps the data; the server uses direct I/O if the file system supports it. A
+    keep-alive that is not answered in `keep_alive_s` ends the connection. The client tries a new one every
+    `reconnect_delay_s`. Requests wait for it; they fail after `fast_io_fail_s`, or after `ctrl_loss_s`, when the
+    controller is removed. None: never, the setting for swap and root disks. The defaults are the kernel's.
     """
 
     client: str = "client"
@@ -83,7 +83,7 @@ class NvmeTcpDisk:
     reconnect_delay_s: int = 10
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a time that is none; 0 and less have other meanings to the kernel."""
+        """Raises UsageError for a time out of range; to the kernel, 0 and negative values mean something else."""
         bounded = {"ctrl_loss_tmo": self.ctrl_loss_s, "fast_io_fail_tmo": self.fast_io_fail_s}
         for name, given in bounded.items():
             if given is not None and not 1 <= given <= LONGEST_S:
@@ -94,7 +94,7 @@ class NvmeTcpDisk:
 
     @property
     def path(self) -> str:
-        """The device, for a load."""
+        """The block device that a load writes to."""
         return DEVICE
 
     def describe(self) -> str:
@@ -117,7 +117,7 @@ class NvmeTcpDisk:
 
     @property
     def bound_s(self) -> float:
-        """See `Storage.bound_s`: until a keep-alive is due and not answered, then until requests fail or it dials.
+        """See `Storage.bound_s`: the time until a keep-alive fails, then until requests fail or the client reconnects.
 
         Keep-alives go out every half `keep_alive_s` (nvme_queue_keep_alive_work()).
         """

@@ -19,10 +19,10 @@ DATA, STATE = f"{FOLDER}/data", f"{FOLDER}/state"
 MOUNT = "/mnt/harness-smb"
 PORT = SMB.port
 SHORTEST_S, LONGEST_S = 1, 600  # SMB_ECHO_INTERVAL_MIN and _MAX, fs/smb/client/cifsglob.h
-# Intervals without an answer after which cifs connects again: server_unresponsive(), fs/smb/client/connect.c
+# Intervals without an answer after which cifs reconnects: server_unresponsive(), fs/smb/client/connect.c
 ECHOES = 3
 ROOM = 16 * MIB  # for the server's own files
-# Everybody is root, and everything that it keeps lies in one folder.
+# Every user is root, and all files of the server lie in one folder.
 CONFIG = f"""\
 [global]
 server role = standalone
@@ -55,10 +55,10 @@ EVIDENCE = ("/proc/fs/cifs/DebugData", "/proc/fs/cifs/Stats", "/proc/net/tcp", *
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmbDisk:
-    """Files on a hard mount of the role `client`, served by the role `server`; `path` is where a load may write.
+    """Files on a hard SMB mount of the role `client`, served by samba on the role `server`. A load writes to `path`.
 
-    There is room for `ratio` × the client's memory, kept as `Folder` says. A hard mount waits for its server for ever;
-    cifs notices that it is away, and connects again, after three times `echo_interval_s`.
+    There is room for `ratio` × the client's memory; `Folder` describes where the server keeps it. A hard mount waits
+    for its server for ever. cifs notices an outage, and reconnects, after three times `echo_interval_s`.
     """
 
     client: str = "client"
@@ -68,14 +68,14 @@ class SmbDisk:
     version: str = "3.1.1"
 
     def __post_init__(self) -> None:
-        """Raises UsageError for an interval that cifs would not take."""
+        """Raises UsageError for an interval that cifs would refuse."""
         if not SHORTEST_S <= self.echo_interval_s <= LONGEST_S:
             given = self.echo_interval_s
             raise UsageError(f"SMB: echo_interval of {given} s; cifs accepts {SHORTEST_S} to {LONGEST_S} s")
 
     @property
     def path(self) -> str:
-        """A file on the mount, for a load."""
+        """The file on the mount that a load writes to."""
         return self._mount.path
 
     def describe(self) -> str:
@@ -98,7 +98,7 @@ class SmbDisk:
 
     @property
     def bound_s(self) -> float:
-        """See `Storage.bound_s`: until cifs notices that the server is away, and dials it again."""
+        """See `Storage.bound_s`: the time until cifs notices the outage and reconnects."""
         return (ECHOES + 1) * self.echo_interval_s
 
     @property
@@ -129,7 +129,7 @@ class SmbDisk:
         return written_through(site, site.role(self.client), self.path)
 
     def tear_down(self, site: Site) -> None:
-        """See `Storage.tear_down`; what still waits for the server is told that it failed."""
+        """See `Storage.tear_down`; requests that still wait for the server fail."""
         client, server = site.role(self.client), site.role(self.server)
         try:
             client.agent.ask("storage", path=None, deadline=site.deadline(5))  # its probe has a file open there

@@ -1,4 +1,4 @@
-"""Swap on any storage under test that is a block device, or a file that the kernel can swap to (NFS)."""
+"""Swap on another storage under test: a block device, or a file that the kernel can swap to (NFS)."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from harness.storage.base import ServedBy, Storage, StorageProbe, pages_per_seco
 
 
 class Writable(Storage, Protocol):
-    """A storage of the role `client` with a place for a load."""
+    """A storage of the role `client` with a path that can be written."""
 
     @property
     def client(self) -> str:
-        """The role that it is storage of."""
+        """The role that uses the storage."""
 
     @property
     def path(self) -> str:
-        """A block device, or where a file may be."""
+        """A block device, or the path of a file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swap:
-    """Swap on the whole of `on` where that is a block device, else on a file there of `ratio` × the client's memory.
+    """Swap on the storage `on`: on all of a block device, or on a file of `ratio` × the client's memory.
 
-    It is on once the baseline was measured, and the client has no other.
+    Swap is switched on after the baseline measurement. The client has no other swap.
     """
 
     on: Writable
@@ -70,16 +70,16 @@ class Swap:
         """See `Storage.set_up`; raises InfraError or ShellError if the server has no room for the file."""
         probe = self.on.set_up(site)
         size = int(site.role(self.on.client).facts.memory * self.ratio) // MIB * MIB
-        # Swap has no holes; where the file system cannot allocate, it has to be written.
+        # A swap file has no holes; if the file system cannot allocate, it has to be written.
         fill = f"fallocate -l {size} {self.on.path} || dd if=/dev/zero of={self.on.path} bs=1M count={size // MIB}"
         site.role(self.on.client).shell.run(
             f"swapoff -a; [ -b {self.on.path} ] || {{ {fill}; }}", deadline=site.deadline(60)
         )
-        # The kernel refuses writes to a device that it swaps to; a read is what a page-in is.
+        # The kernel refuses writes to a swap device; a read is like a page-in.
         return replace(probe, spec={**probe.spec, "write": probe.spec["path"] != self.on.path})
 
     def baseline(self, site: Site) -> float:
-        """See `Storage.baseline`; of writes and reads past the page cache. Then makes it swap."""
+        """See `Storage.baseline`; writes and reads past the page cache, then switches swap on."""
         client, path = site.role(self.on.client), self.on.path
         copies = (f"dd if=/dev/zero of={path} oflag=direct", f"dd if={path} of=/dev/null iflag=direct")
         pages = pages_per_second(client, site, *copies)

@@ -1,4 +1,4 @@
-"""Memory filled with a file in tmpfs, in front of other storage, on a host without swap."""
+"""A large file in tmpfs that takes memory away, in front of another storage, on a host without swap."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ FIGURES = {"memory in tmpfs": "Shmem", "memory available after the load": "MemAv
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tmpfs:
-    """A file `source` that takes `share` of the memory of `host`, which has no swap to put it in.
+    """A file `source` in tmpfs that takes `share` of the memory of `host`, a host without swap.
 
-    `disk` is the storage under test behind it, where a load copies it to. It is what is sampled: tmpfs itself cannot be
-    written past the page cache (until v6.6), and whether it takes another page is what the rung `alloc` says.
+    `disk` is the storage under test, to which a load copies the file. The storage rung samples `disk`, not tmpfs:
+    before v6.6 tmpfs cannot be written past the page cache, and the rung `alloc` already shows whether memory is left.
     """
 
     disk: Storage
@@ -36,7 +36,7 @@ class Tmpfs:
     share: float = 0.7
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a share that is none."""
+        """Raises UsageError for a share that is not between 0 and 1."""
         if not 0 < self.share < 1:
             raise UsageError(f"Tmpfs: a share of {self.share} of the memory; give more than 0 and less than 1")
 
@@ -85,8 +85,8 @@ class Tmpfs:
             )
         probe = self.disk.set_up(site)
         blocks = int(target.facts.memory * self.share) // MIB
-        # Other bytes than zeros, so that nothing on the way can make them less; the same ones again, since random ones
-        # take long under emulation.
+        # Random bytes, so that nothing on the way can compress them; one block repeated, since making random bytes
+        # takes long under emulation.
         script = (
             f"mkdir -p {MOUNT} && mount -t tmpfs -o size={blocks + 1}m none {MOUNT} && "
             f"head -c {MIB} /dev/urandom >{BLOCK} && "
@@ -96,11 +96,11 @@ class Tmpfs:
         return probe
 
     def baseline(self, site: Site) -> float:
-        """See `Storage.baseline`: that of the storage behind it."""
+        """See `Storage.baseline`: the baseline of `disk`."""
         return self.disk.baseline(site)
 
     def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
-        """See `Measuring.measures`: what of the memory is taken, and what is left."""
+        """See `Measuring.measures`: the memory taken by tmpfs, and the memory left."""
         text = site.role(self.host).agent.ask("read", path=MEMINFO, deadline=site.deadline(READ_S))
         reported = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
         return [
@@ -110,7 +110,7 @@ class Tmpfs:
         ]
 
     def tear_down(self, site: Site) -> None:
-        """See `Storage.tear_down`; the storage behind it is taken down whatever happens to the file."""
+        """See `Storage.tear_down`; takes `disk` down even if the file cannot be removed."""
         target = site.role(self.host)
         take_down(target.name, partial(self._release, site, target), partial(self.disk.tear_down, site))
 

@@ -1,1 +1,1 @@
-"""The load that is known to wedge hosts."""
+"""Loads that are known to wedge hosts, and steady loads."""

@@ -1,4 +1,4 @@
-"""Writes that were acknowledged, and whether they are still there after whatever was done to the storage."""
+"""Synchronous writes that are recorded when acknowledged, and searched for losses after a fault of the storage."""
 
 from __future__ import annotations
 
@@ -24,21 +24,22 @@ PROGRESS = "/dev/shm/harness-progress"
 RECORD = "/dev/shm/harness-acknowledged"
 BASELINE = "/dev/shm/harness-baseline"
 BASELINE_S = 3.0
-SETTLED_S = 3.0  # a fault comes at most so long after its time, seen from a host that began a moment later
+SETTLED_S = 3.0  # a fault comes at most this long after its time, on the clock of a host that began a moment later
 
 Disk = Callable[[Site], tuple[Target, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acknowledged:
-    """`writers` and `creators` on each of `hosts`, below `folder`, for `seconds`; then each checks what it wrote.
+    """`writers` and `creators` on each of `hosts` write below `folder` for `seconds`; then each checks its writes.
 
-    A writer keeps one file open, with a lock on it, and appends to it; a creator makes a file for each write. Both
-    write synchronously (O_DSYNC), at most `per_second` times a second, note each write that was acknowledged, and try
-    again what was refused. In the end each reads everything back, past its page cache. `disk` gives a host and the
-    folder below which the same files lie there without the storage in between: there everything is checked as well. The
-    pause at `fault_s` (seconds of the load) is told apart from the longest. If progress stops, the recovery probe is
-    made on the first of `hosts`.
+    A writer keeps one file open, holds a lock on it and appends; a creator makes a file for each write. Both write
+    synchronously (O_DSYNC), at most `per_second` times a second. They record each acknowledged write and repeat refused
+    ones. At the end each reads everything back, past the page cache.
+
+    `disk` returns a host and the folder there that holds the same files without the storage in between; all writes are
+    checked there as well. The pause at `fault_s` (seconds of the load) is a measure of its own, beside the longest
+    pause. If progress stops, the recovery probe runs on the first of `hosts`.
     """
 
     folder: str
@@ -52,7 +53,7 @@ class Acknowledged:
     spare_s: float = 180.0
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a load that is none."""
+        """Raises UsageError for a load without hosts, workers, pace or time."""
         if not self.hosts or self.writers + self.creators < 1 or self.per_second <= 0 or self.seconds <= 0:
             raise UsageError("acknowledged writes: they need a host, a writer or creator, a pace and a time above 0")
 
@@ -65,7 +66,7 @@ class Acknowledged:
 
     @property
     def limit_s(self) -> float:
-        """See `Workload.limit_s`: reading back takes its time, too."""
+        """See `Workload.limit_s`: includes time for reading back."""
         return self.seconds + self.spare_s
 
     @property
@@ -78,7 +79,7 @@ class Acknowledged:
         return self.writers + self.creators
 
     def prepare(self, site: Site) -> ProgressFile:
-        """See `Workload.prepare`; what the other hosts do counts as well, for their agents tell it."""
+        """See `Workload.prepare`; the agents of the other hosts report their progress as well."""
         for role in self.hosts:
             target = site.role(role)
             self._put_in_place(site, target, PROGRESS, RECORD, self.seconds)
@@ -95,7 +96,7 @@ class Acknowledged:
         target.shell.put(pack(SCRIPT), GUEST, deadline=site.deadline(10))
 
     def baseline(self, site: Site) -> float | None:
-        """See `Workload.baseline`: the load of the first host, three seconds of it; InfraError if it does nothing."""
+        """See `Workload.baseline`: three seconds of the first host's load; raises InfraError without any write."""
         target = site.role(self.hosts[0])
         record = f"{BASELINE}-record"
         self._put_in_place(site, target, BASELINE, record, BASELINE_S)
@@ -123,7 +124,7 @@ class Acknowledged:
         return f"{folder}/{role}"
 
     def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
-        """See `Measuring.measures`; the records themselves are left in `evidence`."""
+        """See `Measuring.measures`; the records are saved in `evidence`."""
         reported = {role: self._reported(site, role) for role in self.hosts}
         (evidence / "acknowledged.json").write_text(json.dumps(reported, indent=1))
         found = [
@@ -136,7 +137,7 @@ class Acknowledged:
             Measure(name="refused writes", value=sum(worker["refused"] for worker in everybody)),
             Measure(name="workers that came to their end", value=sum(worker["over"] for worker in everybody)),
         ]
-        if all(worker["over"] for worker in everybody):  # who has not, has not read everything back
+        if all(worker["over"] for worker in everybody):  # a worker that is not over has not read everything back
             lost = sum(worker["lost"] for worker in everybody)
             found.append(Measure(name="lost writes, read back by whoever wrote them", value=lost))
         if self.disk is not None:
@@ -162,7 +163,7 @@ class Acknowledged:
         return found
 
     def _on_disk(self, site: Site, reported: dict[str, list[dict[str, Any]]], evidence: Path) -> Measure:
-        """Everything that was acknowledged, looked for where the storage keeps it."""
+        """Acknowledged writes that are missing on the storage's own disk."""
         assert self.disk is not None
         target, folder = self.disk(site)
         target.shell.run("mkdir -p %s", FOLDER, deadline=site.deadline(10))
@@ -180,11 +181,11 @@ class Acknowledged:
 
 
 def longest(worker: dict[str, Any]) -> float:
-    """Seconds of the longest pause of a worker."""
+    """The longest pause of a worker, in seconds."""
     return max((float(length) for _, length in worker["pauses"]), default=0.0)
 
 
 def pause_at(pauses: Sequence[tuple[float, float]], fault_s: float) -> float:
-    """The longest of the pauses (begin, length) that were under way at a fault's time, or in the moment after it."""
+    """The longest of the pauses (begin, length) that cover the time of a fault, or the moment after it."""
     around = (length for begin, length in pauses if begin <= fault_s + SETTLED_S and begin + length >= fault_s)
     return max(around, default=0.0)

@@ -1,4 +1,4 @@
-"""What a trial asks of a load."""
+"""The protocol of a load."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.site.target import Site
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgressFile:
-    """Where a workload reports: a shared file on `host` in the layout of docs/agent.md, and its `log`."""
+    """A workload's progress file on `host`, in the layout of docs/agent.md, and its `log`."""
 
     host: str
     path: str
@@ -22,30 +22,30 @@ class Workload(Protocol):
     """A load: prepared first, so that its launch is one command, and watched through its progress file."""
 
     def describe(self) -> str:
-        """What it does, in a few words."""
+        """The load in a few words."""
 
     def prepare(self, site: Site) -> ProgressFile:
-        """Put everything in place on its host; nothing runs yet."""
+        """Put everything in place on the hosts; nothing runs yet."""
 
     def baseline(self, site: Site) -> float | None:
-        """Operations a second of this load when nothing else happens, measured; None: take the storage's."""
+        """The measured rate of this load alone, in operations a second; None: use the storage's baseline."""
 
     def launch(self, site: Site) -> None:
-        """Set it going; returns at once."""
+        """Start the load; returns at once."""
 
     @property
     def limit_s(self) -> float:
-        """Seconds after which it is given up; of a load that has an end, seconds that its hosts' processors had."""
+        """Seconds after which the load is given up; for a load with an end, steal time of its hosts does not count."""
 
     @property
     def critical_tasks(self) -> tuple[str, ...]:
-        """Names of its tasks, as the OOM killer prints them."""
+        """Names of the load's tasks, as the OOM killer prints them."""
 
 
 @runtime_checkable
 class TimeLimited(Workload, Protocol):
-    """A load that may be meant to run for its time and no more; with any other that is no proof of anything."""
+    """A load that may be meant to run until its limit. For any other load, reaching the limit proves nothing."""
 
     @property
     def time_limited(self) -> bool:
-        """Whether it has done its work when its time is over."""
+        """Whether the load has done its work when its time is over."""

@@ -1,4 +1,4 @@
-"""A file copied as a crash collector does: through the page cache, or past it."""
+"""A file copy like that of a crash collector: through the page cache, or past it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ METHODS = ("cp", "shutil", "direct")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
-    """The file `source` of `host` is copied to the file `target`, and is done when the copy is on the disk.
+    """Copies the file `source` of `host` to the file `target`, and ends when the copy is on the disk.
 
-    `method` "cp" is the program, "shutil" Python's `shutil.copy`; "direct" maps the source into memory and writes the
+    `method` "cp" is the program, "shutil" Python's `shutil.copy`. "direct" maps the source into memory and writes the
     target past the page cache. One operation is a page of 4 KiB that has arrived in the copy.
     """
 
@@ -32,7 +32,7 @@ class Copy:
     limit_s: float = 600.0
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a method that there is not."""
+        """Raises UsageError for an unknown method."""
         if self.method not in METHODS:
             raise UsageError(f"copy: no method {self.method!r}; the methods are: {', '.join(METHODS)}")
 
@@ -54,7 +54,7 @@ class Copy:
         return ProgressFile(host=target.name, path=PROGRESS, workers=1, log=f"{FOLDER}/log")
 
     def baseline(self, site: Site) -> float | None:
-        """See `Workload.baseline`: its operation is a page, as the storage's is."""
+        """See `Workload.baseline`: the storage's, since the operation of both is a page."""
         return None
 
     def launch(self, site: Site) -> None:
@@ -65,5 +65,5 @@ class Copy:
 
     @property
     def command(self) -> tuple[str, ...]:
-        """What its launch starts, for a load that it runs beside of."""
+        """The command that runs the copy, for a load that starts it beside itself."""
         return ("python3", "-I", "-S", f"{FOLDER}/copy.pyz", PROGRESS, self.method, self.source, self.target)

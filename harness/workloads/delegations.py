@@ -1,4 +1,4 @@
-"""Readers of an NFSv4 mount whose client comes to hold delegations of what they read."""
+"""Readers of an NFSv4 mount whose client holds delegations of their files."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ SCRIPT = Path(__file__).parent / "guest" / "delegations.py"
 RUN = "/run/harness/workload"
 PROGRESS = "/dev/shm/harness-progress"
 SUBFOLDER = "delegations"
-WARM_ROUNDS, BASELINE_ROUNDS = 2, 2  # a delegation comes with an open, of a file that the server has seen before
-ROUND_S = 0.2  # a file, and more than it takes
+WARM_ROUNDS, BASELINE_ROUNDS = 2, 2  # the server grants a delegation on a repeated open of a file
+ROUND_S = 0.2  # a file; more than one takes
 HELD = "cat /proc/fs/nfsd/clients/*/states | grep -c 'type: deleg'"
 RETURNED = re.compile(r"^\s*DELEGRETURN: (\d+) ", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DelegatedReaders:
-    """`workers` processes on `host` that open, read and close the same `files` small files again and again.
+    """`workers` processes on `host` open, read and close the same `files` small files again and again.
 
-    The files lie in the `folder` that the role `server` exports and `host` has mounted at `mount` (NFSv4). Before the
-    load each was read often enough for the client to hold a delegation of it; a load without any would prove nothing
-    and does not begin. One operation is a file read.
+    The files lie in the `folder` that the role `server` exports and that `host` has mounted at `mount` (NFSv4). Before
+    the load each file is read often enough for the client to get a delegation of it. Without delegations the load would
+    prove nothing and does not begin. One operation is a file read.
     """
 
     host: str = "client"
@@ -57,7 +57,7 @@ class DelegatedReaders:
         return True
 
     def baseline(self, site: Site) -> float | None:
-        """See `Workload.baseline`: the load itself, once the delegations are there; raises InfraError without any."""
+        """See `Workload.baseline`: the load itself, after the client got its delegations; raises InfraError if not."""
         self._put_in_place(site)
         self._go_round(site, WARM_ROUNDS)
         self._held.append(self._count_held(site))
@@ -90,7 +90,7 @@ class DelegatedReaders:
         )
 
     def _put_in_place(self, site: Site) -> None:
-        """The files, made by the server itself: what a client has just written is not delegated to it."""
+        """Make the files on the server: a client gets no delegation of a file that it has just written."""
         make = "mkdir -p %s && cd %s && for i in $(seq %s); do echo $i >$i || exit; done"
         folder = f"{self.folder}/{SUBFOLDER}"
         site.role(self.server).shell.run(make, folder, folder, self.files, deadline=site.deadline(20))
@@ -108,7 +108,7 @@ class DelegatedReaders:
         return site.role(self.host).shell.run(command, *arguments, deadline=deadline).stdout
 
     def _count_held(self, site: Site) -> int:
-        """Delegations that the server says are held; raises InfraError where it gave none for half of the files."""
+        """The server's count of held delegations; raises InfraError if it is below half of the files."""
         text = site.role(self.server).shell.run(HELD, deadline=site.deadline(10), check=False).stdout
         held = int(text.strip() or 0)
         if held < self.files / 2:

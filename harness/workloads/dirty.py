@@ -1,4 +1,4 @@
-"""Dirtied pages of a file or block device: by write(2), by stores into shared mappings, synchronously, or directly."""
+"""A load that dirties a file or block device: write(2), shared mappings, synchronous writes or direct I/O."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MODES = ("write", "mmap", "sync", "direct")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dirty:
-    """`workers` processes that write `ratio` × memory in all to `path`, round and round, for `seconds`.
+    """`workers` processes write `ratio` × memory in all to `path`, round after round, for `seconds`.
 
-    `mode` "write" goes through the page cache, with fsync at the end of each round; "mmap" stores into MAP_SHARED
-    pages, with msync; "sync" writes each block of `block` bytes with O_DSYNC, "direct" with O_DIRECT. Each block is
-    read and compared before it is written again, and everything at the end, once it is dropped from the page cache. One
-    operation is a page written, flushed or compared. When its time is over, it still has to flush and to compare.
+    `mode` "write" goes through the page cache, with fsync after each round; "mmap" stores into MAP_SHARED pages, with
+    msync after each round. "sync" writes blocks of `block` bytes with O_DSYNC, "direct" with O_DIRECT. Each block is
+    read and compared before it is written again. After `seconds` the load flushes, drops its pages from the page cache
+    and compares everything once more. One operation is a page written, flushed or compared.
     """
 
     path: str
@@ -38,7 +38,7 @@ class Dirty:
     limit_s: float = 900.0
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a mode or a size that is none."""
+        """Raises UsageError for an unknown mode or an invalid size."""
         if self.mode not in MODES:
             raise UsageError(f"dirtier: no mode {self.mode!r}; the modes are: {', '.join(MODES)}")
         if self.block <= 0 or self.block % PAGE:
@@ -65,7 +65,7 @@ class Dirty:
         return ProgressFile(host=target.name, path=PROGRESS, workers=self.workers, log=f"{FOLDER}/log")
 
     def baseline(self, site: Site) -> float | None:
-        """See `Workload.baseline`: its operation is a page, as the storage's is."""
+        """See `Workload.baseline`: the storage's, since the operation of both is a page."""
         return None
 
     def launch(self, site: Site) -> None:

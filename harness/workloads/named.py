@@ -1,4 +1,4 @@
-"""Load generators by name: fio and stress-ng, with whatever arguments they take."""
+"""Load generators by name: fio and stress-ng, with arbitrary arguments."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Options = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Named(ABC):
-    """What both have in common: `workers` processes of the tool for `seconds`, each counted for itself."""
+    """`workers` processes of the tool run for `seconds`, each counted separately."""
 
     host: str = "client"
     workers: int = 2
@@ -35,18 +35,18 @@ class _Named(ABC):
     options: Options = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a load that is none."""
+        """Raises UsageError for fewer than one worker, or no time."""
         if self.workers < 1 or self.seconds < 1:
             raise UsageError(f"{self._tool}: {self.workers} workers for {self.seconds} s; give 1 or more of each")
 
     @property
     @abstractmethod
     def _tool(self) -> str:
-        """The program."""
+        """The name of the program."""
 
     @abstractmethod
     def _arguments(self, seconds: float) -> Sequence[str]:
-        """What it is told, to run for so long."""
+        """The tool's arguments for a run of `seconds`."""
 
     def describe(self) -> str:
         """See `Workload.describe`."""
@@ -59,7 +59,7 @@ class _Named(ABC):
 
     @property
     def limit_s(self) -> float:
-        """See `Workload.limit_s`: it ends by itself, a slow host gives it some time for its last operation."""
+        """See `Workload.limit_s`: the tool ends by itself; on a slow host its last operation may take longer."""
         return 2 * self.seconds + START_S
 
     def prepare(self, site: Site) -> ProgressFile:
@@ -68,7 +68,7 @@ class _Named(ABC):
         return ProgressFile(host=site.role(self.host).name, path=PROGRESS, workers=self.workers, log=LOG)
 
     def baseline(self, site: Site) -> float | None:
-        """See `Workload.baseline`: the load itself, for five seconds; raises InfraError where it gets nothing done."""
+        """See `Workload.baseline`: the load itself, for five seconds; raises InfraError if it moves no page."""
         self._put_in_place(site, BASELINE_PROGRESS)
         command, *arguments = self._command(BASELINE_PROGRESS, BASELINE_S)
         target = site.role(self.host)
@@ -99,10 +99,10 @@ class _Named(ABC):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fio(_Named):
-    """`fio` with the job `rw` ("randwrite", "read" …) on files of `size`, `path` with the worker's number behind it.
+    """`fio` with the job `rw` ("randwrite", "read" …) on one file of `size` a worker: `path` and the worker's number.
 
-    `options` are more of its options ({"bs": "4k", "direct": 1, "ioengine": "mmap"}). One operation is a page that fio
-    says it moved; it says so once a second. Its files are laid out for the baseline, before the load.
+    `options` are further options of fio ({"bs": "4k", "direct": 1, "ioengine": "mmap"}). One operation is a page that
+    fio moved, from its report once a second. The files are laid out for the baseline, before the load.
     """
 
     path: str
@@ -124,10 +124,10 @@ class Fio(_Named):
 class StressNg(_Named):
     """`stress-ng` with the stressor `stressor` ("vm", "mmap", "hdd" …), one instance for each worker.
 
-    `options` are more of its options ({"vm-bytes": "64M"}), a value of True one without a value; sizes are those of one
-    instance. One operation is a page that was faulted in, or read or written with a system call, as the kernel counts
-    it: stress-ng tells its own "bogus operations" only when it is over, and then they are a figure of the trial. A
-    stressor that only computes has no operations, and is refused when its baseline is taken.
+    `options` are further options of stress-ng ({"vm-bytes": "64M"}); True stands for an option without a value. Sizes
+    are those of one instance. One operation is a page faulted in, or read or written by a system call, as the kernel
+    counts them. stress-ng reports its own "bogus operations" only at its end; they become a measure of the trial. A
+    stressor that only computes has no operations, so its baseline measurement fails.
     """
 
     stressor: str
@@ -138,14 +138,14 @@ class StressNg(_Named):
 
     def _arguments(self, seconds: float) -> Sequence[str]:
         words = [f"--{self.stressor}", "1", "--timeout", f"{seconds:g}", "--metrics", "--yaml", f"{FOLDER}/yaml-{{}}"]
-        # Where it writes its own files: its present folder would be / or whatever the launch left.
+        # The folder for its own files; the default is the working directory, which is arbitrary here.
         words += ["--temp-path", FOLDER] if "temp-path" not in self.options else []
         for key, value in self.options.items():
             words += [f"--{key}"] if value is True else [f"--{key}", str(value)]
         return words
 
     def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
-        """See `Measuring.measures`: what it counted itself, if it came to its end."""
+        """See `Measuring.measures`: stress-ng's own count, if it ran to its end."""
         text = site.role(self.host).agent.ask("read", path=LOG, deadline=site.deadline(5))
         found = re.search(r"^(\d+) bogus operations$", text, re.MULTILINE)
         return [Measure(name="bogus operations", value=int(found[1]))] if found else []

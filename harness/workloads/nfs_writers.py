@@ -25,10 +25,10 @@ BASELINE_BYTES = 16 * MIB
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NfsWriters:
-    """`workers` processes on `host` that write `mib` MiB each to a file of their own below `mount`, then flush it.
+    """`workers` processes on `host` each write `mib` MiB to their own file below `mount`, then flush it.
 
-    Beside them the load holds `anonymous` × the host's memory. One operation is a page that the server has taken: what
-    lies in the page cache is no work done yet, however fast it got there.
+    The load also holds `anonymous` × the host's memory. One operation is a page that the server has received; a page
+    that is only in the page cache does not count.
     """
 
     host: str = "client"
@@ -39,7 +39,7 @@ class NfsWriters:
     limit_s: float = 600.0
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a load that is none, or that no host could bear."""
+        """Raises UsageError for a load without work, or with more anonymous memory than a host has."""
         if self.workers < 1 or self.mib < 1 or not 0 <= self.anonymous < 1:
             raise UsageError("NFS writers: `workers` and `mib` are 1 or more, `anonymous` is a share of memory below 1")
 
@@ -54,7 +54,7 @@ class NfsWriters:
         return ("nfs-writers",)
 
     def baseline(self, site: Site) -> float | None:
-        """See `Workload.baseline`: the same writers with little to write, flushed; it passes the page cache by."""
+        """See `Workload.baseline`: the same writers with little data, flushed, so the page cache hides nothing."""
         self._put_in_place(site)
         command, *arguments = self._command(max(1, BASELINE_BYTES // self.workers // MIB) * MIB)
         target = site.role(self.host)
@@ -81,7 +81,7 @@ class NfsWriters:
         )
 
     def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
-        """See `Measuring.measures`; read through the agent, since nobody may log in any more."""
+        """See `Measuring.measures`; read through the agent, since a login may no longer work."""
         text = site.role(self.host).agent.ask("read", path=RATES, deadline=site.deadline(10)).strip(" \n\0")
         if not text:
             raise InfraError(f"{self.host}: the writers never began")

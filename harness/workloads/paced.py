@@ -1,4 +1,4 @@
-"""A time-critical writer: a small synchronous write every so often, alone or beside another load."""
+"""A time-critical writer: a small synchronous write at a fixed interval, alone or beside another load."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ BASELINE_S = 3.0
 
 
 class Companion(Protocol):
-    """A load that another one can start beside itself: prepared as any, and then one command."""
+    """A load that another one can start beside itself: prepared like any load, then started with one command."""
 
     def describe(self) -> str:
-        """What it does, in a few words."""
+        """The load in a few words."""
 
     def prepare(self, site: Site) -> ProgressFile:
         """Put everything in place on its host; nothing runs yet."""
 
     @property
     def command(self) -> tuple[str, ...]:
-        """The program and its arguments; it ends with exit code 0 when its work is done."""
+        """The program and its arguments; its exit code is 0 when its work is done."""
 
     @property
     def limit_s(self) -> float:
-        """Seconds after which it is given up."""
+        """Seconds after which the load is given up."""
 
     @property
     def critical_tasks(self) -> tuple[str, ...]:
-        """Names of its tasks, as the OOM killer prints them."""
+        """Names of the load's tasks, as the OOM killer prints them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paced:
     """Appends 4 KiB to the file `path` of `host` every `every_s` seconds, and waits until it is on the disk.
 
-    Before each write it runs the program `job`, if there is one ("date"), as scripts that keep a log do. For `seconds`;
-    or, with `beside`, from just before that load begins until it has come to its end. Progress is that of the writer
-    alone, so it says what the load beside it does to others. One operation is a write.
+    Before each write it runs the program `job`, if given ("date"), like a script that keeps a log. It runs for
+    `seconds`; with `beside`, from just before that load begins until that load ends. Progress counts the writer's own
+    writes only, so it shows the effect of the load beside it on other processes. One operation is a write.
     """
 
     path: str
@@ -59,7 +59,7 @@ class Paced:
     beside: Companion | None = None
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a pace that is none."""
+        """Raises UsageError for an interval or a time of 0 s or less."""
         if self.every_s <= 0 or self.seconds <= 0:
             raise UsageError(f"paced load: every {self.every_s} s for {self.seconds} s; both must be more than 0")
 
@@ -76,7 +76,7 @@ class Paced:
 
     @property
     def limit_s(self) -> float:
-        """See `Workload.limit_s`: twice its time, since its last write may be a slow one."""
+        """See `Workload.limit_s`: twice its time, since the last write may be slow."""
         return self.beside.limit_s if self.beside else 2 * self.seconds
 
     def prepare(self, site: Site) -> ProgressFile:
@@ -88,7 +88,7 @@ class Paced:
         return ProgressFile(host=target.name, path=PROGRESS, workers=1, log=f"{FOLDER}/log")
 
     def baseline(self, site: Site) -> float | None:
-        """See `Workload.baseline`: the writer alone, for three seconds; raises InfraError where no write is done."""
+        """See `Workload.baseline`: the writer alone, for three seconds; raises InfraError without any write."""
         self._put_in_place(site, BASELINE_PROGRESS)
         command, *arguments = self._command(BASELINE_PROGRESS, BASELINE_S)
         target = site.role(self.host)

@@ -1,4 +1,4 @@
-"""A live load with a steady pace: what a healthy host does for ever, so that only what is done to the host stops it."""
+"""A steady load that a healthy host can run for ever, so that only a fault stops it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ MODES = (*WRITES, "fork", "spin")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steady:
-    """`workers` processes on `host` that do the same thing again and again until they are killed, or for `limit_s`.
+    """`workers` processes on `host` repeat one operation until they are killed, or for `limit_s`.
 
-    `mode` "write" writes blocks of `block` bytes to `path`, a file or a block device, each synchronously and past the
-    page cache, as `dd oflag=direct,dsync` does; "fsync" goes through the page cache with an fsync after each block, as
-    dd and `sync`; "fork" starts a program and waits for it; "spin" computes, on every processor at least. One operation
-    is a page written, a program or a fixed piece of computing. A worker whose work fails ends as failed.
+    `mode` "write" writes blocks of `block` bytes to `path`, a file or a block device, synchronously and past the page
+    cache, like `dd oflag=direct,dsync`. "fsync" writes them through the page cache, with an fsync after each block.
+    "fork" starts a program and waits for it. "spin" computes, with at least one worker for each processor. One
+    operation is a page written, a program run or a fixed amount of computing. A worker whose operation fails ends as
+    failed.
     """
 
     host: str = "client"
@@ -70,7 +71,7 @@ class Steady:
         return ProgressFile(host=target.name, path=PROGRESS, workers=self._count(target), log=f"{FOLDER}/log")
 
     def baseline(self, site: Site) -> float | None:
-        """See `Workload.baseline`: the load itself, for three seconds; raises InfraError where it gets nothing done."""
+        """See `Workload.baseline`: the load itself, for three seconds; raises InfraError if it does nothing."""
         self._put_in_place(site, BASELINE_PROGRESS)
         command, *arguments = self._command(site, BASELINE_PROGRESS, BASELINE_S)
         target = site.role(self.host)

@@ -1,4 +1,4 @@
-"""Swap thrash: anonymous mappings of several times the memory, filled and then read linearly in a loop."""
+"""Swap thrash: anonymous mappings larger than the memory, filled and then read linearly in a loop."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ MEMORY = ("anonymous", "shmem")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwapThrash:
-    """The load of "Swap-over-NBD without deadlocking" (2012).
+    """The load of the series "Swap-over-NBD without deadlocking" (2012).
 
-    `processes_per_cpu` × processors map `ram_ratio` × memory in all, fill it, and read it `passes` times, or with 0
-    passes again and again until `limit_s` is over. One operation is one page written or read and compared. `memory` is
-    "anonymous", which is what the series means, or "shmem": pages of the same number that belong to files of tmpfs,
-    which go to swap by another way (shmem_writepage). With `refills` a pass reads nothing: it gives the pages back and
-    fills them anew, so that pages go out for as long as it lasts; else few do once all is filled, since what is read is
-    on swap already.
+    `processes_per_cpu` × processors processes map `ram_ratio` × memory in all, fill it, and read it `passes` times; 0:
+    until `limit_s` is over. One operation is a page written, or a page read and compared. `memory` is "anonymous", as
+    in the series, or "shmem": as many pages of tmpfs files, which are swapped out by other code (shmem_writepage).
+
+    With `refills` a pass gives the pages back and fills new ones instead of reading, so pages are swapped out during
+    the whole load. Without it few are once all memory is filled, since the pages that are read are on swap already.
     """
 
     host: str = "client"
@@ -39,7 +39,7 @@ class SwapThrash:
     limit_s: float = 900.0
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a sort of memory that is none."""
+        """Raises UsageError for an unknown kind of memory."""
         if self.memory not in MEMORY:
             raise UsageError(f"SwapThrash: no memory {self.memory!r}; there are: {', '.join(MEMORY)}")
 
@@ -77,7 +77,7 @@ class SwapThrash:
         return ProgressFile(host=target.name, path=PROGRESS, workers=workers, log=f"{FOLDER}/log")
 
     def baseline(self, site: Site) -> float | None:
-        """See `Workload.baseline`: its operation is a page, as the storage's is."""
+        """See `Workload.baseline`: the storage's, since the operation of both is a page."""
         return None
 
     def launch(self, site: Site) -> None:

@@ -26,11 +26,11 @@ FILE_SIZE = 32 * MIB
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
-    """`seconds` of bulk data from (outgoing) or to (incoming) the host `host`, as fast as it goes.
+    """Transfers bulk data for `seconds`, as fast as possible: from `host` ("outgoing") or to it ("incoming").
 
-    `kind` "iperf3" is one TCP stream with the host that plays `peer`; "file" writes or reads a file at `path`, on a
-    mount, round and round: outgoing through the page cache, with an fsync at the very end; the file has `file_size`
-    bytes. One operation is 4 KiB of the transfer.
+    `kind` "iperf3" is one TCP stream with the role `peer`. "file" writes (outgoing) or reads (incoming) a file of
+    `file_size` bytes at `path`, on a mount, again and again. Writes go through the page cache, with one fsync at the
+    end. One operation is 4 KiB transferred.
     """
 
     host: str = "client"
@@ -42,7 +42,7 @@ class Transfer:
     file_size: int = FILE_SIZE
 
     def __post_init__(self) -> None:
-        """Raises UsageError for what cannot be transferred."""
+        """Raises UsageError for an invalid kind, direction, path, time or size."""
         if self.kind not in KINDS or self.direction not in DIRECTIONS:
             raise UsageError(
                 f"transfer: {self.kind} {self.direction}; kinds are {', '.join(KINDS)}, "

@@ -1,1 +1,1 @@
-"""What runs beside a load and measures; see `harness.monitors.instrument`."""
+"""Instruments that run beside a load and measure; see `harness.monitors.instrument`."""

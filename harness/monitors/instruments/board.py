@@ -1,4 +1,4 @@
-"""What canaries note (harness/monitors/instruments/guest/canaries.py): times in buckets, and what they amount to."""
+"""The canaries' board (harness/monitors/instruments/guest/canaries.py): times in buckets, percentiles, drawings."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ BAR = 50  # characters of the longest bar of a drawing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
-    """How long the samples of one canary took.
+    """The durations of one canary's samples.
 
-    Times are in milliseconds; `worst_at_s` is on the host's clock since it was booted. `counts` has a number for each
-    bucket: 0 is below 1 ms, n is from 2^((n-1)/4) ms to 2^(n/4) ms. A sample that is still under way counts as one that
-    took as long as it has taken until now.
+    Times are in milliseconds; `worst_at_s` is in seconds since the host's boot. `counts` has the number of samples in
+    each bucket: bucket 0 is below 1 ms, bucket n is from 2^((n-1)/4) ms to 2^(n/4) ms. A sample still under way counts
+    with its duration so far.
     """
 
     name: str
@@ -30,9 +30,9 @@ class Times:
     counts: tuple[int, ...]
 
     def percentile(self, share: float) -> float:
-        """Milliseconds that `share` of the samples stayed below: the end of their bucket, so at most 19 % too much.
+        """Milliseconds below which `share` of the samples stayed: the end of a bucket, so at most 19 % too high.
 
-        The worst is known exactly, and nothing is above it; 0.0 where there are no samples.
+        The result never exceeds the worst sample, which is known exactly; 0.0 without samples.
         """
         wanted, seen = share * self.samples, 0
         for bucket, count in enumerate(self.counts):
@@ -43,12 +43,12 @@ class Times:
 
 
 def end_ms(bucket: int) -> float:
-    """Where a bucket ends, in milliseconds."""
+    """The end of a bucket in milliseconds."""
     return float(2 ** (bucket / PER_DOUBLING))
 
 
 def read_board(text: str, now_s: float) -> list[Times]:
-    """What a board says at `now_s` of the host's clock; raises InfraError if it is none."""
+    """The times on a board at `now_s` of the host's clock; raises InfraError if the text is no board."""
     first, *lines = text.splitlines() or [""]
     if first.strip() not in WORDS:
         raise InfraError(f"no board of canaries: it begins with {first[:20]!r}")
@@ -81,7 +81,7 @@ def _bucket(milliseconds: float) -> int:
 
 
 def draw(calm: Sequence[Times], load: Sequence[Times]) -> str:
-    """Both distributions of every canary beside each other, as text: share of the samples by time."""
+    """Both distributions of every canary side by side, as text: share of the samples by time."""
     quiet = {times.name: times for times in calm}
     parts = [_drawing(times.name, quiet[times.name], times) for times in load if times.name in quiet]
     return "\n".join(parts)
@@ -98,6 +98,6 @@ def _drawing(name: str, calm: Times, load: Times) -> str:
 
 
 def _bar(times: Times, bucket: int) -> str:
-    """As long as the bucket's share of the samples; one sample shows, however many there are."""
+    """A bar as long as the bucket's share of the samples; a single sample is always visible."""
     count = times.counts[bucket]
     return "#" * max(1, round(BAR * count / times.samples)) if count else ""

@@ -1,4 +1,4 @@
-"""Canaries: how long what any user does takes, before the load and under it."""
+"""Canaries: durations of everyday actions, before the load and under it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ UPTIME = "/proc/uptime"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Canaries:
-    """Starts `true`, `date` and `ls -lR tree` now and then on `host`, and writes to the file `writer` if that is given.
+    """Times `true`, `date` and `ls -lR tree` on `host`, and synchronous writes to the file `writer`, if given.
 
-    Each at ordinary priority and in memory like any program. First for `calm_s` seconds, once the storage is set up and
-    before the load: what they take there is what the load is compared with. `writer` appends 4 KiB every 0.1 s and
-    waits until it is on the disk; the others come every 0.5 s, `ls` every second.
+    Canaries are ordinary processes: normal priority, no locked memory. They first run for `calm_s` seconds before the
+    load, after the storage was set up; the times under load are compared with these. `true` and `date` run every 0.5 s,
+    `ls` every second. The writer appends 4 KiB every 0.1 s and waits until it is on the disk.
     """
 
     host: str = "client"
@@ -44,7 +44,7 @@ class Canaries:
         target.shell.put(pack(SCRIPT), f"{FOLDER}/canaries.pyz", deadline=site.deadline(10))
         command, *arguments = self._command("calm", self.calm_s)
         target.shell.run(str(command), *arguments, deadline=site.deadline(self.calm_s + 10))
-        # The second board is there from now on, so that it can be opened while memory is plentiful.
+        # Make the second board now, so that it can be opened while memory is plentiful.
         target.shell.run("cp %s %s", *BOARDS.values(), deadline=site.deadline(10))
         ask(site, self.host, "open", paths=[*BOARDS.values(), UPTIME])
         ask(site, self.host, "open", paths=[BOARDS["load"]], write=True)
@@ -75,7 +75,7 @@ class Canaries:
 
 
 def _figures(phase: str, found: Sequence[Times]) -> list[Measure]:
-    """Of each canary: half of its samples, 99 of 100 and all of them took no longer, and when the worst began."""
+    """Measures of each canary: median, 99th percentile, worst, and when the worst began."""
     figures = []
     for times in found:
         name = f"{times.name} {phase}"

@@ -1,4 +1,4 @@
-"""A packet capture beside the load, bounded: the last packets before a transfer stopped, and the first after."""
+"""A packet capture beside the load, in a ring of files that has the packets around the stop of a transfer."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from harness.model.topology import Topology
 from harness.site.needs import Needs
 from harness.site.target import Site
 
-FOLDER = "/run/harness/capture"  # a ramfs: what is written there needs no disk, and is never written back
-# A second time there is nothing left to end.
+FOLDER = "/run/harness/capture"  # a ramfs: no disk, no writeback
+# Does nothing when called again.
 END = f"[ ! -e {FOLDER}/pid ] || {{ kill $(cat {FOLDER}/pid); rm {FOLDER}/pid; }}"
 START_S, FETCH_S = 10.0, 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capture:
-    """tcpdump on `host`, on its card of `link`: a ring of `files` files of `megabytes` million bytes each.
+    """tcpdump on `host`, on its card of `link`, into a ring of `files` files of `megabytes` million bytes each.
 
-    The first `snap` bytes of every packet: headers, and not what is transferred. It holds that much of the host's
-    memory. What was captured goes into the evidence, one file after the other, if the host still gives it out over SSH.
+    It captures the first `snap` bytes of every packet: headers, no data. The ring lies in the host's memory. The files
+    go into the evidence, if the host can still be read over SSH.
     """
 
     host: str = "client"
@@ -34,7 +34,7 @@ class Capture:
     snap: int = 96
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a ring that is none."""
+        """Raises UsageError for a ring that is too small."""
         if self.files < 2 or self.megabytes < 1 or self.snap < 1:
             raise UsageError("Capture: a ring has 2 files or more, of 1 million bytes or more, and packets some bytes")
 
@@ -57,7 +57,7 @@ class Capture:
         target = site.role(self.host)
         card = target.interface(self.link)
         ring = f"-C {self.megabytes} -W {self.files} -w {FOLDER}/ring"
-        # -U: what was captured is in the file at once; -Z root: or it would give up the right to write there.
+        # -U: write each packet to the file at once; -Z root: keep the right to write there.
         target.shell.run(
             f"setsid tcpdump -i {card.name} -s {self.snap} -B 1024 -n -U -Z root {ring} "
             f">{FOLDER}/log 2>&1 </dev/null & echo $! >{FOLDER}/pid",

@@ -1,4 +1,4 @@
-"""Memory that is not there for the load: a hog beside it."""
+"""A memory hog beside the load."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ KINDS = ("anonymous", "shmem")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hog:
-    """Holds `share` of the memory of `host` and touches each page of it again and again.
+    """Holds `share` of the memory of `host` and touches each of its pages again and again.
 
-    `kind` is "anonymous" or "shmem". Where there is no swap, that much is simply gone; where there is, it is what the
-    kernel will swap out and in. It begins to fill `after_s` seconds after its launch, which is just before the load's.
-    If the OOM killer takes it, the trial goes on, and its figures say that nothing was held.
+    `kind` is "anonymous" or "shmem". Without swap that memory is simply gone; with swap the kernel swaps it out and in.
+    The hog is launched just before the load, and begins to fill its memory `after_s` seconds later. If the OOM killer
+    kills it, the trial goes on, and its measures show that nothing was held.
     """
 
     share: float
@@ -36,7 +36,7 @@ class Hog:
     after_s: float = 0.0
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a kind of memory or a share that is none."""
+        """Raises UsageError for an unknown kind of memory, or a share of 0 or less."""
         if self.kind not in KINDS:
             raise UsageError(f"hog: no memory {self.kind!r}; there are: {', '.join(KINDS)}")
         if self.share <= 0:
@@ -78,7 +78,7 @@ class Hog:
         ]
 
     def end(self, site: Site) -> None:
-        """See `Instrument.end`: what it holds may be on swap, which cannot be switched off while it is there."""
+        """See `Instrument.end`; swap cannot be switched off while the hog's memory is on it."""
         end_script(site, self.host, STATE, "-x hog")
 
     def _is_there(self, site: Site, pid: int) -> bool:

@@ -1,4 +1,4 @@
-"""The sockets of a transfer: when they stopped moving, in what state TCP was then, and who used the processor."""
+"""A watch over the sockets of a transfer: their stalls, the state of TCP then, and CPU time of kernel threads."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ SCRIPT = Path(__file__).parent / "guest" / "sockets.py"
 FOLDER = "/run/harness/sockets"
 BOARD = "/dev/shm/harness-sockets"
 UPTIME = "/proc/uptime"
-START_S = 30.0  # Python, and the kernel's modules for its questions
+START_S = 30.0  # to start Python, and to load the kernel's modules for sock_diag
 TRIES = 3  # a board that is being rewritten reads wrong
-# idiag_timer of include/uapi/linux/inet_diag.h, as `ss` calls them
+# idiag_timer of include/uapi/linux/inet_diag.h, by the names of `ss`
 TIMERS = ("off", "retransmission", "keepalive", "time wait", "zero window probe")
-# As long as the script lives, until its first sample is on the board.
+# Waits for the first sample on the board, as long as the script lives.
 READY = f"""\
 for i in $(seq 300); do kill -0 $(cat {FOLDER}/watch.pid) || break
 case $(head -c 4 {BOARD} 2>/dev/null) in {WAIT.decode().strip()}) exit 0;; esac; sleep 0.1; done
@@ -39,11 +39,11 @@ SERVICES = {"iperf3": 5201, **{protocol.name: protocol.port for protocol in PROT
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SocketWatch:
-    """Watches on `host` its connections with `peer` that have one of `ports` at either end.
+    """Watches, on `host`, the connections with `peer` that have one of `ports` at either end.
 
-    A direction stalls while a connection is open and none of its bytes moves for `stall_s` seconds or more; one in
-    which nothing but acknowledgements go is left out. Besides, a byte goes there and back on a connection of its own
-    over the same link, twice a second: what a parallel SSH would feel there.
+    A direction stalls when a connection is open and no byte moves for `stall_s` seconds or more. A direction with only
+    acknowledgements is left out. In addition, twice a second, a byte goes there and back on a separate connection over
+    the same link: the latency that a parallel SSH session would see.
     """
 
     host: str = "client"
@@ -52,7 +52,7 @@ class SocketWatch:
     stall_s: float = 3.0
 
     def __post_init__(self) -> None:
-        """Raises UsageError where there is nothing to watch."""
+        """Raises UsageError without ports, or for a stall of 0 s or less."""
         if not self.ports or self.stall_s <= 0:
             raise UsageError("SocketWatch: it needs a port, and a stall is longer than 0 s")
 
@@ -65,7 +65,7 @@ class SocketWatch:
         return {self.host: ("inet_diag", "tcp_diag")}
 
     def prepare(self, site: Site) -> None:
-        """See `Instrument.prepare`: both ends run already, for under the load they might not come up."""
+        """See `Instrument.prepare`: starts both ends, since under the load they might not start."""
         target, peer = site.role(self.host), site.role(self.peer)
         for one in (target, peer):
             one.shell.run("mkdir -p %s", FOLDER, deadline=site.deadline(10))
@@ -83,7 +83,7 @@ class SocketWatch:
         ask(site, self.host, "write", path=BOARD, text=RUN.decode())
 
     def measures(self, site: Site, evidence: Path) -> Sequence[Measure]:
-        """See `Measuring.measures`; all that was seen goes into the evidence."""
+        """See `Measuring.measures`; the whole record goes into the evidence."""
         board = self._read(site)
         now = float(ask(site, self.host, "read", path=UPTIME).split()[0])
         name = f"sockets-{site.role(self.host).name}.json"
@@ -96,7 +96,7 @@ class SocketWatch:
         target.shell.run(f"{command} {kept}", *arguments, deadline=site.deadline(10))
 
     def end(self, site: Site) -> None:
-        """See `Instrument.end`, as far as both answer; while the watch is there, the modules for its questions stay."""
+        """See `Instrument.end`, as far as both hosts answer; a running watch pins the modules of sock_diag."""
         with suppress(HarnessError):
             ask(site, self.host, "write", path=BOARD, text=STOP.decode())
             site.role(self.host).shell.run(GONE, deadline=site.deadline(ASK_S), check=False)
@@ -124,7 +124,7 @@ def read_board(text: str) -> dict[str, Any]:
 
 
 def figures(board: Mapping[str, Any], now: float, stall_s: float) -> list[Measure]:
-    """What a board says at `now` of the host's clock; a stall that is under way lasts until then."""
+    """The measures on a board at `now` of the host's clock; a stall that is under way lasts until then."""
     found = []
     for name, direction in board["directions"].items():
         found += _stalls(name, direction, board["begun"], now, stall_s)
@@ -166,7 +166,7 @@ def _ping(ping: Mapping[str, Any], now: float) -> list[Measure]:
 
 
 def in_words(sample: Mapping[str, int]) -> str:
-    """One line of what TCP knew, as `ss -ti` has it."""
+    """The state of TCP in one line, like that of `ss -ti`."""
     timer = TIMERS[sample["timer"]] if sample["timer"] < len(TIMERS) else str(sample["timer"])
     until = f" in {sample['timer_ms'] / 1000:.1f} s" if sample["timer"] else ""
     return (

@@ -1,8 +1,8 @@
-"""A real cluster: Corosync says who is there, Pacemaker moves the service with its stock resource agents.
+"""A Pacemaker cluster: Corosync tracks membership, Pacemaker moves the service with its stock resource agents.
 
-Guests have no systemd and no cluster shell, so the daemons are started directly and the configuration is written into
-Pacemaker's own file before. Fencing is real: a node is fenced by an agent that asks the harness, which powers the node
-off and says so (harness/faults/failover.py); until then nothing is taken over.
+Guests have no systemd and no cluster shell, so the daemons are started directly, after the configuration was written
+into Pacemaker's own file. Fencing is real: the fence agent asks the harness, which powers the node off and confirms
+(harness/faults/failover.py). Nothing is taken over before that.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ CONFIG = f"{FOLDER}/corosync.conf"
 CIB = "/var/lib/pacemaker/cib/cib.xml"
 LOG = "/var/log/pacemaker/pacemaker.log"
 DAEMONS = ("attrd", "based", "controld", "execd", "fenced", "schedulerd")
-COMM = 15  # as much of a task's name as the kernel keeps
+COMM = 15  # characters of a task's name that the kernel keeps
 START_S = 30.0
 POLL_S = 1.0
 _TEMPLATES = Environment(
     loader=PackageLoader("harness.storage.cluster", "."), autoescape=True, undefined=StrictUndefined
 )
 
-# Two nodes: the one that is left has the quorum, and neither begins before it has seen the other (wait_for_all).
+# two_node: a single remaining node has the quorum, but neither starts before it has seen the other (wait_for_all).
 COROSYNC = """\
 totem {{
   version: 2
@@ -65,12 +65,12 @@ NODE_ENTRY = """\
     nodeid: {}
   }}
 """
-# The agent of file systems wants fuser, which psmisc has and a guest has not; with force_unmount=safe it is not used.
+# The Filesystem agent checks for fuser (psmisc), which guests lack; with force_unmount=safe it does not use it.
 START = """\
 mkdir -p /run/resource-agents /var/log/pacemaker && chown hacluster:haclient /var/log/pacemaker && \
 rm -rf /var/lib/pacemaker/cib/* && mv {folder}/cib.xml {cib} && chown hacluster:haclient {cib} && chmod 600 {cib} && \
 corosync -c {config} && (FUSER=true setsid pacemakerd >{folder}/pacemakerd.log 2>&1 </dev/null &)"""
-# At once: a cluster that is asked to end would take the service down on its way, and wait for whatever hangs.
+# SIGKILL: a cluster that shuts down in order would first stop the service, and wait for anything that hangs.
 STOP = f"""\
 pkill -9 -x pacemakerd; pkill -9 -f ^/usr/lib/pacemaker/pacemaker-; pkill -9 -x corosync; \
 rm -rf /var/lib/pacemaker/cib/* {AGENT}; true"""
@@ -78,7 +78,7 @@ rm -rf /var/lib/pacemaker/cib/* {AGENT}; true"""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pacemaker:
-    """Corosync and Pacemaker on both nodes; `token_ms` is how long a node may be silent before it counts as dead."""
+    """Corosync and Pacemaker on both nodes. A node that is silent for `token_ms` counts as dead."""
 
     token_ms: int = 5000
     takeover_s: float = 60.0
@@ -130,7 +130,7 @@ class Pacemaker:
         return COROSYNC.format(token=self.token_ms, nodes=nodes, folder=FOLDER)
 
     def cib(self, site: Site, service: Service) -> str:
-        """The configuration of Pacemaker: the service as a group of stock agents, and how nodes are fenced."""
+        """The configuration of Pacemaker: the service as a group of stock agents, and fencing."""
         address = service.address(site)
         return _TEMPLATES.get_template("cib.xml.j2").render(
             nodes=[site.role(role).name for role in service.nodes],

@@ -1,4 +1,4 @@
-"""The smallest cluster there is: a script starts the service, and moves it when the harness says so."""
+"""A minimal cluster: a script starts the service, and moves it on the harness's order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.storage.cluster.service import NODE, Service
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scripted:
-    """Nobody watches the nodes; the fault `TakeOver` gives the order to the one that lives."""
+    """No cluster manager: nothing monitors the nodes. The fault `TakeOver` orders the surviving one to take over."""
 
     takeover_s: float = 20.0
 
@@ -20,7 +20,7 @@ class Scripted:
 
     @property
     def command(self) -> str:
-        """What the surviving node has to do."""
+        """The command that makes a node take the service over."""
         return f"{NODE} take"
 
     @property

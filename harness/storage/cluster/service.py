@@ -1,4 +1,4 @@
-"""The service itself, one file system and its NFS export behind an address, as a script that both nodes have."""
+"""The clustered service, a file system and its NFS export behind an address, as a script on both nodes."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ EXPORT = f"{DISK_ROOT}/export"
 STATE = f"{DISK_ROOT}/state"  # laid over /var/lib/nfs
 FSID = 1
 
-# One script for every driver: `start`, `stop` and `status` are what an init script of the NFS server has, and what the
-# agent ocf:heartbeat:nfsserver calls; `take` and `drop` are for the whole service. What is done already is left alone.
+# One script for every driver. `start`, `stop` and `status` are those of an init script of the NFS server; the agent
+# ocf:heartbeat:nfsserver calls them. `take` and `drop` move the whole service. Steps already done are skipped.
 SCRIPT = """\
 #!/bin/sh
 disk={disk}
@@ -76,40 +76,40 @@ $1
 
 
 class Driver(Protocol):
-    """What decides on which node the service runs."""
+    """Decides on which node the service runs."""
 
     def describe(self) -> str:
-        """What it is, in a few words."""
+        """The driver in a few words."""
 
     @property
     def takeover_s(self) -> float:
-        """Seconds within which it has moved the service, once a node has died."""
+        """Seconds within which the service has moved after a node died."""
 
     @property
     def fences(self) -> bool:
-        """Whether it has a node that it gave up powered off."""
+        """Whether it has failed nodes powered off."""
 
     @property
     def critical_tasks(self) -> tuple[str, ...]:
-        """Names of the tasks that it depends on."""
+        """Names of the tasks that the driver depends on."""
 
     @property
     def log(self) -> str:
-        """A file on each node in which it says what it does, "" if it has none."""
+        """The path of its log on each node, "" if it has none."""
 
     def start(self, site: Site, service: Service) -> None:
-        """Have the service on the first node; raises InfraError if it does not get there."""
+        """Bring the service up on the first node; raises InfraError if that fails."""
 
     def stop(self, site: Site, node: Target) -> None:
-        """Let go of the service: from now on nobody moves it."""
+        """Stop controlling the service on a node: from now on nothing moves it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """What moves between `nodes` (roles): a file system on their shared disk, its export, and an address.
+    """The service that moves between `nodes` (roles): a file system on their shared disk, its export, and an address.
 
-    /var/lib/nfs, with the clients that may reclaim, lies on that disk. `scope` is the server scope that both nodes show
-    their clients, "" for each node's own name.
+    /var/lib/nfs, with the list of clients that may reclaim, lies on that disk. `scope` is the server scope of both
+    nodes, "" for each node's own name.
     """
 
     nodes: tuple[str, str]
@@ -120,7 +120,7 @@ class Service:
 
     @property
     def options(self) -> str:
-        """How it is exported."""
+        """The export options."""
         return f"rw,{'sync' if self.sync else 'async'},no_root_squash,no_subtree_check,fsid={FSID}"
 
     def card(self, site: Site, node: Target) -> str:
@@ -128,7 +128,7 @@ class Service:
         return node.interface(self.link(site)).name
 
     def link(self, site: Site) -> str:
-        """The segment that both nodes are on."""
+        """The name of the link that both nodes are on; raises UsageError if there is none."""
         nodes = {site.role(role).name for role in self.nodes}
         for link in site.topology.links:
             if nodes <= set(link.hosts):
@@ -136,14 +136,14 @@ class Service:
         raise UsageError(f"topology {site.topology.name!r}: no link between {' and '.join(self.nodes)}; add one")
 
     def address(self, site: Site) -> ipaddress.IPv4Interface:
-        """The service's own address: the last of the segment."""
+        """The service's own address: the last host address of the link."""
         link = self.link(site)
         subnet = next(segment.subnet for segment in site.topology.links if segment.name == link)
         network = ipaddress.IPv4Network(subnet)
         return ipaddress.IPv4Interface((network[-2], network.prefixlen))
 
     def prepare(self, site: Site) -> None:
-        """The script on both nodes, and a fresh file system; raises UsageError where the nodes share no disk."""
+        """Put the script on both nodes and make a new file system; raises UsageError if the nodes share no disk."""
         shared = site.topology.shared_disk
         names = {site.role(role).name for role in self.nodes}
         if shared is None or not names <= set(shared.hosts):
@@ -152,7 +152,7 @@ class Service:
             )
         for role in self.nodes:
             node = site.role(role)
-            # Loaded now: a take-over is no time to look for modules.
+            # Load modules now, not during a take-over.
             make = "rm -rf %s %s && mkdir -p %s %s && modprobe nfsd && modprobe nfsv4"
             node.shell.run(make, FOLDER, MARKS, FOLDER, DISK_ROOT, deadline=site.deadline(20))
             node.shell.put(self.script(site, node).encode(), NODE, deadline=site.deadline(10), mode=0o755)
@@ -160,7 +160,7 @@ class Service:
         self.order(site, site.role(self.nodes[0]), "make", 30)
 
     def script(self, site: Site, node: Target) -> str:
-        """What `node` has as NODE."""
+        """The content of the script NODE on `node`."""
         address = self.address(site)
         return SCRIPT.format(
             disk=node.disk(SHARED).path,
@@ -172,8 +172,8 @@ class Service:
             threads=THREADS,
             state=STATE,
             root=DISK_ROOT,
-            # nfsd takes the name of the host for its scope when it starts, and a client reclaims nothing from a server
-            # of another scope (RFC 8881, 8.4.2.1); so do the resource agents, since their issue 1644.
+            # At its start nfsd takes the host name as server scope, and a client reclaims nothing from a server of
+            # another scope (RFC 8881, 8.4.2.1). The resource agents set the name likewise, since their issue 1644.
             named=f"unshare -u sh -c 'hostname {self.scope}; exec \"$@\"' sh" if self.scope else "",
             options=self.options,
             export=EXPORT,
@@ -184,17 +184,17 @@ class Service:
         )
 
     def order(self, site: Site, node: Target, verb: str, seconds: float) -> None:
-        """Have a node do one thing of the script."""
+        """Run one verb of the script on a node."""
         node.shell.run(f"{NODE} %s", verb, deadline=site.deadline(seconds))
 
     def clear(self, site: Site, node: Target) -> None:
-        """Take the service down on a node, and leave nothing of it there."""
+        """Take the service down on a node and remove its files there."""
         node.shell.run("! test -x %s || %s drop", NODE, NODE, deadline=site.deadline(40))
         clear = "pkill -f ^python3.*%s; rm -rf %s %s; rmdir %s"
         node.shell.run(clear, WATCH.name, FOLDER, MARKS, DISK_ROOT, deadline=site.deadline(10), check=False)
 
     def watch(self, site: Site, node: Target) -> None:
-        """From now on the node notes when each part of the service has arrived there (MARKS)."""
+        """Start a script on the node that notes in MARKS when each part of the service arrives there."""
         words = ("python3", "-I", "-S", f"{FOLDER}/{WATCH.name}", MARKS, DISK_ROOT, self.address(site).ip)
         command = "rm -f %s; setsid" + " %s" * len(words) + " >/dev/null 2>&1 </dev/null &"
         node.shell.run(command, MARKS, *words, deadline=site.deadline(10))

@@ -1,7 +1,7 @@
 #!/bin/sh
-# A fence agent that asks the harness, as Pacemaker's fencer calls it: options on its standard input, one a line.
-# To fence a node it writes its name to "asked", and is done when the harness has written it to "dead": the node has no
-# power any more. Without an answer it fails, and nobody takes over.
+# A fence agent that asks the harness. Pacemaker's fencer calls it with options on standard input, one a line.
+# To fence a node, it writes the node's name to "asked" and waits until the harness has written the name to "dead": the
+# node is powered off. Without an answer it fails, and no node takes over.
 folder=/run/harness/cluster
 marks=/dev/shm/harness-takeover
 action=off port=

@@ -1,7 +1,7 @@
-"""Starts nfs-ganesha in this very process, protected as a server of the host's own storage has to be.
+"""Runs nfs-ganesha in this process, protected as an IO flusher and locked in memory if asked.
 
-The state of an IO flusher outlives execve(2), but mlockall(2) does not, so the server's library is called from here
-instead (nfs_libmain(), which exists for programs that embed it). Runs on the host under test; standard library only.
+The IO flusher state survives execve(2), but mlockall(2) does not. So this script calls the server's library instead
+(nfs_libmain(), made for programs that embed it). Runs on the host under test; standard library only.
 
 usage: ganesha_launcher CONFIG LOG PID_FILE [io_flusher] [locked]
 """
@@ -19,9 +19,9 @@ LEVEL = 4  # NIV_WARN (include/log.h of nfs-ganesha)
 
 
 def protect(means: set[str]) -> None:
-    """Never the OOM killer's; an IO flusher, whose allocations start no I/O; locked in memory as it is used.
+    """Exempt this process from the OOM killer; make it an IO flusher and lock its memory as it is used, if asked.
 
-    Raises OSError where the kernel refuses: a server that only looks protected would prove nothing.
+    Raises OSError if the kernel refuses: a server without its protection would prove nothing.
     """
     never_kill()
     if "io_flusher" in means:
@@ -34,7 +34,7 @@ def main() -> int:
     """Serve until a signal ends it."""
     config, log, pid_file = sys.argv[1:4]
     with open("/proc/self/comm", "w") as comm:
-        comm.write("ganesha.nfsd")  # so that the OOM killer's line, and pkill, name the server
+        comm.write("ganesha.nfsd")  # the name for the OOM killer's line, and for pkill
     with open(pid_file, "w") as file:
         file.write(f"{os.getpid()}\n")
     protect(set(sys.argv[4:]))

@@ -1,10 +1,11 @@
-"""Connects a network block device and keeps it connected: what nbd-client of Debian 12 cannot, with dead_conn_timeout.
+"""Connects a network block device with dead_conn_timeout, and reconnects it; nbd-client of Debian 12 does neither.
 
-The kernel makes requests wait that long for a new connection (drivers/block/nbd.c, wait_for_reconnect) and tells a
-multicast group of its netlink family when one died; whoever listens there dials again and hands over the new socket.
-Runs on the host under test; standard library only. It returns once the device is connected; with "keep" it leaves a
-process behind that keeps it so, and with "guard" one that is protected from the shortage of memory that swap over the
-device means.
+The kernel makes requests wait dead_conn_timeout for a new connection (drivers/block/nbd.c, wait_for_reconnect). It
+reports a dead connection to a multicast group of its netlink family. This script listens there, dials again and hands
+over the new socket. Runs on the host under test; standard library only.
+
+The script returns once the device is connected. "leave" leaves no process behind, "keep" one that reconnects. With
+"guard" that process is also protected from the memory shortage that comes with swap on the device.
 
 usage: nbd_keeper DEVICE ADDRESS PORT EXPORT BLOCK TIMEOUT_S DEAD_CONN_TIMEOUT_S leave|keep|guard LOG
 """
@@ -35,10 +36,10 @@ NESTED, KIND = 0x8000, 0x3FFF
 CONNECT, RECONFIGURE, LINK_DEAD = 1, 3, 4
 INDEX, SIZE, BLOCK, TIMEOUT, FLAGS, SOCKETS, DEAD_CONN_TIMEOUT = 1, 2, 3, 4, 5, 7, 8
 ITEM, DESCRIPTOR = 1, 1
-# https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md, fixed newstyle
+# Fixed newstyle handshake, https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md
 GREETING = b"NBDMAGICIHAVEOPT"
 FIXED_NEWSTYLE, NO_ZEROES, EXPORT_NAME = 1, 2, 1
-DIAL_S, TALK_S = 5.0, 30.0  # a server that has just started may take long over its first client
+DIAL_S, TALK_S = 5.0, 30.0  # a server that has just started may answer its first client late
 PAUSE_S = 0.5
 
 
@@ -53,7 +54,7 @@ def number(kind: int, value: int) -> bytes:
 
 
 def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The attributes in a message, without their flags."""
+    """Type (without flags) and value of each attribute in a message."""
     while len(data) >= ATTRIBUTE.size:
         length, kind = ATTRIBUTE.unpack_from(data)
         if length < ATTRIBUTE.size:
@@ -63,7 +64,7 @@ def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Type and content of the messages in what one read of a netlink socket gave."""
+    """Type and content of the messages in one read of a netlink socket."""
     while len(data) >= HEADER.size:
         length, kind, _, _, _ = HEADER.unpack_from(data)
         yield kind, data[HEADER.size : length]
@@ -104,7 +105,7 @@ def receive(connection: socket.socket, size: int) -> bytes:
 
 
 def dial(address: str, port: int, export: str) -> tuple[socket.socket, int, int]:
-    """A connection that has agreed on the export, its size and its flags; raises OSError."""
+    """Connect and negotiate the export; returns the socket, the size and the flags. Raises OSError."""
     connection = socket.create_connection((address, port), timeout=DIAL_S)
     connection.settimeout(TALK_S)
     try:
@@ -129,7 +130,7 @@ def sockets(connection: socket.socket) -> bytes:
 
 
 def dies(events: socket.socket, index: int) -> None:
-    """Wait until the kernel says that a connection of the device died."""
+    """Wait until the kernel reports a dead connection of the device."""
     while True:
         for _, data in messages(events.recv(65536)):
             command = GENERIC.unpack_from(data)[0]
@@ -156,14 +157,14 @@ def keep(link: socket.socket, events: socket.socket, family: int, index: int, se
                 print(f"{time.monotonic():.2f} connected again", flush=True)
             except OSError as error:
                 print(f"{time.monotonic():.2f} not taken: {error}", flush=True)
-                if error.errno != errno.ENOSPC:  # that one says that no connection is dead any more
+                if error.errno != errno.ENOSPC:  # ENOSPC: no connection is dead any more
                     return
 
 
 def guard() -> None:
-    """Lock all of it in memory, exempt it from the OOM killer, and let nothing it allocates wait for I/O.
+    """Lock this process in memory, exempt it from the OOM killer and make it an IO flusher, in this order.
 
-    In this order: what locking has to bring in may well wait. Raises OSError if the kernel refuses one of them.
+    As an IO flusher its allocations never wait for I/O; the page-ins of locking may. Raises OSError if one is refused.
     """
     lock()
     never_kill()
@@ -178,7 +179,7 @@ def main() -> None:
     link = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_GENERIC)
     events = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_GENERIC)
     family, group = find_family(link)
-    events.bind((0, 0))  # without a number of its own a socket hears no multicast
+    events.bind((0, 0))  # an unbound socket receives no multicast
     events.setsockopt(SOL_NETLINK, ADD_MEMBERSHIP, group)
     connection, size, flags = dial(address, port, export)
     with connection:
@@ -192,7 +193,7 @@ def main() -> None:
     for descriptor, target in ((os.open("/dev/null", os.O_RDONLY), 0), (log, 1), (log, 2)):
         os.dup2(descriptor, target)
     with open("/proc/self/comm", "w") as comm:
-        comm.write("nbd-keeper")  # so that the OOM killer's line names it
+        comm.write("nbd-keeper")  # the name in the OOM killer's line
     if sys.argv[8] == "guard":
         guard()
     keep(link, events, family, index, (address, port, export))

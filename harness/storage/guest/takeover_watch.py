@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Notes when each part of a service has arrived on this node, and when nfsd's grace period is over.
+"""Notes when each part of a service arrives on this node, and when nfsd's grace period ends.
 
-Runs on a node of a cluster, beside whatever moves the service; standard library only.
+Runs on a node of a cluster, independent of what moves the service; standard library only.
 
 usage: takeover_watch.py MARKS MOUNT ADDRESS
 MARKS gets a line for each, "<what> <uptime in seconds>": mounted, serving, address, grace-over.
@@ -16,7 +16,7 @@ POLL_S = 0.05
 
 
 def text(path: str) -> str:
-    """A file of /proc; nothing where there is none, or where it does not answer now."""
+    """The text of a file of /proc; empty if it does not exist or cannot be read now."""
     try:
         with open(path) as file:
             return file.read()
@@ -25,7 +25,7 @@ def text(path: str) -> str:
 
 
 def arrived(what: str, mount: str, address: str) -> bool:
-    """Whether this part of the service is here."""
+    """Whether this part of the service is on this node."""
     if what == "mounted":
         return f" {mount} " in text("/proc/mounts")
     if what == "serving":
@@ -36,7 +36,7 @@ def arrived(what: str, mount: str, address: str) -> bool:
 
 
 def main() -> None:
-    """Look until all of it has been seen."""
+    """Look until all parts have been seen."""
     marks, mount, address = sys.argv[1:4]
     wanted = ["mounted", "serving", "address"]
     while wanted:
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def note(marks: str, what: str) -> None:
-    """One line."""
+    """Append one line to the marks."""
     with open(marks, "a") as file:
         file.write(f"{what} {time.clock_gettime(time.CLOCK_BOOTTIME):.2f}\n")
 

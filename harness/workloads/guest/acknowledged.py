@@ -1,15 +1,15 @@
-"""Writers that remember what they were promised: every write is synchronous, and noted once it is acknowledged.
+"""Synchronous writers that record each acknowledged write, and check in the end that none is lost.
 
 Runs on the host under test; standard library only. Progress goes through a shared file whose layout docs/agent.md
-gives, what was acknowledged through a second one, the record, which is in memory as well, all of it from the beginning.
+gives. Acknowledged writes go into a second shared file, the record; all of its memory is allocated at the start.
 
 usage: acknowledged.py write PROGRESS RECORD FOLDER WRITERS CREATORS PER_SECOND SECONDS
          a writer keeps one file open, holds a lock on it and appends; a creator makes a file for each write. After
-         SECONDS each reads back whatever was acknowledged, past its page cache, and ends.
+         SECONDS each reads back its acknowledged writes, past its page cache, and ends.
        acknowledged.py tell RECORD
-         prints what the record says, as JSON
+         prints the record as JSON
        acknowledged.py check FOLDER NAME COUNT …
-         prints, as JSON, for each NAME which of its COUNT acknowledged writes are not there
+         prints, as JSON, which of the COUNT acknowledged writes of each NAME are missing
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ BLOCK = PAGE
 HEAD = struct.Struct("=QI")  # number, checksum of the rest
 PATIENCE = 20  # refusals in a row after which a worker gives up
 RETRY_S = 0.5
-PAUSE_S = 0.5  # shorter ones are not told
+PAUSE_S = 0.5  # shorter ones are not reported
 PIECE = 64  # blocks that are read back at once
 
 
 def block(name: str, number: int) -> bytes:
-    """What the write `number` of the worker `name` writes: number, checksum, and a body that only it has."""
+    """The data of the write `number` of the worker `name`: number, checksum, and a body unique to this write."""
     body = hashlib.sha256(b"%s %d" % (name.encode(), number)).digest() * (BLOCK // 32)
     body = body[: BLOCK - HEAD.size]
     return HEAD.pack(number, zlib.crc32(body)) + body
 
 
 class Writer:
-    """Appends to one file that stays open, and on which it holds a lock."""
+    """Appends to one file, which it keeps open and locked."""
 
     def __init__(self, folder: str, name: str) -> None:
         self.path = os.path.join(folder, name)
@@ -65,7 +65,7 @@ class Writer:
             raise OSError(errno.EIO, "short write")
 
     def drop(self) -> None:
-        """Close the file, as one does after an error; the next write opens it anew."""
+        """Close the file after an error; the next write opens it again."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
             os.close(fd)
@@ -88,7 +88,7 @@ class Creator:
             os.close(fd)
 
     def drop(self) -> None:
-        """Nothing stays open."""
+        """Nothing to close."""
 
 
 class Reader:
@@ -99,7 +99,7 @@ class Reader:
         self.buffer = mmap.mmap(-1, PIECE * BLOCK)  # page-aligned, as O_DIRECT wants it
 
     def missing(self, name: str, count: int, report: Callable[[], None] = lambda: None) -> list[int]:
-        """Which of the first `count` writes of `name` are not there as they were written; `report` gets each."""
+        """Which of the first `count` writes of `name` are missing or wrong; calls `report` for each one checked."""
         lost = []
         for number, data in self.blocks(name, count):
             if data != block(name, number):
@@ -108,7 +108,7 @@ class Reader:
         return lost
 
     def blocks(self, name: str, count: int) -> Iterator[tuple[int, bytes]]:
-        """The number and the content of each; what is not there is empty."""
+        """The number and the content of each write; the content is empty if it is missing."""
         path = os.path.join(self.folder, name)
         if os.path.isdir(path):
             for number in range(count):
@@ -120,7 +120,7 @@ class Reader:
                 yield first + place, data[place * BLOCK : (place + 1) * BLOCK]
 
     def read(self, path: str, offset: int) -> bytes:
-        """As much of a file as the buffer takes; nothing where there is no file."""
+        """Data of a file, up to the size of the buffer; empty if there is no file."""
         try:
             fd = os.open(path, os.O_RDONLY | os.O_DIRECT)
         except FileNotFoundError:
@@ -132,7 +132,7 @@ class Reader:
 
 
 class Worker:
-    """One process that writes until its time is over, and then reads back what was acknowledged."""
+    """One process that writes until its time is over, then reads back its acknowledged writes."""
 
     def __init__(self, slot: Slot, record: Record, number: int, folder: str, name: str) -> None:
         self.slot, self.record, self.number, self.folder = slot, record, number, folder
@@ -140,11 +140,11 @@ class Worker:
         self.target = Writer(folder, name) if name.startswith("writer") else Creator(folder, name)
 
     def run(self, per_second: float, seconds: float) -> bool:
-        """All of it; returns whether the worker came to its end."""
+        """Write and read back; returns whether the worker finished."""
         return self.slot.work(self.entry.name, lambda: self.work(per_second, seconds))
 
     def work(self, per_second: float, seconds: float) -> None:
-        """Write, and read back; the record says in any case how far it came."""
+        """Write, then read back; after an error the record still shows how far the worker got."""
         try:
             self.entry.launch = time.monotonic()
             self.write_all(1 / per_second, self.entry.launch + seconds)
@@ -155,7 +155,7 @@ class Worker:
             self.record.put(self.number, self.entry)
 
     def write_all(self, interval: float, end: float) -> None:
-        """A write each `interval`, until `end` or until the record is full."""
+        """Write once per `interval` until `end`, or until the record is full."""
         due = time.monotonic()
         while due < end and self.entry.acknowledged < self.record.capacity:
             time.sleep(max(0.0, due - time.monotonic()))
@@ -163,7 +163,7 @@ class Worker:
             due = max(due + interval, time.monotonic())
 
     def write_one(self) -> None:
-        """The next write, again and again until it is acknowledged; raises OSError when it is refused for good."""
+        """Repeat the next write until it is acknowledged; raises OSError after too many refusals."""
         number = self.entry.acknowledged
         data = block(self.entry.name, number)
         for tried in range(PATIENCE):
@@ -184,7 +184,7 @@ class Worker:
         self.slot.add(1, BLOCK)
 
     def again(self) -> None:
-        """Begin anew after a refusal; closing the file may well fail as well."""
+        """Close the file after a refusal; closing it may fail, too."""
         try:
             self.target.drop()
         except OSError as error:
@@ -192,7 +192,7 @@ class Worker:
         time.sleep(RETRY_S)
 
     def check(self) -> None:
-        """Read back what was acknowledged."""
+        """Read back the acknowledged writes."""
 
         def report() -> None:
             self.entry.checked += 1
@@ -203,7 +203,7 @@ class Worker:
 
 
 def write(path: str, kept: str, folder: str, *figures: str) -> int:
-    """Start the workers and wait for them; 0 if all of them came to their end."""
+    """Start the workers and wait for them; 0 if all of them finished."""
     writers, creators = int(figures[0]), int(figures[1])
     per_second, seconds = float(figures[2]), float(figures[3])
     names = [f"writer-{number}" for number in range(writers)] + [f"creator-{number}" for number in range(creators)]
@@ -223,14 +223,14 @@ def write(path: str, kept: str, folder: str, *figures: str) -> int:
 
 
 def pauses(entry: Entry, times: list[float], now: float) -> list[tuple[float, float]]:
-    """When, since the launch, nothing was acknowledged, and for how long; the last may not have ended."""
+    """Begin (since the launch) and length of the pauses between acknowledgements; the last may not have ended."""
     marks = [entry.launch, *times, entry.end or now]
     gaps = itertools.pairwise(marks)
     return [(round(a - entry.launch, 2), round(b - a, 2)) for a, b in gaps if b - a >= PAUSE_S]
 
 
 def reported(record: Record, worker: int) -> dict[str, object]:
-    """All that a record says of one worker."""
+    """The record of one worker."""
     entry = record.get(worker)
     kept = ("name", "acknowledged", "checked", "lost", "refused", "over")
     about: dict[str, object] = {name: getattr(entry, name) for name in kept}
@@ -247,7 +247,7 @@ def tell(path: str) -> int:
 
 
 def check(folder: str, *pairs: str) -> int:
-    """Print what is missing of what was acknowledged."""
+    """Print which acknowledged writes are missing."""
     reader = Reader(folder)
     counts = zip(pairs[::2], pairs[1::2], strict=True)
     print(json.dumps({name: reader.missing(name, int(count)) for name, count in counts}))
@@ -255,7 +255,7 @@ def check(folder: str, *pairs: str) -> int:
 
 
 def main() -> int:
-    """Do what the command line says."""
+    """Run the command of the command line."""
     verb, *arguments = sys.argv[1:]
     if verb == "write":
         return write(*arguments)

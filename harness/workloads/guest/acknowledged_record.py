@@ -1,4 +1,4 @@
-"""What was acknowledged to whom, and when, in shared memory: it outlives whoever was promised it."""
+"""The record of acknowledged writes in shared memory, which outlives the workers."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import mmap
 import os
 import struct
 
-FIRST = 64  # bytes of the header: workers, and how many times there is room for
+FIRST = 64  # bytes of the header: number of workers, and times that fit for each
 ENTRY = struct.Struct("=32sQQQIIddI")  # name, acknowledged, checked, lost, refused, errno, launch, end, over
 ENTRY_SIZE = 128
 TIME = struct.Struct("=d")  # of each acknowledgement; after the entries of all workers
 
 
 def size_of(workers: int, capacity: int) -> int:
-    """Bytes of a record with room for so many acknowledgements of each worker."""
+    """Bytes of a record with room for `capacity` acknowledgements of each worker."""
     return FIRST + workers * (ENTRY_SIZE + capacity * TIME.size)
 
 
 class Record:
-    """What was acknowledged, and when, in shared memory."""
+    """An entry for each worker, and the time of each acknowledgement."""
 
     def __init__(self, path: str, workers: int) -> None:
         fd = os.open(path, os.O_RDWR)
@@ -28,7 +28,7 @@ class Record:
             os.close(fd)
         self.capacity = (len(self.memory) - FIRST - workers * ENTRY_SIZE) // workers // TIME.size
         for offset in range(0, len(self.memory), mmap.PAGESIZE):
-            self.memory[offset] = 0  # there is memory for it now
+            self.memory[offset] = 0  # allocates the page now
         struct.pack_into("=II", self.memory, 0, workers, self.capacity)
 
     @classmethod
@@ -42,17 +42,17 @@ class Record:
 
     @property
     def workers(self) -> int:
-        """How many there are."""
+        """The number of workers."""
         return int(struct.unpack_from("=I", self.memory, 0)[0])
 
     def put(self, worker: int, entry: Entry) -> None:
-        """Write down how it stands."""
+        """Store a worker's entry."""
         values = (entry.acknowledged, entry.checked, entry.lost, entry.refused, entry.errno)
         times = (entry.launch, entry.end, entry.over)
         ENTRY.pack_into(self.memory, self._at(worker), entry.name.encode(), *values, *times)
 
     def get(self, worker: int) -> Entry:
-        """How it stands."""
+        """A worker's entry."""
         name, *values = ENTRY.unpack_from(self.memory, self._at(worker))
         entry = Entry(name.rstrip(b"\0").decode())
         entry.acknowledged, entry.checked, entry.lost, entry.refused, entry.errno = values[:5]
@@ -60,11 +60,11 @@ class Record:
         return entry
 
     def acknowledge(self, worker: int, number: int, now: float) -> None:
-        """Note when a write was acknowledged."""
+        """Store the time at which a write was acknowledged."""
         TIME.pack_into(self.memory, self._times_at(worker) + number * TIME.size, now)
 
     def times(self, worker: int) -> list[float]:
-        """When each acknowledged write was."""
+        """The times of a worker's acknowledged writes."""
         begin = self._times_at(worker)
         count = self.get(worker).acknowledged
         return [time for (time,) in TIME.iter_unpack(self.memory[begin : begin + count * TIME.size])]
@@ -77,7 +77,7 @@ class Record:
 
 
 class Entry:
-    """How one worker stands; `refused` counts writes that failed and were tried again, `errno` is the last reason."""
+    """The state of one worker. `refused` counts failed writes that were repeated; `errno` is the last reason."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -1,4 +1,4 @@
-"""Copies a file as a crash collector does, and counts the pages that have arrived.
+"""Copies a file like a crash collector, and counts the pages that have arrived.
 
 Runs on the host under test; standard library only. Progress goes through a shared file whose layout docs/agent.md
 gives; one operation is a page of the copy.
@@ -30,12 +30,12 @@ LOOK_S = 0.2
 
 
 def run_cp(source: str, target: str) -> None:
-    """As a user does it."""
+    """Copy with the program cp."""
     run(["/bin/cp", source, target])
 
 
 def copy_direct(source: str, target: str) -> None:
-    """What neither reads nor writes through the page cache: pages go from the source's own memory to the disk."""
+    """Write the target with O_DIRECT from a mapping of the source: the disk reads the source's own pages."""
     with open(source, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         area = mmap.mmap(file.fileno(), size, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
@@ -57,7 +57,7 @@ METHODS: dict[str, Callable[[str, str], object]] = {"cp": run_cp, "shutil": shut
 
 
 def copy(method: str, source: str, target: str) -> None:
-    """The whole copy, until it is on the disk."""
+    """Make the whole copy and flush it to the disk."""
     METHODS[method](source, target)
     fd = os.open(target, os.O_RDONLY)
     os.fsync(fd)
@@ -79,7 +79,7 @@ def main() -> int:
     slot = progress.slot(0)
     rename("copy")
     if os.path.exists(target):
-        os.unlink(target)  # or its size would be that of an earlier copy
+        os.unlink(target)  # else the size would be that of an earlier copy
     begun = time.monotonic()
     worker = fork(lambda: reported(method, lambda: copy(method, source, target)))
     slot.show(RUNNING, worker)

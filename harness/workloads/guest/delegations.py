@@ -1,11 +1,11 @@
-"""Readers that go round the files of a folder for ever: on an NFSv4 mount the client comes to hold delegations of them.
+"""Readers of the files of a folder, again and again; on an NFSv4 mount the client gets delegations of them.
 
-Whoever holds one need not ask the server at an open, and has to return it before the inode can go. Runs on the host
-under test; standard library only. Progress goes through a shared file whose layout docs/agent.md gives.
+A client with a delegation need not ask the server at an open, but has to return it before it can evict the inode. Runs
+on the host under test; standard library only. Progress goes through a shared file whose layout docs/agent.md gives.
 
 usage: delegations.py PROGRESS WORKERS FOLDER ROUNDS
-Each worker opens, reads and closes one file after the other. ROUNDS other than 0 ends it when each has gone round the
-files so often, and it prints how many operations it did in how many seconds.
+Each worker opens, reads and closes one file after the other. With ROUNDS other than 0 it ends after that many rounds of
+each worker, and prints how many operations it did in how many seconds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import time
 from harness.guest.processes import fork_all, lead, rename
 from harness.guest.progress import PAGE, ProgressFile, Slot, sum_up
 
-PAUSE_S = 0.01  # after each file: what is asked is whether reads go on, not how many there can be
+PAUSE_S = 0.01  # after each file: the load shows whether reads go on, not their highest rate
 
 
 def read(path: str) -> int:
@@ -30,7 +30,7 @@ def read(path: str) -> int:
 
 
 def work(slot: Slot, folder: str, rounds: int) -> None:
-    """One process: round the files until it is killed, or has gone round often enough, or a read fails."""
+    """One process: read the files until it is killed, `rounds` are done, or a read fails."""
     paths = [f"{folder}/{name}" for name in sorted(os.listdir(folder))]
     if not paths:
         raise OSError(f"no file in {folder}")

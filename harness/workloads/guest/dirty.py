@@ -1,15 +1,15 @@
-"""Dirties pages of a file or a block device, round and round, flushes them after every round, and checks them.
+"""Dirties pages of a file or a block device, flushes them after every round, and checks them.
 
-Every page carries who wrote it, which page it is and in which round, over noise; whatever is overwritten is read and
-compared first, and at the end the page cache is dropped and everything is read back. Runs on the host under test;
-standard library only. Progress goes through a shared file whose layout docs/agent.md gives.
+Every page is noise with a stamp of its writer, its number and its round. A page is read and compared before it is
+overwritten; at the end the page cache is dropped and all pages are read back. Runs on the host under test; standard
+library only. Progress goes through a shared file whose layout docs/agent.md gives.
 
 usage: dirty.py PROGRESS WORKERS MODE PATH BYTES_EACH BLOCK SECONDS
   write   each worker writes blocks through the page cache to its region of PATH, fsync after each round
   mmap    it stores into shared mappings of PATH, msync after each round
   sync    as write, each block synchronously (O_DSYNC)
   direct  past the page cache (O_DIRECT), fsync after each round
-When SECONDS are over, the round is broken off, flushed and checked.
+After SECONDS the current round is broken off, flushed and checked.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
             """Read a block."""
 
         def flush(self, offset: int, size: int) -> None:
-            """Have pages written back, and wait for them."""
+            """Write pages back and wait for them."""
 
         def settle(self) -> None:
-            """Have the storage keep all of it."""
+            """Flush all of it to the storage (fsync)."""
 
         def forget(self) -> None:
             """Drop it from the page cache."""
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 STAMP = struct.Struct("=QQQ")
 PAGE = mmap.PAGESIZE
-PIECE = 1024 * 1024  # is flushed at a time: a round that is flushed as one would look like a stop
+PIECE = 1024 * 1024  # flushed at a time: flushing a whole round at once would look like a stop
 WRITE_AND_WAIT = 7  # SYNC_FILE_RANGE_WAIT_BEFORE | _WRITE | _WAIT_AFTER, include/uapi/linux/fs.h
 FLAGS = {"write": 0, "mmap": 0, "sync": os.O_DSYNC, "direct": os.O_DIRECT}
 
@@ -92,7 +92,7 @@ class Through:
 
 
 class Mapped:
-    """A region that is mapped, shared, and stored into a page at a time."""
+    """A region in a shared mapping, written by stores a page at a time."""
 
     def __init__(self, fd: int, base: int, size: int) -> None:
         self.fd, self.base, self.size = fd, base, size
@@ -111,25 +111,25 @@ class Mapped:
         os.fsync(self.fd)
 
     def forget(self) -> None:
-        self.area.madvise(mmap.MADV_DONTNEED)  # pages that are mapped stay
+        self.area.madvise(mmap.MADV_DONTNEED)  # mapped pages stay in the page cache
         os.posix_fadvise(self.fd, self.base, self.size, os.POSIX_FADV_DONTNEED)
 
 
 class Dirtier:
-    """One worker: rounds over its region; `report` is told how many pages were written, flushed or compared."""
+    """One worker: rounds over its region; calls `report` with the number of pages written, flushed or compared."""
 
     def __init__(self, region: Region, worker: int, size: int, block: int, report: Callable[[int], None]) -> None:
         self.region, self.worker, self.size, self.block, self.report = region, worker, size, block, report
         self.noise = os.urandom(PAGE - STAMP.size)
-        self.rounds = [0] * (size // block)  # in which each block was written last; 0: never
+        self.rounds = [0] * (size // block)  # the round in which each block was last written; 0: never
 
     def expected(self, block: int) -> bytes:
-        """What a block holds."""
+        """The expected content of a block."""
         first, pages = block * self.block // PAGE, self.block // PAGE
         return b"".join(STAMP.pack(self.worker, first + page, self.rounds[block]) + self.noise for page in range(pages))
 
     def work(self, end: float) -> None:
-        """Rounds until `end` of the monotonic clock, and then the last look at everything."""
+        """Rounds until `end` of the monotonic clock, then the final check of everything."""
         number = 0
         while time.monotonic() < end:
             number += 1
@@ -157,7 +157,7 @@ class Dirtier:
         self.region.settle()
 
     def compare(self, block: int) -> None:
-        """Raises ValueError, with the first wrong page, for a block that came back wrong."""
+        """Raises ValueError with the first wrong page if a block reads back wrong."""
         wanted, got = self.expected(block), self.region.get(block * self.block, self.block)
         if got == wanted:
             self.report(self.block // PAGE)
@@ -169,7 +169,7 @@ class Dirtier:
 
 
 def open_file(path: str, mode: str, size: int) -> int:
-    """The file, with room for `size` bytes; raises OSError for a device that is smaller."""
+    """Open the file with room for `size` bytes; raises OSError for a smaller device."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | FLAGS[mode], 0o600)
     if os.path.isfile(path):
         os.ftruncate(fd, size)
@@ -187,7 +187,7 @@ def work(slot: Slot, worker: int, mode: str, path: str, workers: int, size: int,
 
 
 def main() -> int:
-    """Start the workers and wait for them; exit code 0 if all that they wrote came back."""
+    """Start the workers and wait for them; exit code 0 if all data read back right."""
     mode, path = sys.argv[3], sys.argv[4]
     workers, size, block = int(sys.argv[2]), int(sys.argv[5]), int(sys.argv[6])
     end = time.monotonic() + float(sys.argv[7])

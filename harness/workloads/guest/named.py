@@ -1,15 +1,15 @@
-"""Runs a load generator by name, several of it side by side, and counts what each gets done.
+"""Runs several processes of a load generator side by side, and counts the operations of each.
 
 Runs on the host under test; standard library only. Progress goes through a shared file whose layout docs/agent.md
-gives. A process of the tool has a slot of its own, so one that waits holds up no other's figures; one operation is a
-page of 4 KiB:
+gives. Each process of the tool has its own slot, so one that waits does not hide the progress of others. One operation
+is a page of 4 KiB:
   fio        read, written or trimmed, as fio itself reports it once a second (--status-interval, JSON)
   stress-ng  faulted in, or read or written with a system call, as the kernel counts it for the processes of that
-             stress-ng (/proc/PID/stat, /proc/PID/io): its own bogus operations it tells only when it is over
+             stress-ng (/proc/PID/stat, /proc/PID/io): it reports its own bogus operations only at its end
 
 usage: named.py PROGRESS WORKERS TOOL ARGUMENT...
 "{}" in an argument becomes the number of the worker. At the end it prints how many operations were done in how many
-seconds, and what the tool told.
+seconds, and the tool's own count.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ LOOK_S = 0.5
 
 
 def documents(stream: IO[str]) -> Iterator[dict[str, object]]:
-    """The JSON documents of a stream that has one after the other, each from a line "{" to a line "}"."""
+    """The consecutive JSON documents of a stream, each from a line "{" to a line "}"."""
     lines: list[str] = []
     for line in stream:
         if line.rstrip() == "{":
             lines = []
         lines.append(line)
         if line.rstrip() == "}":
-            with contextlib.suppress(ValueError):  # the tool printed something in between; the next one is whole
+            with contextlib.suppress(ValueError):  # skip a document with other output in between
                 yield json.loads("".join(lines))
             lines = []
 
 
 def moved_by_fio(document: dict[str, object]) -> int:
-    """Bytes that all jobs of one report moved."""
+    """Bytes moved by all jobs of one report."""
     jobs = document.get("jobs")
     return (
         sum(job[way]["io_bytes"] for job in jobs for way in ("read", "write", "trim")) if isinstance(jobs, list) else 0
@@ -58,14 +58,14 @@ def moved_by_fio(document: dict[str, object]) -> int:
 
 
 def watch_fio(process: subprocess.Popen[str], report: Report) -> None:
-    """Count what fio reports, until it ends."""
+    """Count the bytes that fio reports, until it ends."""
     assert process.stdout is not None
     for document in documents(process.stdout):
         report(moved_by_fio(document))
 
 
 def children_of(pid: int) -> list[int]:
-    """A process and all that descend from it."""
+    """A process and all its descendants."""
     found = [pid]
     for parent in found:
         with contextlib.suppress(OSError), open(f"/proc/{parent}/task/{parent}/children") as children:
@@ -74,7 +74,7 @@ def children_of(pid: int) -> list[int]:
 
 
 def moved_by(pid: int) -> int:
-    """Bytes that a process, and those of its children that have ended, faulted in, or read or wrote by system calls."""
+    """Bytes that a process and its ended children faulted in, or read or wrote by system calls."""
     try:
         with open(f"/proc/{pid}/stat") as stat:
             fields = stat.read().rpartition(")")[2].split()
@@ -87,7 +87,7 @@ def moved_by(pid: int) -> int:
 
 
 def watch_stressor(process: subprocess.Popen[str], report: Report) -> None:
-    """Count what the kernel says of the processes of stress-ng, until it ends."""
+    """Count the kernel's figures of stress-ng's processes, until it ends."""
     known: dict[int, int] = {}
     while process.poll() is None:
         for pid in children_of(process.pid):
@@ -100,7 +100,7 @@ WATCHERS = {"fio": watch_fio, "stress-ng": watch_stressor}
 
 
 def work(slot: Slot, worker: int, command: list[str]) -> bool:
-    """One process of the tool, from its start to its end; returns whether it ended well."""
+    """Run one process of the tool to its end; returns whether it succeeded."""
 
     def report(moved: int) -> None:
         most = max(slot.moved, moved)
@@ -119,7 +119,7 @@ def work(slot: Slot, worker: int, command: list[str]) -> bool:
 
 
 def bogus_operations(command: list[str], workers: int) -> int:
-    """What the stressors counted themselves, in the files that come after --yaml."""
+    """The stressors' own counts, from the files given with --yaml."""
     total = 0
     for name in (new for old, new in itertools.pairwise(command) if old == "--yaml"):
         for worker in range(workers):
@@ -129,7 +129,7 @@ def bogus_operations(command: list[str], workers: int) -> int:
 
 
 def main() -> int:
-    """Start the workers and wait for them; exit code 0 if every one ended well."""
+    """Start the workers and wait for them; exit code 0 if every one succeeded."""
     workers, command = int(sys.argv[2]), sys.argv[3:]
     progress = ProgressFile(sys.argv[1], workers)
     rename("named")

@@ -1,13 +1,13 @@
-"""Writers to files of an NFS mount, through the page cache. What counts is what reaches the server.
+"""Buffered writers to files of an NFS mount, counted by the pages that reach the server.
 
-A write into the page cache says nothing of the storage: it is as fast as memory until too much is dirty. So one
-operation is a page that the server has taken, as the kernel counts them for the mount (/proc/self/mountstats). Each
-writer keeps its file open from the first page to the last, for closing it would send everything (close-to-open).
+A write into the page cache shows nothing about the storage: it is as fast as memory until too much is dirty. So one
+operation is a page that the server has received, as the kernel counts them for the mount (/proc/self/mountstats). Each
+writer keeps its file open from the first page to the last, since closing it would send everything (close-to-open).
 Runs on the host under test; standard library only. Progress goes through a shared file whose layout docs/agent.md
-gives, in one slot: the mount's. How fast it went is in RATES, one line of text, in shared memory as well.
+gives, in one slot for the mount. RATES is a line of text in shared memory with the rates.
 
 usage: nfs_writers.py PROGRESS RATES WORKERS MOUNT BYTES_EACH ANONYMOUS
-ANONYMOUS bytes of memory are taken, and kept, before the first page is written.
+It allocates ANONYMOUS bytes of memory before the first write, and keeps them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SERVER_WRITTEN = 6  # of the words after "bytes:", NFSIOS_SERVERWRITTENBYTES (in
 
 
 def server_bytes(mount: str, path: str = MOUNTSTATS) -> int:
-    """Bytes that the server of `mount` has taken; raises OSError if there is no such mount."""
+    """Bytes that the server of `mount` has received; raises OSError if there is no such mount."""
     with open(path) as stats:
         found = False
         for line in stats:
@@ -42,7 +42,7 @@ def server_bytes(mount: str, path: str = MOUNTSTATS) -> int:
 
 
 def write(path: str, size: int) -> None:
-    """Write a file anew, and wait until all of it is on the server."""
+    """Write a new file, and wait until all of it is on the server."""
     block = os.urandom(BLOCK)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     for _ in range(size // BLOCK):
@@ -53,7 +53,7 @@ def write(path: str, size: int) -> None:
 
 
 def take_memory(size: int) -> mmap.mmap | None:
-    """Anonymous memory, every page of it written: an untouched one would take none."""
+    """Anonymous memory with every page written: an untouched page takes no memory."""
     if not size:
         return None
     area = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -63,12 +63,12 @@ def take_memory(size: int) -> mmap.mmap | None:
 
 
 def start(path: str, size: int) -> int:
-    """A process that writes `path`; returns its pid."""
+    """Start a process that writes `path`; returns its pid."""
     return fork(lambda: reported(path, lambda: write(path, size)))
 
 
 def reap(pids: set[int]) -> bool:
-    """Forget the writers that have ended; returns whether all of those did their work."""
+    """Remove ended writers from `pids`; returns whether all of them succeeded."""
     good = True
     for pid in sorted(pids):
         ended, status = os.waitpid(pid, os.WNOHANG)
@@ -79,7 +79,7 @@ def reap(pids: set[int]) -> bool:
 
 
 class Rates:
-    """Notes seconds, bytes, and the fewest bytes a second in any window of WINDOW_S, in a line of text."""
+    """Keeps a line of text: seconds, bytes, and the lowest bytes a second in any window of WINDOW_S."""
 
     def __init__(self, path: str) -> None:
         with open(path, "r+b") as file:
@@ -89,7 +89,7 @@ class Rates:
         self.begun = time.monotonic()
 
     def add(self, moved: int) -> None:
-        """So many bytes until now."""
+        """Take in the number of bytes until now."""
         now = time.monotonic() - self.begun
         self.points.append((now, moved))
         while len(self.points) > 2 and self.points[1][0] <= now - WINDOW_S:
@@ -102,7 +102,7 @@ class Rates:
 
 
 def main() -> int:
-    """Start the writers and count until they have ended; exit code 0 if each did its work."""
+    """Start the writers and count until they have ended; exit code 0 if all succeeded."""
     rates, mount = Rates(sys.argv[2]), sys.argv[4]
     workers, size, anonymous = int(sys.argv[3]), int(sys.argv[5]), int(sys.argv[6])
     progress = ProgressFile(sys.argv[1], 1)

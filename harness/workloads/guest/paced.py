@@ -1,13 +1,12 @@
-"""A time-critical writer: a small synchronous write every so often, perhaps after a small program.
+"""A time-critical writer: a small synchronous write at a fixed interval, after a small program if asked.
 
-It asks next to nothing of a machine, so whatever holds it up is what the machine does to everybody. Runs on the host
-under test; standard library only. Progress goes through a shared file whose layout docs/agent.md gives; one operation
-is a write.
+It needs almost no resources, so its delays are those of any process on the machine. Runs on the host under test;
+standard library only. Progress goes through a shared file whose layout docs/agent.md gives; one operation is a write.
 
 usage: paced.py PROGRESS FILE JOB EVERY_S SECONDS [COMMAND...]
-JOB is a program and its arguments, which runs to its end before each write, or nothing.
-It ends after SECONDS, or with COMMAND, which it starts first and which stays in its process group. At its end it prints
-how many operations it did in how many seconds.
+JOB is a program with arguments that runs to its end before each write, or empty.
+It ends after SECONDS, or with COMMAND, which it starts first, in its own process group. At its end it prints how many
+operations it did in how many seconds.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ if TYPE_CHECKING:
     Step = Callable[[], None]
 
 STAMP = struct.Struct("=Q")
-ROOM = 16 * 1024 * 1024  # it begins anew here
+ROOM = 16 * 1024 * 1024  # the file wraps here
 
 
 def make_step(path: str, job: list[str]) -> Step:
-    """Does its job, appends a block and waits until that is on the disk, as whatever keeps a log does."""
+    """A step that runs the job, appends a block and waits until it is on the disk, like a program that keeps a log."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     block = bytearray(os.urandom(PAGE))
     count = 0
@@ -53,7 +52,7 @@ def make_step(path: str, job: list[str]) -> Step:
 
 
 def has_ended(pid: int, end: float) -> bool:
-    """Whether it is time to stop; raises OSError where the load beside it failed."""
+    """Whether it is time to stop; raises OSError if the load beside it failed."""
     if not pid:
         return time.monotonic() >= end
     ended, status = os.waitpid(pid, os.WNOHANG)
@@ -74,7 +73,7 @@ def work(slot: Slot, path: str, job: list[str], every: float, end: float, comman
 
 
 def main() -> int:
-    """Write; exit code 0 if all went well."""
+    """Write; exit code 0 on success."""
     path, job = sys.argv[2], sys.argv[3].split()
     every, seconds, command = float(sys.argv[4]), float(sys.argv[5]), sys.argv[6:]
     progress = ProgressFile(sys.argv[1], 1)

@@ -1,14 +1,14 @@
-"""A live load with a steady pace: synchronous writes, forks, or nothing but computing, until it is killed.
+"""A steady load until it is killed: synchronous writes, forks or pure computing.
 
-What a healthy host can do for ever, so whatever stops it is not the load's own doing. Runs on the host under test;
-standard library only. Progress goes through a shared file whose layout docs/agent.md gives.
+A healthy host can run it for ever, so it never stops by its own doing. Runs on the host under test; standard library
+only. Progress goes through a shared file whose layout docs/agent.md gives.
 
 usage: steady.py PROGRESS WORKERS MODE PATH BLOCK SECONDS
-  write    each worker writes blocks past the page cache, synchronously (O_DIRECT, O_DSYNC), round its region of PATH
+  write    each worker writes blocks to its region of PATH, past the page cache and synchronously (O_DIRECT, O_DSYNC)
   fsync    the same through the page cache, with fsync after each block
   fork     each worker starts /bin/true and waits for it
   spin     each worker computes
-SECONDS other than 0 ends it after that time, and it prints how many operations it did in how many seconds.
+With SECONDS other than 0 it ends after that time and prints how many operations it did in how many seconds.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ TYPE_CHECKING = False  # what type checkers take for true; nothing is imported f
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Step = Callable[[], tuple[int, int]]  # does one piece of work, returns operations and bytes
+    Step = Callable[[], tuple[int, int]]  # does one step, returns operations and bytes
 
 STAMP = struct.Struct("=QQ")
 REGION = 8 * 1024 * 1024
-CHUNK = 20_000  # rounds of a loop: milliseconds, also under emulation
+CHUNK = 20_000  # iterations of a loop; they take milliseconds, even under emulation
 
 
 def write_step(path: str, worker: int, block: int, flags: int, flush: Callable[[int], None]) -> Step:
@@ -68,7 +68,7 @@ def spin_step() -> tuple[int, int]:
 
 
 def make_step(mode: str, path: str, worker: int, block: int) -> Step:
-    """What one worker does again and again."""
+    """The step that a worker repeats."""
     if mode == "write":
         return write_step(path, worker, block, os.O_DIRECT | os.O_DSYNC, lambda fd: None)
     if mode == "fsync":
@@ -77,7 +77,7 @@ def make_step(mode: str, path: str, worker: int, block: int) -> Step:
 
 
 def work(slot: Slot, worker: int, mode: str, path: str, block: int, seconds: float) -> None:
-    """One process, until it is killed, or its time is over, or its work fails."""
+    """One process, until it is killed, its time is over, or a step fails."""
     end = time.monotonic() + seconds if seconds else float("inf")
     step = make_step(mode, path, worker, block)
     while time.monotonic() < end:

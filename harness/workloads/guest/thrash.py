@@ -1,7 +1,7 @@
 """Swap thrash: processes that fill anonymous mappings and then read them linearly, again and again.
 
 The load of the series "Swap-over-NBD without deadlocking" (2012): 8 processes a processor, 4 x physical memory in
-all. Every page carries who wrote it and which page it is, so that what comes back from swap is checked as well.
+all. Every page carries a stamp of its writer and its number, so pages that come back from swap are checked as well.
 Runs on the host under test; standard library only. Progress goes through a shared file whose layout docs/agent.md
 gives; the agent locks it in memory.
 
@@ -27,7 +27,7 @@ SHARING = {"anonymous": mmap.MAP_PRIVATE, "shmem": mmap.MAP_SHARED}
 
 def fill(area: mmap.mmap, pages: int, worker: int, slot: Slot) -> None:
     """Write every page; reading untouched anonymous memory would map the zero page and swap nothing."""
-    noise = os.urandom(PAGE)  # so that zswap, where it is on, cannot shrink a page to nothing
+    noise = os.urandom(PAGE)  # so that zswap, if it is on, cannot compress the pages
     for page in range(pages):
         area[page * PAGE : (page + 1) * PAGE] = noise
         STAMP.pack_into(area, page * PAGE, worker, page)
@@ -35,7 +35,7 @@ def fill(area: mmap.mmap, pages: int, worker: int, slot: Slot) -> None:
 
 
 def filled_area(memory: str, pages: int, worker: int, slot: Slot) -> mmap.mmap:
-    """A new mapping, every page of it written."""
+    """A new mapping with every page written."""
     area = mmap.mmap(-1, pages * PAGE, flags=SHARING[memory] | mmap.MAP_ANONYMOUS)
     fill(area, pages, worker, slot)
     return area
@@ -50,10 +50,10 @@ def check(area: mmap.mmap, pages: int, worker: int, slot: Slot) -> None:
 
 
 def work(slot: Slot, worker: int, size: int, passes: int, memory: str, filled: Meeting, refills: bool = False) -> None:
-    """One process: fill, then `passes` reads, or reads without an end; with `refills` fill a new mapping each time.
+    """One process: fill, then `passes` reads, or endless reads with 0; with `refills` fill a new mapping each time.
 
-    Nobody reads before all have filled: on a host with few processors the first would be through, and its memory free
-    again, before the last has begun, and nothing would be swapped out.
+    All processes fill before any reads. Otherwise, on a host with few processors, the first would finish and free its
+    memory before the last has begun, and nothing would be swapped out.
     """
     pages = size // PAGE
     area = filled_area(memory, pages, worker, slot)

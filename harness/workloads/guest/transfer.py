@@ -6,8 +6,8 @@ gives; one operation is 4 KiB that moved.
 usage: transfer.py PROGRESS KIND DIRECTION WHERE SECONDS
   iperf3   to or from the server at WHERE, address:port
   file     WHERE is written through the page cache (outgoing; an fsync at the end) or read (incoming), again and again;
-           what is cached of it goes before each time that it is read
-It ends after SECONDS, and prints how many operations it did in how many.
+           its cached pages are dropped before each read
+It ends after SECONDS, and prints how many operations it did in how many seconds.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ TYPE_CHECKING = False  # what type checkers take for true; nothing is imported f
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Report = Callable[[int], None]  # is told how many bytes moved
+    Report = Callable[[int], None]  # takes the number of bytes moved
 
 BLOCK = 64 * 1024
-EVERY_S = 0.2  # iperf3 takes no less than 0.1
+EVERY_S = 0.2  # iperf3's minimum is 0.1
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 # "[  5]   0.20-0.40   sec   640 KBytes  26.2 Mbits/sec" is an interval; the sums at the end have a role behind them
 INTERVAL = re.compile(rb"^\[ *\d+\] +([\d.]+)-([\d.]+) +sec +([\d.]+) ([KMG]?)Bytes .*?(sender|receiver)?\s*$")
 
 
 def moved(line: bytes) -> int:
-    """Bytes that a line of iperf3 says were moved in its interval; 0 for any other line."""
+    """Bytes moved in the interval of a line of iperf3; 0 for any other line."""
     found = INTERVAL.match(line)
     if found is None or found[5]:
         return 0
@@ -45,7 +45,7 @@ def moved(line: bytes) -> int:
 
 
 def run_iperf3(direction: str, where: str, seconds: float, report: Report) -> None:
-    """Transfers with iperf3; raises OSError with its last line if it fails."""
+    """Transfer with iperf3; raises OSError with its last line if it fails."""
     address, _, port = where.rpartition(":")
     command = ["iperf3", "-c", address, "-p", port, "-t", str(round(seconds)), "-i", str(EVERY_S), "--forceflush"]
     command += ["-R"] if direction == "incoming" else []
@@ -60,7 +60,7 @@ def run_iperf3(direction: str, where: str, seconds: float, report: Report) -> No
 
 
 def run_file(direction: str, path: str, seconds: float, report: Report) -> None:
-    """Writes or reads a file from its beginning to its end, again and again."""
+    """Write or read a file from its beginning to its end, again and again."""
     outgoing = direction == "outgoing"
     fd = os.open(path, os.O_RDWR if outgoing else os.O_RDONLY)
     size = os.fstat(fd).st_size // BLOCK * BLOCK
@@ -82,7 +82,7 @@ def run_file(direction: str, path: str, seconds: float, report: Report) -> None:
 
 
 def transfer(slot: Slot, kind: str, direction: str, where: str, seconds: float) -> None:
-    """The transfer, counted."""
+    """Run the transfer and count its bytes."""
 
     def report(count: int) -> None:
         total = slot.moved + count
@@ -92,13 +92,13 @@ def transfer(slot: Slot, kind: str, direction: str, where: str, seconds: float) 
 
 
 def main() -> int:
-    """Make the transfer; exit code 0 if it came to its end."""
+    """Run the transfer; exit code 0 if it finished."""
     kind, direction, where, seconds = *sys.argv[2:5], float(sys.argv[5])
     progress = ProgressFile(sys.argv[1], 1)
     slot = progress.slot(0)
     rename("transfer")
     lead()
-    as_far_as_possible(lock)  # the transfer may be slow under pressure, counting it must not be
+    as_far_as_possible(lock)  # the transfer may be slow under pressure, but not the counting
     progress.announce()
     begun = time.monotonic()
     good = slot.work("transfer", lambda: transfer(slot, kind, direction, where, seconds))

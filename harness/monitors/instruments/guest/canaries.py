@@ -1,19 +1,19 @@
-"""Canaries: what any user of a machine does now and then, timed, to tell how the machine feels under a load.
+"""Canaries: timed everyday actions, which show how responsive a machine is under a load.
 
-Each is a process of its own, of ordinary priority and with no more of its memory locked than any program has; only the
-board on which they note their times is locked. Runs on the host under test; standard library only.
+Each canary is a process of normal priority without locked memory; only the board with their times is locked. Runs on
+the host under test; standard library only.
 
 usage: canaries.py BOARD SECONDS NAME=ARGUMENT...
   fork=        starts /bin/true and waits for it
   date=        starts /bin/date
   ls=TREE      starts /bin/ls -lR TREE
   writer=FILE  appends 4 KiB to FILE and waits until it is on the disk
-SECONDS other than 0 ends it after that time.
+With SECONDS other than 0 it ends after that time.
 
-The board is text, so that it can be read through anything; `harness/monitors/instruments/board.py` reads it. Its first
-line says "run"; whoever writes "stop" there ends the canaries. Then a line for each canary, of cells of fixed width
-that are rewritten in place: name, samples, failures, worst (µs), when that began, when the sample under way began or 0
-(both ms of the monotonic clock), and how many samples fell into each bucket: bucket 0 is below 1 ms, bucket n > 0 is
+The board is text, so it can be read over any channel; `harness/monitors/instruments/board.py` reads it. Its first line
+is "run"; writing "stop" there ends the canaries. A line for each canary follows, with cells of fixed width that are
+rewritten in place: name, samples, failures, worst (µs), when the worst began, when the sample under way began or 0
+(both in ms of the monotonic clock), and the number of samples in each bucket. Bucket 0 is below 1 ms, bucket n > 0 is
 from 2^((n-1)/4) ms on.
 """
 
@@ -40,7 +40,7 @@ NAME, CELL = 16, 12  # bytes, each with a blank at its end
 FIELDS = 5  # samples, failures, worst, worst at, under way since
 LINE = NAME + CELL * (FIELDS + BUCKETS)  # the last blank is the line's end
 PERIOD_S = {"writer": 0.1, "fork": 0.5, "date": 0.5, "ls": 1.0}
-ROOM = 16 * 1024 * 1024  # the writer begins anew here
+ROOM = 16 * 1024 * 1024  # the writer's file wraps here
 BLOCK = b"canary\n\0" * 512
 
 
@@ -75,7 +75,7 @@ class Row:
         self.put(4, int(now * 1000))
 
     def end(self, begun: float, now: float, failed: bool) -> None:
-        """A sample is over: how long it took counts whether it failed or not."""
+        """A sample is over; its duration counts even if it failed."""
         took = int((now - begun) * 1e6)
         self.put(0, self.values[0] + 1)
         self.put(1, self.values[1] + failed)
@@ -87,7 +87,7 @@ class Row:
 
 
 def writer(path: str) -> Canary:
-    """Appends a block and waits for the disk, as whatever keeps a log does."""
+    """A canary that appends a block and waits for the disk, like a program that keeps a log."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     written = 0
 
@@ -104,7 +104,7 @@ def writer(path: str) -> Canary:
 
 
 def make(name: str, argument: str) -> Canary:
-    """What a canary does again and again."""
+    """The action that a canary repeats."""
     if name == "writer":
         return writer(argument)
     commands = {"fork": ["/bin/true"], "date": ["/bin/date"], "ls": ["/bin/ls", "-lR", argument]}
@@ -128,7 +128,7 @@ def keep(canary: Canary, row: Row, period: float, seconds: float) -> None:
 
 
 def main() -> int:
-    """Start the canaries and wait for them; exit code 0 if every one came to its end."""
+    """Start the canaries and wait for them; exit code 0 if every one finished."""
     path, seconds = sys.argv[1], float(sys.argv[2])
     wanted = [word.partition("=")[::2] for word in sys.argv[3:]]
     board = Board(path, LINE * len(wanted))

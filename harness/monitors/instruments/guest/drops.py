@@ -1,18 +1,18 @@
-"""Packets that arrived and that the kernel threw away for want of memory, as /proc/net/netstat counts them."""
+"""Received packets that the kernel dropped for lack of memory, as counted in /proc/net/netstat."""
 
 from __future__ import annotations
 
 import os
 
 NETSTAT = "/proc/net/netstat"
-# include/uapi/linux/snmp.h. Of these PFMemallocDrop is what a packet becomes that was received into the reserves and is
-# for a socket that does not serve swap (sk_filter_trim_cap(); c93bdd0e03e8, v3.6).
+# include/uapi/linux/snmp.h. PFMemallocDrop counts packets that were received into the reserves for a socket that does
+# not serve swap (sk_filter_trim_cap(); c93bdd0e03e8, v3.6).
 COUNTERS = ("PFMemallocDrop", "TCPBacklogDrop", "TCPRcvQDrop")
 SIZE = 64 * 1024
 
 
 def counters(text: str) -> dict[str, int]:
-    """Those of `COUNTERS` that this kernel has; names stand in one line and values in the next."""
+    """The values of those `COUNTERS` that this kernel has; a line of names precedes each line of values."""
     found: dict[str, str] = {}
     lines = [line.split() for line in text.splitlines()]
     for names, values in zip(lines[::2], lines[1::2], strict=False):
@@ -21,14 +21,14 @@ def counters(text: str) -> dict[str, int]:
 
 
 class Drops:
-    """How many packets were dropped since `begin`."""
+    """Counts packets dropped since `begin`."""
 
     def __init__(self, path: str = NETSTAT) -> None:
         self.file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self.begin()
 
     def begin(self) -> None:
-        """Only what happens from now on counts."""
+        """Count from now on."""
         self.first = self.latest = self.read()
 
     def look(self) -> None:

@@ -1,8 +1,8 @@
-"""Holds memory, and goes on touching it, so that whatever else runs on the host has that much less.
+"""Holds memory and keeps touching it, so that less is left for other processes of the host.
 
-Runs on the host under test; standard library only. The state file is shared memory; text of fixed width that is
-rewritten in place: "run" or "stop" (whoever writes that ends the hog), then a line with this process, how many bytes it
-filled, and how often it touched all of it since.
+Runs on the host under test; standard library only. The state file is shared memory with text of fixed width that is
+rewritten in place: "run" or "stop" (writing "stop" ends the hog), then a line with its pid, the bytes filled, and how
+often it has touched all of them since.
 
 usage: hog.py STATE BYTES anonymous|shmem [AFTER_S]
 """
@@ -20,14 +20,14 @@ from harness.guest.processes import rename
 LINE = b"%10d %20d %20d\n"
 SIZE = len(LINE % (0, 0, 0))  # below the first line
 PIECE = 256 * 1024
-PAUSE_S = 0.005  # after each piece that is touched: it should hold memory, and leave the processors alone
+PAUSE_S = 0.005  # after each piece that is touched: the hog holds memory, but spares the processors
 KINDS = {"anonymous": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, "shmem": mmap.MAP_SHARED | mmap.MAP_ANONYMOUS}
 
 
 def hold(state: Board, size: int, kind: str) -> None:
-    """Fill `size` bytes, then touch each page again and again; returns when it is told to stop."""
+    """Fill `size` bytes, then touch each page again and again; returns on the order to stop."""
     area = mmap.mmap(-1, size, flags=KINDS[kind])
-    noise = os.urandom(PIECE)  # so that zswap, where it is on, cannot shrink it to nothing
+    noise = os.urandom(PIECE)  # so that zswap, if it is on, cannot compress it
     rounds = 0
     for filled in range(0, size, PIECE):
         if state.says(STOP):
@@ -52,7 +52,7 @@ def note(state: Board, filled: int, rounds: int) -> None:
 
 
 def main() -> None:
-    """Hold it until somebody says stop."""
+    """Hold the memory until the order to stop."""
     rename("hog")
     state = Board(sys.argv[1], SIZE)
     time.sleep(float(sys.argv[4]) if len(sys.argv) > 4 else 0.0)

@@ -1,4 +1,4 @@
-"""Processor time of kernel threads that work while memory is short."""
+"""CPU time of the kernel threads that work when memory is short."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Threads:
         self.used = dict.fromkeys(self.NAMES, 0)
 
     def look(self, now: float) -> None:
-        """Take a sample; those that are new count from now on."""
+        """Take a sample; new threads count from now on."""
         if now >= self.due:
             self.find()
             self.due = now + LISTING_S
@@ -33,7 +33,7 @@ class Threads:
             try:
                 ticks = cpu_ticks(os.pread(fd, 1024, 0))
             except (OSError, ValueError):
-                os.close(fd)  # it is gone
+                os.close(fd)  # the thread has ended
                 del self.files[pid]
                 continue
             self.used[name] += ticks - self.last.get(pid, ticks)
@@ -57,6 +57,6 @@ class Threads:
 
 
 def cpu_ticks(stat: bytes) -> int:
-    """utime + stime of a line of /proc/<pid>/stat; the name in it may have blanks."""
+    """utime + stime of a line of /proc/<pid>/stat, whose name may contain blanks."""
     words = stat[stat.rindex(b")") + 1 :].split()
     return int(words[11]) + int(words[12])

@@ -1,4 +1,4 @@
-"""A byte there and back over a connection of its own: what somebody who types over the same link would feel."""
+"""A byte there and back over a separate connection: the latency that an interactive session on the link would see."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PING_S = 0.5
 
 
 class Ping:
-    """A byte there and back over a connection of its own, again and again; `waiting` since when, if it is under way."""
+    """Sends a byte there and back over a separate connection, repeatedly; `waiting` is when the one under way began."""
 
     def __init__(self, peer: str) -> None:
         self.peer = peer
@@ -27,7 +27,7 @@ class Ping:
         self.count, self.worst, self.worst_at = 0, 0.0, 0.0
 
     def run(self) -> None:
-        """Never returns; after an error it connects again."""
+        """Ping for ever; reconnects after an error."""
         while True:
             with contextlib.suppress(OSError), socket.create_connection((self.peer, PING_PORT)) as line:
                 while self.exchange(line):
@@ -47,12 +47,12 @@ class Ping:
         return True
 
     def record(self) -> dict[str, Any]:
-        """For the board."""
+        """The figures for the board."""
         return {"count": self.count, "worst": self.worst, "worst_at": self.worst_at, "waiting": self.waiting}
 
 
 def answer(address: str) -> None:
-    """Send every byte back that comes, one connection at a time; never returns."""
+    """Send every received byte back, one connection at a time; never returns."""
     with socket.create_server((address, PING_PORT)) as server:
         while True:
             with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""What the kernel says of its TCP sockets, as `ss -tin` shows it: sock_diag(7), asked without a process of its own."""
+"""The state of the kernel's TCP sockets, like `ss -tin`, over sock_diag(7) and without a separate process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ TYPE_CHECKING = False  # what type checkers take for true; nothing is imported f
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    Key = tuple[int, int]  # ports, ours and the peer's
+    Key = tuple[int, int]  # local port, peer's port
     Sample = dict[str, int]
 
 # include/uapi/linux/netlink.h, sock_diag.h, inet_diag.h; ESTABLISHED is state 1
@@ -21,7 +21,7 @@ MESSAGE = struct.Struct("=BBBB4x16s16s4xQIIIII")  # struct inet_diag_msg but for
 PORTS = struct.Struct(">HH")
 ATTRIBUTE = struct.Struct("=HH")
 ESTABLISHED = 1
-# struct tcp_info (include/uapi/linux/tcp.h): where what is shown lies
+# struct tcp_info (include/uapi/linux/tcp.h): offsets and types of the fields shown
 TCP_INFO = {
     "backoff": (4, "B"),
     "rto_us": (8, "I"),
@@ -47,7 +47,7 @@ def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def tcp_info(attributes: bytes) -> Sample:
-    """What TCP_INFO says, from the attributes behind a message; fields that the kernel is too old for are missing."""
+    """The fields of TCP_INFO in the attributes after a message; those that an older kernel lacks are missing."""
     offset = 0
     while offset + ATTRIBUTE.size <= len(attributes):
         length, kind = ATTRIBUTE.unpack_from(attributes, offset)
@@ -65,7 +65,7 @@ def tcp_info(attributes: bytes) -> Sample:
 
 
 def read_socket(content: bytes) -> tuple[Key, str, Sample]:
-    """Ports, the peer's address and state of one socket."""
+    """Ports, peer's address and state of one socket."""
     _, state, timer, retries, _, peer, _, expires, receive_queue, send_queue, _, _ = MESSAGE.unpack_from(content)
     sample = {"state": state, "timer": timer, "retries": retries, "timer_ms": expires}
     sample |= {"receive_queue": receive_queue, "send_queue": send_queue}
@@ -83,7 +83,7 @@ class Diag:
         self.request = head + body
 
     def sockets(self, peer: str, ports: set[int]) -> dict[Key, Sample]:
-        """Those between this host and one of `ports` of `peer`, or one of these ports here."""
+        """The sockets with `peer` that have one of `ports` at either end."""
         self.socket.send(self.request)
         found: dict[Key, Sample] = {}
         while True:

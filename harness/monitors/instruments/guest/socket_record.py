@@ -1,4 +1,4 @@
-"""The record that a watch over sockets keeps: one sample after the other, and what they amount to."""
+"""The record of a watch over sockets: samples, and the figures made from them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def named(key: Key) -> str:
 
 
 class Watch:
-    """One sample after the other, and what they amount to."""
+    """Takes samples and keeps their figures."""
 
     def __init__(self, stall_s: float, peer: str, ports: set[int]) -> None:
         self.diag, self.threads, self.ping, self.drops = Diag(), Threads(), Ping(peer), Drops()
@@ -34,7 +34,7 @@ class Watch:
         self.begin()
 
     def begin(self) -> None:
-        """Only what happens from now on counts."""
+        """Count from now on."""
         self.directions = {name: Direction(self.stall_s) for name in DIRECTIONS}
         self.samples: dict[str, list[Sample]] = {}
         self.worst: dict[str, Any] = {}
@@ -60,7 +60,7 @@ class Watch:
         self.drops.look()
 
     def note_worst(self, now: float, found: dict[Key, Sample]) -> None:
-        """Keep what the sockets looked like at the end of the longest stall until now."""
+        """Keep the state of the sockets at the end of the longest stall so far."""
         for name, direction in self.directions.items():
             length = now - direction.moved_at if direction.busy and direction.moved_at is not None else 0.0
             if length >= direction.stall_s and length > self.worst.get("length", 0.0):
@@ -68,7 +68,7 @@ class Watch:
                 self.worst = {"direction": name, "length": round(length, 2), "sockets": sockets}
 
     def record(self) -> dict[str, Any]:
-        """For the board."""
+        """The figures for the board."""
         return {
             "begun": self.begun,
             "now": self.last,

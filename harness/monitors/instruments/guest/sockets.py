@@ -1,15 +1,15 @@
-"""Watches the TCP sockets of a transfer from its own host, and notes when they stop moving.
+"""Watches the TCP sockets of a transfer on its own host, and records when they stop moving data.
 
-Runs on the host under test; standard library only. It is locked in memory, and says that it serves I/O, so that what
-the kernel allocates for its questions never waits for writeback, which is what it looks at.
+Runs on the host under test; standard library only. It is locked in memory and an IO flusher (PR_SET_IO_FLUSHER), so the
+kernel's allocations for its requests never wait for the very writeback that it observes.
 
 usage: sockets.py watch BOARD STALL_S PEER PORT[,PORT...]   sockets to or from these ports of PEER, and a ping-pong
        sockets.py answer ADDRESS                            the other end of the ping-pong
 
-The board says "wait" once the first sample is on it: then everything that the watch needs is in memory, the kernel's
-modules among it. Whoever writes "run" there has it begin, and "stop" ends it. Below that is `JSON*CRC32` and blanks
-behind it, rewritten in place with every sample; harness/monitors/instruments/sockets.py reads it. All times are of the
-monotonic clock, in seconds.
+The first line of the board is "wait" once the first sample is on it: then everything that the watch needs is in memory,
+including the kernel's modules. Writing "run" there starts the count, "stop" ends it. The next line is `JSON*CRC32` and
+trailing blanks, rewritten in place with every sample; harness/monitors/instruments/sockets.py reads it. All times are
+in seconds of the monotonic clock.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ TYPE_CHECKING = False  # what type checkers take for true; nothing is imported f
 if TYPE_CHECKING:
     from typing import Any
 
-BOARD_SIZE = 16 * 1024  # below what the agent reads of a file
+BOARD_SIZE = 16 * 1024  # less than the agent's limit for a file
 INTERVAL_S = 0.5
 WAIT_S = 0.1
 STACK = 128 * 1024
 
 
 def checked(record: dict[str, Any]) -> bytes:
-    """A record as it stands on a board."""
+    """A record in the format of the board."""
     text = json.dumps(record, separators=(",", ":")).encode()
     return b"%s*%08x" % (text, binascii.crc32(text))
 
 
 def put(board: Board, record: dict[str, Any]) -> None:
-    """Rewrite the board; where it is too much, without the samples."""
+    """Rewrite the board; without the samples if the record is too long."""
     text = checked(record)
     if len(text) > board.size:
         text = checked({**record, "samples": {}})
@@ -51,7 +51,7 @@ def put(board: Board, record: dict[str, Any]) -> None:
 
 
 def watch(path: str, stall_s: float, peer: str, ports: set[int]) -> None:
-    """Take samples until somebody says stop."""
+    """Take samples until the order to stop."""
     board = Board(path, BOARD_SIZE)
     seen = Watch(stall_s, peer, ports)
     as_far_as_possible(lock, serve_io, never_kill)
@@ -71,7 +71,7 @@ def watch(path: str, stall_s: float, peer: str, ports: set[int]) -> None:
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Run the command of the command line."""
     if sys.argv[1] == "answer":
         answer(sys.argv[2])
     else:

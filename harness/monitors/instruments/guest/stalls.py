@@ -1,4 +1,4 @@
-"""When the bytes of a transfer stop moving one way, and for how long."""
+"""Stalls of one direction of a transfer: when its bytes stopped moving, and for how long."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from harness.monitors.instruments.guest.sock_diag import Key
 
 KEPT_STALLS = 40
-MOVED = 256 * 1024  # bytes after which a direction is one in which something is transferred
+MOVED = 256 * 1024  # bytes after which a direction counts as one of the transfer
 
 
 class Direction:
-    """When bytes last moved one way, and the times for which they did not."""
+    """When bytes last moved in one direction, and the stalls since."""
 
     def __init__(self, stall_s: float) -> None:
         self.stall_s = stall_s
@@ -24,7 +24,7 @@ class Direction:
         self.count = 0
 
     def look(self, now: float, values: dict[Key, int]) -> None:
-        """Take a sample: cumulative bytes of every socket there is. Without any, nobody waits for bytes."""
+        """Take a sample: the cumulative bytes of every open socket. Without sockets there is no stall."""
         moved = sum(max(0, value - self.last.get(key, 0)) for key, value in values.items())
         self.last = values
         self.total += moved
@@ -41,10 +41,10 @@ class Direction:
 
     @property
     def busy(self) -> bool:
-        """Whether this is a direction of the transfer, and not the one of its acknowledgements."""
+        """Whether this direction carries the transfer, not only its acknowledgements."""
         return self.total >= MOVED
 
     def record(self) -> dict[str, Any]:
-        """For the board."""
+        """The figures for the board."""
         since = self.moved_at if self.busy else None
         return {"bytes": self.total, "count": self.count, "stalls": self.stalls, "moved_at": since}
