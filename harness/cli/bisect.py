@@ -114,7 +114,7 @@ def _tell_git(text: str) -> None:
 
 @click.command("bisect-step", cls=_Step)
 @click.argument("case", metavar="CASE")
-@click.option("--signature", metavar="TEXT", required=True, help="what is bad: 'DEADLOCKED, swap_over_network'")
+@click.option("--signature", metavar="TEXT", required=True, help="what is bad, such as 'DEADLOCKED, swap_over_network'")
 @_certainty
 @harness_options(*GIVEN)
 def bisect_step(case: str, signature: str, confidence: float, rate: float | None, **given: str | None) -> int:
