@@ -1,4 +1,4 @@
-"""The report's colours. States differ in lightness too, so that they stay apart in grey print."""
+"""The report's colours. States differ in lightness too, for print in grey."""
 
 from __future__ import annotations
 
