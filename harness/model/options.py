@@ -127,23 +127,23 @@ def _factor(text: str, origin: Origin) -> float:
 
 OPTIONS = (
     Option(name="inventory", metavar="FILE", help="topologies and hosts, a TOML file", parse=_path),
-    Option(name="state", metavar="DIR", help="sockets and overlays, while a run lives", parse=_path),
-    Option(name="cache", metavar="DIR", help="what is built once: images, kernels, modules", parse=_path),
-    Option(name="results", metavar="DIR", help="where runs leave their results", parse=_path),
+    Option(name="state", metavar="DIR", help="sockets and overlays of live runs", parse=_path),
+    Option(name="cache", metavar="DIR", help="files built once: images, kernels, modules", parse=_path),
+    Option(name="results", metavar="DIR", help="folder for the results of runs", parse=_path),
     Option(name="run", metavar="DIR", help="use this folder, not a new one in results", parse=_path),
     Option(name="resume", metavar="RUN", help="go on with this run where it stopped, as it was begun", parse=_path),
-    Option(name="repeat", metavar="FILE", help="each case many times, on several sides: JSON", parse=_path),
+    Option(name="repeat", metavar="FILE", help="JSON file: run each case many times, on several sides", parse=_path),
     Option(
         name="leases",
         metavar="DIR",
-        help=f"where all users of this machine queue up for its memory (default: {LEASES})",
+        help=f"where all users of this machine queue for its memory (default: {LEASES})",
         parse=_path,
     ),
     Option(name="uri", metavar="URI", help="libvirt URI, or 'embedded' (default)", parse=_text),
     Option(
         name="accel",
         metavar="|".join(ACCELERATORS),
-        help="default: auto, KVM if a guest boots with it",
+        help="auto (default) is KVM if a guest boots with it",
         parse=_choice(*ACCELERATORS),
     ),
     Option(
@@ -157,7 +157,7 @@ OPTIONS = (
     Option(
         name="profile",
         metavar="|".join(PROFILES),
-        help="quick cases, all but long (default), or all",
+        help="quick cases, all except long (default), or all",
         parse=_choice(*PROFILES),
     ),
     Option(
@@ -175,7 +175,7 @@ OPTIONS = (
     Option(
         name="modules",
         metavar="DIR|TAR",
-        help="of a boot image that has none beside it",
+        help="for a boot image that has none beside it",
         parse=_of_side("modules"),
     ),
     Option(
@@ -188,7 +188,7 @@ OPTIONS = (
     Option(
         name="patch",
         metavar="FILE",
-        help="rebuilds the modules it touches; may repeat",
+        help="rebuilds the modules that it touches; may repeat",
         parse=_of_side("patch"),
         several=True,
     ),
@@ -196,7 +196,7 @@ OPTIONS = (
     Option(name="memory", metavar="SIZE", help="of every guest, such as 512M", parse=_of_side("memory")),
     Option(name="cpus", metavar="N", help="processors of every guest", parse=_of_side("cpus")),
     Option(name="role", metavar="ROLE", help="change only the guest of this role", parse=_of_side("role")),
-    Option(name="mirror", metavar="URL", help="package mirror, not this machine's sources", parse=_text),
+    Option(name="mirror", metavar="URL", help="package mirror, replaces this machine's sources", parse=_text),
 )
 
 
