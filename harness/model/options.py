@@ -143,7 +143,7 @@ OPTIONS = (
     Option(
         name="accel",
         metavar="|".join(ACCELERATORS),
-        help="auto (default) is KVM if a guest boots with it",
+        help="default: auto, KVM if a guest boots with it",
         parse=_choice(*ACCELERATORS),
     ),
     Option(
@@ -157,7 +157,7 @@ OPTIONS = (
     Option(
         name="profile",
         metavar="|".join(PROFILES),
-        help="quick cases, all except long (default), or all",
+        help="quick cases, all but long (default), or all",
         parse=_choice(*PROFILES),
     ),
     Option(
@@ -188,7 +188,7 @@ OPTIONS = (
     Option(
         name="patch",
         metavar="FILE",
-        help="rebuilds the modules that it touches; may repeat",
+        help="rebuilds the modules it touches; may repeat",
         parse=_of_side("patch"),
         several=True,
     ),
@@ -196,7 +196,7 @@ OPTIONS = (
     Option(name="memory", metavar="SIZE", help="of every guest, such as 512M", parse=_of_side("memory")),
     Option(name="cpus", metavar="N", help="processors of every guest", parse=_of_side("cpus")),
     Option(name="role", metavar="ROLE", help="change only the guest of this role", parse=_of_side("role")),
-    Option(name="mirror", metavar="URL", help="package mirror, replaces this machine's sources", parse=_text),
+    Option(name="mirror", metavar="URL", help="package mirror, not this machine's sources", parse=_text),
 )
 
 
