@@ -21,7 +21,7 @@ from harness.results.files import disk_errors
 
 NAME = "bisect.log"
 NO_TRIAL = "-"  # of a side that cannot be run
-LOST_TRIAL = "?"  # of a run that left nothing
+LOST_TRIAL = "?"  # of a run without a trial
 _RUN = re.compile(r"# (good|bad|skip): \[(\S+)\] .*; ([^;]*) \(([^()]+)\)")
 _TESTING = re.compile(r"# testing: \[(\S+)\] ")
 

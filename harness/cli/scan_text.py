@@ -34,7 +34,7 @@ def show(records: Iterable[Record]) -> None:
     """Print the records of all files: `file`, its `finding`s, its `diagnosis`; raises BrokenPipeError."""
     console = Terminal(highlight=False)
     for line in _lines(records):
-        # Only lines go on past the terminal's edge: a box would break there.
+        # Only lines may exceed the terminal's width: a box would break.
         console.print(line, soft_wrap=isinstance(line, Text))
 
 

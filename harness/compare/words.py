@@ -168,7 +168,7 @@ def _sure(found: Comparison) -> Iterator[str]:
         f"by {ALPHA}) nor that it is below {gap} ({spelled_p(look.p_gap)}, decided by {BETA}).",
     }
     yield claims[look.decision]
-    yield "The intervals hold whenever one stops, and are wider for that."
+    yield "The intervals hold at any time of stopping, and are wider for that."
 
 
 def _left_out(found: Comparison) -> Iterator[str]:

@@ -140,7 +140,7 @@ class RunSession:
         report.longrepr = f"{report.longrepr}{known}"
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Count what the exit status depends on."""
+        """Count failures and missing verdicts, on which the exit status depends."""
         self._ran_something = True
         if outcomes.is_no_verdict(report):
             self._without_verdict += 1

@@ -110,7 +110,7 @@ class Trial:
         if self.started:
             raise UsageError("a test runs one trial; make another test, or parametrize this one")
         if patience_s is not None and not patience_s > 0:
-            raise UsageError(f"patience_s: {patience_s} s is none; give the seconds that a stop may last")
+            raise UsageError(f"patience_s: {patience_s} s is not above 0; give the seconds that a stop may last")
         self.started = True
         return Plan(
             name=self.item.nodeid,

@@ -8,7 +8,7 @@ __all__ = ["write_report"]
 
 
 def write_report(run_dir: Path) -> Path:
-    """Write `report.html` into the run folder `run_dir` from what the run left there, and return its path.
+    """Write `report.html` into the run folder `run_dir` from the files there, and return its path.
 
     It works offline, at any later time, and for runs that were killed. Raises UsageError if `run_dir` is no
     run folder, HostEnvironmentError if the report cannot be written.

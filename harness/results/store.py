@@ -1,7 +1,7 @@
 """The run store: one folder for each run, one below it for each trial, everything written as it happens.
 
     results/20260101-120000-3f2a/
-      manifest.json         what ran, on what
+      manifest.json         facts of the run: version, settings, this machine, guests
       junit.xml             written by pytest
       report.html           written by `harness.report.write_report`
       trials/<trial>/

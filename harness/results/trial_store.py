@@ -21,7 +21,7 @@ ANYTHING = "anything"  # expected of one of many trials, which only the comparis
 MEASURES = "measures.json"
 _NOTHING = b"null\n"
 
-# Verdicts that say something about the kernel.
+# Verdicts about the kernel.
 ABOUT_THE_KERNEL = frozenset(VerdictKind) - {VerdictKind.INCONCLUSIVE, VerdictKind.LOST}
 
 
@@ -80,7 +80,7 @@ class TrialStore:
 
     @property
     def is_finished(self) -> bool:
-        """Whether it has a verdict that says something about the kernel."""
+        """Whether it has a verdict about the kernel."""
         try:
             record = self.read_verdict()
             return record is not None and Verdict.from_dict(record).kind in ABOUT_THE_KERNEL

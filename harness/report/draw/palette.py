@@ -22,7 +22,7 @@ LINES: dict[str, tuple[str, str]] = {"onset": ("#1d3f8a", "--"), "certain": ("#1
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of marks: its name, what it holds in a few words, its colour."""
+    """A row of marks: its name, its contents in a few words, its colour."""
 
     name: str
     short: str
