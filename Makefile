@@ -12,13 +12,13 @@ help: ## this list
 	@echo
 	@echo "PYTHON=python3.12 before or after make names the interpreter of the virtual environment."
 
-setup: ## install what is missing: packages of the system, the virtual environment .venv
+setup: ## install what is missing: system packages, the virtual environment .venv
 	@sh scripts/setup.sh
 
 demo: ## set up, build the guests, run the three rows of swap over NBD
 	@sh scripts/demo.sh
 
-check: ## set up, then lint, types, import contracts, docs and tests, the quick live ones included
+check: ## set up, then lint, types, import contracts, docs and tests, including the quick live ones
 	@sh scripts/check.sh
 
 lint: setup ## ruff: rules and format
@@ -40,30 +40,30 @@ unit: setup ## tests without guests: our own logic, and console logs of real ker
 plugin: setup ## tests of the pytest plugin
 	@$(PYTEST) tests/plugin -m "not slow" </dev/null
 
-live: setup ## all tests that boot guests, and what else is marked slow
+live: setup ## all tests that boot guests, and all others marked slow
 	@status=0; $(PYTEST) tests/unit tests/plugin -m slow </dev/null || status=1; \
 		$(PYTEST) tests/live </dev/null || status=1; exit $$status
 
 smoke: setup ## the quick cases of testcases/ (minutes)
 	@.venv/bin/harness run testcases -n 2 --profile smoke </dev/null
 
-nightly: setup ## all cases of testcases/ but the long ones (hours under emulation)
+nightly: setup ## all cases of testcases/ except the long ones (hours under emulation)
 	@.venv/bin/harness run testcases -n 2 </dev/null
 
-soak: setup ## all cases, the long ones too; BUDGET=4 makes those four times as long
+soak: setup ## all cases, including the long ones; BUDGET=4 makes those four times as long
 	@.venv/bin/harness run testcases -n 2 --profile soak --budget $(or $(BUDGET),1) </dev/null
 
-selftest: setup ## faults whose truth is known, injected into real guests: how right the verdicts are (hours)
+selftest: setup ## inject faults with a known right verdict into real guests, and score the verdicts (hours)
 	@.venv/bin/harness selftest </dev/null
 
 bench: setup ## all measurements in benchmarks/, one after the other
 	@status=0; for script in benchmarks/*.py; do \
 		echo "== $$script"; .venv/bin/python $$script </dev/null || status=1; done; exit $$status
 
-clean: ## remove what dead runs left (guests, sockets), and caches of the tools
+clean: ## remove the remains of dead runs (guests, sockets), and caches of the tools
 	@if [ -x .venv/bin/harness ]; then .venv/bin/harness clean; fi
 	@rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
-distclean: clean ## the same, and the virtual environment; results, images and kernels stay
+distclean: clean ## clean, and remove the virtual environment; results, images and kernels stay
 	@rm -rf .venv *.egg-info

@@ -1,13 +1,13 @@
 #!/bin/sh
-# Everything that has to hold before a change goes in: lint, types, import contracts, the documentation's links, all
-# tests but the slow ones (make live). Arguments go to pytest.
+# All checks before a change goes in: lint, types, import contracts, the documentation's links, and all tests except the
+# slow ones (make live). Arguments go to pytest.
 #
-# Goes on after a failure, so that one run tells all. Exit codes, which `make check` cannot pass on: 0 all passed, 1 a
-# check failed, 2 the set-up failed.
+# Continues after a failure, so that one run shows all failures. Exit codes, which `make check` cannot pass on: 0 all
+# passed, 1 a check failed, 2 the set-up failed.
 unset CDPATH
 cd -P "$(dirname "$0")/.." || exit 2
 exec </dev/null
-# Most of the time of a short process is imports: hundreds are started, and each would compile all of them again.
+# The tests start hundreds of short processes, which mostly import. Without .pyc files each would compile all modules.
 unset PYTHONDONTWRITEBYTECODE
 
 sh scripts/setup.sh || exit 2
@@ -24,7 +24,7 @@ check() {
 	"$@" || failed="$failed, $name"
 }
 
-# Waits for process $2, of which build/check-$1.log has the output.
+# Waits for process $2, whose output is in build/check-$1.log.
 finish() {
 	wait "$2"
 	status=$?
@@ -33,7 +33,7 @@ finish() {
 	[ "$status" -eq 0 ] || failed="$failed, $1"
 }
 
-# Tests of a name, whose closing line is said again at the end. A pipe keeps no exit code: it goes through a file.
+# Runs tests under a name; their last line is printed again at the end. A file passes the exit code out of the pipe.
 tests() {
 	name=$1
 	shift
@@ -43,14 +43,14 @@ tests() {
 		echo $? >"build/check-$name.status"
 	} 2>&1 | tee "build/check-$name.log"
 	status=$(cat "build/check-$name.status")
-	# 5: arguments, as of -k, may leave nothing of one part
+	# 5: no test selected, as arguments such as -k may leave none in one part
 	[ "$status" -eq 0 ] || { [ "$status" -eq 5 ] && [ "$selected" = yes ]; } || failed="$failed, $name"
 }
 
 [ -t 1 ] && color=--color=yes || color=""
 [ $# -eq 0 ] && selected=no || selected=yes
 
-# What the live tests boot is built, and types are checked, beside what else there is to do.
+# In the background: build the images and kernels of the live tests, and check types.
 .venv/bin/harness prepare >build/check-prepare.log 2>&1 &
 prepare=$!
 .venv/bin/mypy >build/check-types.log 2>&1 &
@@ -59,13 +59,13 @@ check lint .venv/bin/ruff check .
 check format .venv/bin/ruff format --check .
 check "import contracts" .venv/bin/lint-imports
 check docs sh scripts/docs.sh
-# What takes longest goes first, so that no worker is left alone with it.
+# The slowest tests go first, so that no worker is left alone with them.
 tests tests-without-guests tests/plugin tests/unit tests/corpus -n "$(nproc)" --dist worksteal "$@"
 finish types "$types"
 types=""
 finish prepare "$prepare"
 prepare=""
-# Last and alone, so that nothing else takes the guests' time.
+# Last and alone, so that nothing else takes processor time from the guests.
 tests live-tests tests/live "$@"
 
 printf 'check: all tests\n'

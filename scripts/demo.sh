@@ -1,6 +1,6 @@
 #!/bin/sh
-# The demonstration, from a machine on which nothing is installed to the table of verdicts: set-up, what guests are made
-# of, and the three rows of swap over NBD. Arguments go to `harness run`.
+# The demonstration, from a bare machine to the table of verdicts: set-up, guest image and kernels, and the three rows
+# of swap over NBD. Arguments go to `harness run`.
 #
 #     sh scripts/demo.sh [--budget 0.5 …]
 #
@@ -9,7 +9,7 @@
 unset CDPATH
 cd -P "$(dirname "$0")/.." || exit 2
 exec </dev/null
-trap : INT # the harness ends its guests; then this goes on to say so
+trap : INT # the harness ends its guests; then this script prints the result
 
 say() {
 	printf 'demo: %s\n' "$*"

@@ -1,15 +1,15 @@
 #!/bin/sh
-# Installs what the harness needs on this machine, and only what is missing: packages of the system, the user that
-# libvirt asks for, a virtual environment in .venv. Asks for nothing; is quick when all is there.
+# Installs what the harness lacks on this machine: system packages, the user that libvirt looks up, a virtual
+# environment in .venv. Never prompts; quick if nothing is missing.
 #
 #     sh scripts/setup.sh              the same as `make setup`
 #     PYTHON=python3.12 sh scripts/setup.sh
 #
 # PYTHON         the interpreter of the virtual environment, 3.11 or newer (default: python3)
-# SKIP_PACKAGES  if set, packages of the system are left alone, for systems without apt
+# SKIP_PACKAGES  if set, system packages are left alone, for systems without apt
 #
-# Exit codes: 0 all is there; 2 something is missing, with one line that says what to do. What the tools print goes to
-# build/setup.log.
+# Exit codes: 0 nothing is missing; 2 something is missing, with one line that says what to do. Output of the tools goes
+# to build/setup.log.
 set -u
 unset CDPATH
 cd -P "$(dirname "$0")/.." || exit 2
@@ -26,14 +26,14 @@ STEPS=4
 # The guests: QEMU, its image tool, libvirt's QEMU driver with the plug-ins it loads, switches between guests.
 PACKAGES="qemu-system-x86 qemu-utils libvirt-daemon libvirt-daemon-driver-qemu vde2"
 # Their root file system and kernels: mmdebstrap needs uidmap when it is not root, xz and zstd unpack modules.
-# busybox-static is what virtme-ng wants, beside which benchmarks/startup.py measures.
+# busybox-static is for virtme-ng, with which benchmarks/startup.py compares.
 PACKAGES="$PACKAGES busybox-static mmdebstrap uidmap e2fsprogs fakeroot kmod xz-utils zstd ca-certificates"
 # Module variants and the guests' init. The kernel's objtool is linked with libelf; libelf-dev is the name that stays
 # the same from release to release.
 PACKAGES="$PACKAGES gcc libc6-dev make patch binutils libelf-dev"
-# What a test holds the archives of the initramfs against.
+# A test compares the initramfs archives with those of cpio.
 PACKAGES="$PACKAGES cpio"
-# libvirt-python comes as source only.
+# libvirt-python is distributed only as source.
 PACKAGES="$PACKAGES libvirt-dev pkg-config"
 # libvirt's driver looks this user up when it runs as root, whatever its configuration says. libvirt-daemon-system would
 # create it, and start a daemon that nobody here needs.
@@ -52,13 +52,13 @@ die() {
 	exit 2
 }
 
-# The end of the log belongs to the command that failed.
+# Shows the end of the log, which is the output of the failed command.
 die_with_log() {
 	tail -n 12 "$LOG" | sed 's/^/    /' >&2
 	die "$1; the whole log is $LOG"
 }
 
-# Runs a command with its output in the log, and shows that time passes: each second on a terminal, else now and then.
+# Runs a command with its output in the log, and shows progress: each second on a terminal, else now and then.
 logged() {
 	printf '+ %s\n' "$*" >>"$LOG"
 	ticker $$ 9<&- &
@@ -85,7 +85,7 @@ ticker() {
 
 missing_packages() {
 	[ -z "${SKIP_PACKAGES:-}" ] || return 0
-	# A package that was never heard of is not listed at all.
+	# dpkg-query does not list unknown packages at all.
 	installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' $PACKAGES 2>/dev/null | sed -n 's/ installed$//p')
 	for package in $PACKAGES; do
 		printf '%s\n' "$installed" | grep -qxF -e "$package" || printf '%s ' "$package"
@@ -96,12 +96,12 @@ user_missing() {
 	[ "$(id -u)" -eq 0 ] && ! getent passwd "$LIBVIRT_USER" >/dev/null
 }
 
-# What the virtual environment was made from. The path is part of it, since the scripts in .venv/bin name it.
+# Digest of the inputs of the virtual environment. The path is one, since the scripts in .venv/bin contain it.
 digest() {
 	{ pwd -P; cat pyproject.toml; } | sha256sum | cut -d ' ' -f 1
 }
 
-# Whether .venv works, was made in this place, and with the interpreter that was asked for, if one was.
+# Whether .venv works, was made in this folder, and with the interpreter in PYTHON, if set.
 venv_usable() {
 	"$VENV/bin/python" -c '' 2>/dev/null && grep -qF "$(pwd -P)/$VENV/bin/" "$VENV/bin/pip" 2>/dev/null || return 1
 	[ -z "${PYTHON:-}" ] || [ "$(sed -n 2p "$STAMP" 2>/dev/null)" = "$(command -v "$PYTHON")" ]
@@ -200,7 +200,7 @@ if [ -z "${SKIP_PACKAGES:-}" ]; then
 	esac
 fi
 
-# Two set-ups at once would spoil each other's environment.
+# Two set-ups at once would damage each other's environment.
 exec 9<pyproject.toml
 flock --nonblock 9 || { say "waiting for another set-up of this folder"; flock 9; }
 

@@ -1,1 +1,1 @@
-"""Which side is the first bad one, by trials whose hang shows in only some runs: candidates, log, loop, signature."""
+"""Bisection for hangs that show in only some runs: candidates, log, loop, signature."""

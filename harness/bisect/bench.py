@@ -1,4 +1,4 @@
-"""Where the runs of a bisection come from: a commit is built if it has to be, then the case runs on its side."""
+"""The runs of a bisection: build the commit if necessary, then run the case on its side."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RunOne = Callable[[str], TrialStore]
 
 
 class CaseBench:
-    """Runs the case of `plan` on one side after the other; `run_one` runs it on the side that a text says."""
+    """Runs the case of `plan` on one side after the other; `run_one` takes the text of a side."""
 
     def __init__(self, plan: Plan, run: Path, run_one: RunOne) -> None:
         self._run_one = run_one
@@ -26,6 +26,6 @@ class CaseBench:
         return self._run_one(text)
 
     def clear(self) -> None:
-        """Remove what was only needed for the runs."""
+        """Remove the worktree, which only the runs need."""
         if self._builder is not None:
             self._builder.clear()

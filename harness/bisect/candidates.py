@@ -1,4 +1,4 @@
-"""What is bisected: sides in order, each with a key by which it is named."""
+"""Candidates of a bisection: sides in order, each with a key."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Candidates:
 
     @property
     def order(self) -> Order:
-        """Which of them a culprit makes bad."""
+        """The order: which sides each culprit makes bad."""
         return Graph(self.parents) if self.parents else Chain(len(self.sides))
 
     def to_dict(self) -> dict[str, Any]:
-        """Them as plain JSON values."""
+        """The candidates as plain JSON values."""
         return asdict(self)
 
     @classmethod
@@ -49,10 +49,10 @@ class Candidates:
 
 
 def read_list(path: Path, *, good: str | None, bad: str | None) -> Candidates:
-    """The sides of a file, one a line; blank lines and those that begin with # are left out.
+    """The sides of a file, one per line; blank lines and comments (#) are left out.
 
-    `good` and `bad` are numbers of lines, by default the first and the last side; a good line below the bad one turns
-    the list around. Relative paths count from the file's folder. Raises UsageError.
+    `good` and `bad` are line numbers, by default of the first and the last side. A good line below the bad one reverses
+    the list. Relative paths count from the file's folder. Raises UsageError.
     """
     sides = []
     for number, line in enumerate(_lines(path), start=1):
@@ -64,9 +64,9 @@ def read_list(path: Path, *, good: str | None, bad: str | None) -> Candidates:
 
 
 def read_series(folder: Path, *, good: str | None, bad: str | None) -> Candidates:
-    """The first so many patches of a series, from none to all; `good` and `bad` are how many.
+    """Sides with the first 0, 1, 2 … patches of a series; `good` and `bad` are numbers of patches.
 
-    The order is that of quilt's file `series` if there is one, else of the names of `*.patch`. Raises UsageError.
+    The order is that of quilt's file `series` if it exists, else of the names of `*.patch`. Raises UsageError.
     """
     series = folder / "series"
     if series.is_file():
@@ -92,7 +92,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _between(sides: Sequence[Candidate], good: str | None, bad: str | None, what: str) -> tuple[Candidate, ...]:
-    """The sides from `good` to `bad`, both with them, in this direction."""
+    """The sides from `good` to `bad`, inclusive, in this direction."""
     keys = [side.key for side in sides]
     places = []
     for flag, key, default in (("--good", good, 0), ("--bad", bad, len(sides) - 1)):

@@ -1,4 +1,4 @@
-"""The log of a bisection, in the words of `git bisect log`: all that is needed to go on where it stopped.
+"""The log of a bisection, in the format of `git bisect log`; a bisection resumes from it.
 
     git bisect start
     # testing: [1a2b3c] nbd: send less
@@ -6,7 +6,7 @@
     git bisect bad 1a2b3c
 
 Every run is one `# good:`, `# bad:` or `# skip:` line, written whole and synced before the next run starts. The
-`git bisect` lines are what these come to; they are for readers and for `git bisect replay`.
+`git bisect` lines are the decisions that follow; they are for readers and for `git bisect replay`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from harness.results.files import disk_errors
 
 NAME = "bisect.log"
 NO_TRIAL = "-"  # of a side that cannot be run
-LOST_TRIAL = "?"  # of a run that left nothing
+LOST_TRIAL = "?"  # of a run without a trial
 _RUN = re.compile(r"# (good|bad|skip): \[(\S+)\] .*; ([^;]*) \(([^()]+)\)")
 _TESTING = re.compile(r"# testing: \[(\S+)\] ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run: `word` is good, bad or skip, `why` what was seen, `trial` its folder's name."""
+    """One run: `word` is good, bad or skip, `why` the observation, `trial` its folder's name."""
 
     word: str
     key: str
@@ -37,7 +37,7 @@ class Run:
 
 
 class BisectLog:
-    """The file `path`; what a kill cut short at its end is taken away."""
+    """The log file `path`; a last line cut short by a kill is removed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -57,7 +57,7 @@ class BisectLog:
 
     @property
     def interrupted(self) -> str | None:
-        """The key of the side whose run was begun last and is not in the log."""
+        """The key of the side whose last run was begun but not logged as ended, or None."""
         for line in reversed(self._lines()):
             if _RUN.fullmatch(line):
                 return None
@@ -66,23 +66,23 @@ class BisectLog:
         return None
 
     def testing(self, side: Candidate) -> None:
-        """A run of `side` begins."""
+        """Record that a run of `side` begins."""
         self._write(f"# testing: {_named(side)}")
 
     def add(self, side: Candidate, run: Run) -> Run:
-        """A run has ended; gives it as it will be read again."""
+        """Record a run that has ended; returns it as it will be read back."""
         run = replace(run, why=re.sub(r"[;\s]+", " ", run.why).strip())
         self._write(f"# {run.word}: {_named(side)}; {run.why} ({run.trial})")
         return run
 
     def decided(self, side: Candidate, word: str) -> None:
-        """`side` counts as good or bad now, or is skipped; written once."""
+        """Record that `side` is now good, bad or skipped; written once."""
         command = f"git bisect {word} {side.key}"
         if command not in self._lines():
             self._write(command)
 
     def finish(self, text: str, culprit: Candidate | None) -> None:
-        """The answer; once, however often a finished bisection is looked at again."""
+        """Record the answer; once, even if a finished bisection is resumed again."""
         lines = [f"# {line}" for line in text.splitlines()]
         if culprit is not None:
             lines.append(f"# first bad commit: {_named(culprit)}")

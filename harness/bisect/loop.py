@@ -1,4 +1,4 @@
-"""The loop of a bisection: choose a side, run the case on it, write it down, until the answer is sure."""
+"""The loop of a bisection: choose a side, run the case on it, log the run, until the answer is sure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Bench(Protocol):
     """Runs the case."""
 
     def run(self, side: Candidate) -> TrialStore:
-        """One trial on `side`; raises Untestable or UsageError if that cannot be, InfraError if it left nothing."""
+        """One trial on `side`; raises Untestable or UsageError if it cannot run, InfraError if there is no trial."""
 
 
 Tell = Callable[[str], None]
@@ -40,7 +40,7 @@ class Bisection:
         self._tell = tell
 
     def run(self) -> Conclusion:
-        """Go on from what the log has, to the end."""
+        """Continue from the log to the end."""
         self._replay()
         while not isinstance(step := self._state.next(), Conclusion):
             side = self._state.candidates.sides[step]
@@ -69,7 +69,7 @@ class Bisection:
         except InfraError as error:
             return Run(word=SKIP, key=side.key, why=str(error), trial=LOST_TRIAL)
         except (Untestable, UsageError) as error:
-            # Before anything has run it is the case or this machine; later it is this side, such as its config.
+            # Before the first run the fault is in the case or this machine; later in this side, such as its config.
             if isinstance(error, HostEnvironmentError) or not (self._state.runs or isinstance(error, Untestable)):
                 raise
             return Run(word=SKIP, key=side.key, why=str(error), trial=NO_TRIAL)
@@ -91,7 +91,7 @@ class Bisection:
 
 
 def read_run(trial: TrialStore, side: Candidate, sought: Signature | None) -> Run:
-    """What the trial of `side` says about it; raises DamagedResult."""
+    """The trial of `side` as a run of the log; raises DamagedResult."""
     record = trial.read_verdict()
     if record is None:
         return Run(word=SKIP, key=side.key, why="no verdict", trial=trial.slug)
@@ -100,7 +100,7 @@ def read_run(trial: TrialStore, side: Candidate, sought: Signature | None) -> Ru
 
 
 def _explained(trial: TrialStore) -> TrialStore:
-    """`trial` with its diagnosis, which a kill may have come before."""
+    """Diagnose `trial` again: a kill may have come before its diagnosis was written."""
     record = trial.read_verdict()
     if record is not None:
         explain(trial, trial.scan_history()[0], Verdict.from_dict(record))
@@ -108,5 +108,5 @@ def _explained(trial: TrialStore) -> TrialStore:
 
 
 def named(side: Candidate) -> str:
-    """How a side is called in a line of text."""
+    """The name of a side in a line of text."""
     return f"[{side.key[:12]}] {side.title}"

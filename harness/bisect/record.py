@@ -1,4 +1,4 @@
-"""What a bisection was begun with, in the run's folder: with the log, all that it takes to go on."""
+"""The plan of a bisection, stored in the run's folder; with the log, it suffices to resume."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ NAME = "bisect.json"
 class Plan:
     """A bisection: of `case`, begun in `folder` with the options `given`.
 
-    `tree` and `build` are the git tree and the command that builds a commit of it, and `side` what it is then; empty
-    for others.
+    `tree` is the git tree, `build` the command that builds a commit, `side` the text of a built commit's side; all are
+    empty if no tree is bisected.
     """
 
     case: str
@@ -37,18 +37,18 @@ class Plan:
 
     @property
     def setting(self) -> Setting:
-        """What the user asked for."""
+        """The user's settings."""
         signature = read_signature(self.signature) if self.signature else None
         return Setting(confidence=self.confidence, rate=self.rate, signature=signature)
 
 
 def write_plan(run: Path, plan: Plan) -> None:
-    """Write it into the folder `run`; raises HostEnvironmentError."""
+    """Write `plan` into the folder `run`; raises HostEnvironmentError."""
     write_json(run / NAME, asdict(plan))
 
 
 def read_plan(run: Path) -> Plan:
-    """What `write_plan` wrote; raises UsageError if the run is none of a bisection."""
+    """Read what `write_plan` wrote; raises UsageError if the run is no bisection."""
     path = run / NAME
     try:
         record: dict[str, Any] = read_json(path)

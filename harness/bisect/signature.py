@@ -1,4 +1,4 @@
-"""What a bisection looks for: the kind of verdict, and what the diagnosis or the console says it is."""
+"""The signature that a bisection looks for: the kind of verdict, and the class of hang or the crash's headline."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from harness.model.hang_classes import HangClass
 from harness.model.verdict import Verdict, VerdictKind
 
 NOTHING_SAID = frozenset({VerdictKind.INCONCLUSIVE, VerdictKind.LOST})
-# Hangs that a run which came back by itself did not have.
+# Outcomes from which a run does not recover by itself, so a stalled run is good.
 FOR_GOOD = frozenset({VerdictKind.DEADLOCKED, VerdictKind.LOCKED_UP, VerdictKind.CRASHED})
 GOOD, BAD, SKIP = "good", "bad", "skip"
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """A kind of verdict, and `what` it is: a class of hang, or a crash's headline; "" where that is not clear."""
+    """A kind of verdict, and in `what` the class of hang or the crash's headline; "" if that is not clear."""
 
     kind: VerdictKind
     what: str = ""
 
     def __str__(self) -> str:
-        """The text of it, which `read_signature` reads."""
+        """Text that `read_signature` can read."""
         return f"{self.kind.value}, {self.what}" if self.what else self.kind.value
 
     def fits(self, other: Signature) -> bool:
-        """Whether they are the same, as far as both are clear."""
+        """Whether both are the same; an unclear `what` fits any."""
         return self.kind is other.kind and (not self.what or not other.what or self.what == other.what)
 
 
 def read_signature(text: str) -> Signature:
-    """The signature that `text` says; raises UsageError, with the kinds that there are."""
+    """The signature in `text`; raises UsageError that lists the kinds."""
     kind, _, what = text.partition(",")
     try:
         found = VerdictKind(kind.strip())
@@ -46,7 +46,7 @@ def read_signature(text: str) -> Signature:
 
 
 def signature_of(verdict: Verdict, diagnosis: Diagnosis | None) -> Signature:
-    """What `verdict` and the trial's diagnosis are; a diagnosis of low confidence fits other hangs as well."""
+    """The signature of a trial; with a diagnosis of low confidence it fits other hangs too."""
     if verdict.kind is VerdictKind.CRASHED:
         return Signature(verdict.kind, _headline(verdict.summary))
     clear = diagnosis is not None and diagnosis.confidence is not Confidence.LOW
@@ -56,7 +56,7 @@ def signature_of(verdict: Verdict, diagnosis: Diagnosis | None) -> Signature:
 
 
 def judge(verdict: Verdict, diagnosis: Diagnosis | None, sought: Signature | None) -> tuple[str, str]:
-    """GOOD, BAD or SKIP, and why; what is `sought` is not known before the first bad run."""
+    """GOOD, BAD or SKIP, and why; `sought` is None if not known before the first bad run."""
     if verdict.kind is VerdictKind.SURVIVED:
         return GOOD, str(verdict.kind)
     if verdict.kind in NOTHING_SAID:

@@ -1,4 +1,4 @@
-"""Where a bisection stands: a function of the runs so far, and of nothing else."""
+"""The state of a bisection, computed only from its runs so far."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.statistics.bisection import Answer, Belief, runs_to_believe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What the user asked for: `rate` is how often the hang shows, if known, `signature` what is sought, if stated."""
+    """The user's settings: `rate` is the share of runs that hang, if known; `signature` is looked for, if stated."""
 
     confidence: float = 0.95
     rate: float | None = None
@@ -25,7 +25,7 @@ class Setting:
 
 
 class End(StrEnum):
-    """How a bisection ends."""
+    """The ways in which a bisection ends."""
 
     FOUND = "found"
     NOT_REPRODUCED = "not reproduced"
@@ -43,7 +43,7 @@ class Conclusion:
 
 
 class State:
-    """What the runs so far have shown, and what comes next."""
+    """The evidence of the runs so far, and the choice of the next run."""
 
     def __init__(self, candidates: Candidates, setting: Setting) -> None:
         self.candidates = candidates
@@ -58,7 +58,7 @@ class State:
         self._last: int | None = None
 
     def take(self, run: Run) -> list[tuple[int, str]]:
-        """Take one run into account; gives the sides that are decided by it, as good, bad or skip.
+        """Take one run into account; returns the sides that it decides, as good, bad or skip.
 
         Raises UsageError for a side that is not among the candidates.
         """
@@ -90,7 +90,7 @@ class State:
 
     @property
     def rate(self) -> float:
-        """How often bad sides hang, as it looks now."""
+        """The estimated share of a bad side's runs that hang."""
         return self._belief.rate
 
     @property
@@ -102,7 +102,7 @@ class State:
 
     @property
     def left(self) -> int:
-        """How many sides it takes to hold the culprit with the confidence that is asked for."""
+        """How many sides contain the culprit with the confidence asked for."""
         ranked = np.sort(self._belief.culprit)[::-1].cumsum()
         return int(np.searchsorted(ranked, self._setting.confidence)) + 1
 
@@ -122,7 +122,7 @@ class State:
         return Conclusion(end=end, answer=self._belief.answer(self._testable))
 
     def _skip(self, place: int, run: Run) -> list[tuple[int, str]]:
-        """A side that does not build, or of which most runs say nothing, is left out."""
+        """Leave out a side that does not build, or whose runs mostly have no usable verdict."""
         tested = self._seen[place, GOOD] + self._seen[place, BAD]
         if run.trial != NO_TRIAL and self._seen[place, SKIP] <= 2 * tested + 1:
             return []
@@ -130,7 +130,7 @@ class State:
         return [(place, SKIP)]
 
     def _newly_decided(self) -> list[tuple[int, str]]:
-        """Sides with a run that are good or bad with the confidence asked for, and were not so before."""
+        """Sides with runs that became good or bad with the confidence asked for."""
         bad = self._belief.bad
         new = []
         for place in sorted({place for place, word in self._seen if word != SKIP}, reverse=True):

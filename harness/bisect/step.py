@@ -1,4 +1,4 @@
-"""One step under `git bisect run`: the case again and again until "good" is sure enough."""
+"""One step under `git bisect run`: repeats the case until "good" is sure enough."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.model.errors import InfraError
 from harness.results.store import TrialStore
 from harness.statistics.bisection import runs_to_believe
 
-# What git takes an exit code for.
+# Exit codes as git reads them.
 EXIT = {GOOD: 0, BAD: 1}
 SKIPPED = 125
 _HERE = Candidate(key="HEAD", title="")
@@ -26,9 +26,9 @@ def step(
     rate: float | None,
     confidence: float,
 ) -> int:
-    """The exit code: 1 at the first bad run; 0 after so many good ones that a bad commit had hung; else 125.
+    """The exit code: 1 at the first bad run; 0 after as many good runs as show that it is not bad; else 125.
 
-    A commit of which more runs say nothing than say something is skipped.
+    A commit is skipped if more of its runs are unusable than good.
     """
     needed, good, skipped = runs_to_believe(rate, confidence), 0, 0
     while good < needed:

@@ -1,4 +1,4 @@
-"""Commits of a git tree, and their builds in a worktree of the run's own."""
+"""Commits of a git tree, and their builds in the run's own worktree."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.bisect.loop import Untestable
 from harness.model.errors import HarnessError, UsageError
 from harness.model.overrides import MachineOverrides, parse_overrides
 
-# The table of who is whose ancestor takes n² / 8 bytes.
+# The table of ancestors takes n² / 8 bytes.
 MOST = 40_000
 
 
@@ -28,7 +28,7 @@ class GitTree:
     def candidates(self, good: str, bad: str, *, first_parent: bool) -> Candidates:
         """The commits from `good` to `bad`, parents before children; raises UsageError.
 
-        With `first_parent` only those that `bad` got to by its first parents: a merge stands for all of its branch.
+        With `first_parent`, only those on the line of first parents of `bad`: a merge stands for its whole branch.
         """
         first, last = self._commit("--good", good), self._commit("--bad", bad)
         base = self._git("merge-base", first, last).strip()
@@ -44,7 +44,7 @@ class GitTree:
         sides = tuple(Candidate(key=sha, title=titles.get(sha, "")) for sha in shas)
         places = {sha: place for place, sha in enumerate(shas)}
         merges = any(len(row) > 2 for row in rows) and not first_parent
-        # What is older than the good end counts as good as it.
+        # Commits older than the good end count as the good end.
         parents = ((), *(tuple(places.get(parent, 0) for parent in row[1:]) for row in rows)) if merges else ()
         return Candidates(sides=sides, parents=parents)
 
@@ -58,7 +58,7 @@ class GitTree:
                 shutil.copyfile(config, path / ".config")
 
     def remove_worktree(self, path: Path) -> None:
-        """Remove the worktree at `path`, with all that was built in it."""
+        """Remove the worktree at `path`, with all builds in it."""
         self._git("worktree", "remove", "--force", str(path))
 
     def _commit(self, flag: str, revision: str) -> str:
@@ -78,7 +78,7 @@ class GitTree:
 class Builder:
     """Builds commits of `tree` with the user's `command`, in the folder `run`/tree; logs go to `run`/builds.
 
-    `side` is the text of a built commit's side; paths in it count from where it was built.
+    `side` is the text of a built commit's side; paths in it are relative to the worktree.
     """
 
     def __init__(self, tree: GitTree, command: str, side: str, run: Path) -> None:
@@ -90,7 +90,7 @@ class Builder:
         self._built: str | None = None
 
     def side(self, commit: Candidate) -> MachineOverrides:
-        """The side of a commit, which is built now if it is not what was built last; raises Untestable."""
+        """The side of a commit, built now unless it was built last; raises Untestable."""
         if self._built != commit.key:
             self._built = None
             self._build(commit)

@@ -1,4 +1,4 @@
-"""The end of a bisection in words."""
+"""The result of a bisection in words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _SHOWN = 10
 
 
 def conclude(state: State, conclusion: Conclusion, *, commits: bool) -> str:
-    """What is known now, and how sure that is; the first line is the answer. `commits` are called so."""
+    """The result and its confidence; the first line is the answer. With `commits`, sides are called commits."""
     what = "commit" if commits else "side"
     culprits = [state.candidates.sides[place] for place in conclusion.answer.culprits]
     sure = f"{conclusion.answer.confidence:.1%}"
@@ -21,7 +21,7 @@ def conclude(state: State, conclusion: Conclusion, *, commits: bool) -> str:
         ],
         End.GOOD_IS_BAD: lambda: [f"the good end hangs as well ({sure}): give an older one with --good"],
         End.BAD_UNTESTABLE: lambda: ["the bad end cannot be tested, see above: give another one with --bad"],
-        End.UNDECIDED: lambda: [f"no more can be learnt: {sure} for " + ", ".join(side.key[:12] for side in culprits)],
+        End.UNDECIDED: lambda: [f"more runs do not help: {sure} for " + ", ".join(side.key[:12] for side in culprits)],
     }[conclusion.end]()
     return "\n".join([*lines, _effort(state)])
 

@@ -23,24 +23,24 @@ FAILED = 2
 INTERRUPTED = 130
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
-# Module and one line of each command, by what it is for. Commands import what they need when they are called:
+# Module and help line of each command, in groups. Commands import what they need when they are called:
 # `harness --version` and `harness --help` need neither pytest nor libvirt.
 _GROUPS = {
     "Run": {
         "run": ("harness.cli.run", "Run test cases"),
-        "selftest": ("harness.cli.selftest", "Measure how right the verdicts are: faults of known truth"),
+        "selftest": ("harness.cli.selftest", "Measure how often verdicts are right, by injected faults"),
     },
     "Look at results": {
-        "explain": ("harness.cli.explain", "Say what happened in the trials of a run, and why"),
+        "explain": ("harness.cli.explain", "Explain what happened in the trials of a run, and why"),
         "report": ("harness.cli.runs", "Write the report of a run again"),
         "verdict": ("harness.cli.runs", "Judge a run again, from its files alone"),
-        "scan": ("harness.cli.scan", "Say what happened on any kernel console, and why it hung"),
+        "scan": ("harness.cli.scan", "Report what happened on any kernel console, and why it hung"),
     },
     "Guests by hand": {
         "up": ("harness.cli.up", "Boot guests and leave them to you, or run one command on them"),
         "ssh": ("harness.cli.ssh", "Log in to a guest, or run a command there"),
         "console": ("harness.cli.console", "Attach this terminal to a guest's serial console"),
-        "logs": ("harness.cli.logs", "Print what guests printed on their consoles"),
+        "logs": ("harness.cli.logs", "Print the consoles of guests"),
         "down": ("harness.cli.down", "End guests"),
     },
     "Kernels": {
@@ -49,7 +49,7 @@ _GROUPS = {
         "bisect-step": ("harness.cli.bisect", "One step for `git bisect run`"),
     },
     "Upkeep": {
-        "doctor": ("harness.cli.upkeep", "Say what this machine lacks, and the command that mends it"),
+        "doctor": ("harness.cli.upkeep", "Report what this machine lacks, and the command that fixes it"),
         "prepare": ("harness.cli.upkeep", "Build images, kernels and modules now"),
         "clean": ("harness.cli.upkeep", "Remove what killed runs left"),
     },
@@ -74,7 +74,7 @@ class _Group(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """A section for each group, without importing any command."""
+        """Write a section for each group, without importing any command."""
         for heading, commands in _GROUPS.items():
             with formatter.section(heading):
                 formatter.write_dl([(f"{name:11}", line) for name, (_, line) in commands.items()])
@@ -106,11 +106,11 @@ class _Group(click.Group):
 
 
 def _closed(error: BrokenPipeError) -> int:
-    """The exit code where the reader of the output has had enough, as `head` has; any other pipe is a bug."""
+    """The exit code after the reader of the output closed it, as `head` does; any other closed pipe is a bug."""
     from harness.cli.terminal import discard_output, reader_is_gone
 
     if not reader_is_gone():
-        raise RuntimeError("a connection was closed") from error  # click makes exit code 1 of a BrokenPipeError
+        raise RuntimeError("a connection was closed") from error  # click turns a BrokenPipeError into exit code 1
     discard_output()
     return 0
 
@@ -123,7 +123,7 @@ def _closed(error: BrokenPipeError) -> int:
 @click.version_option(harness.__version__, prog_name="harness")
 @click.option("--debug", is_flag=True, help="show a traceback with an error")
 def _group(debug: bool) -> None:
-    """Reproduce kernel hangs under memory pressure on network storage, and say which kind of hang it is."""
+    """Reproduce kernel hangs under memory pressure on network storage, and classify them."""
 
 
 def call(arguments: Sequence[str] | None = None) -> int:
@@ -140,8 +140,8 @@ def call(arguments: Sequence[str] | None = None) -> int:
         click.echo(f"harness: {_message(error)}", err=True)
         return FAILED
     except Exception as error:
-        # Not 1: that would say that an expectation about a kernel failed.
-        if isinstance(error, OSError) and error.errno in DISK_FULL:  # such as pytest's own, which writes junit.xml
+        # Not 1: that means that an expectation about a kernel failed.
+        if isinstance(error, OSError) and error.errno in DISK_FULL:  # such as pytest's, which writes junit.xml
             click.echo("harness: the disk is full; free some space, or name another folder with --results", err=True)
             return FAILED
         traceback.print_exc()

@@ -1,4 +1,4 @@
-"""`harness bisect` and `harness bisect-step`: which side is the first bad one, of a hang that shows in some runs."""
+"""`harness bisect` and `harness bisect-step`: the first bad side of a hang that shows in only some runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FOUND, NOT_FOUND = 0, 1
 STOP = 128
 WHOLE_KERNEL = "kernel=."
 CONFIDENCE = 0.95
-# What a run is done with; which runs there are, and how they are shown, the bisection decides itself.
+# Options for each run. The bisection itself decides which runs there are, and how they are shown.
 GIVEN = tuple(option.name for option in OPTIONS if option.name not in ("run", "resume", "repeat", "profile", "live"))
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -36,13 +36,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 def _certainty(command: F) -> F:
     share = click.FloatRange(min=0.0, max=1.0, min_open=True, max_open=True)
     for option in (
-        click.option("--confidence", type=share, default=CONFIDENCE, show_default=True, help="how sure is sure enough"),
+        click.option(
+            "--confidence", type=share, default=CONFIDENCE, show_default=True, help="how sure the answer must be"
+        ),
         click.option(
             "--probability",
             "rate",
             type=click.FloatRange(min=0.0, max=1.0, min_open=True),
             metavar="P",
-            help="in what share of its runs a bad side hangs, about (default: unknown, not below 0.1)",
+            help="estimated share of a bad side's runs that hang (default: unknown, at least 0.1)",
         ),
     ):
         command = option(command)
@@ -54,26 +56,26 @@ def _certainty(command: F) -> F:
 @click.option("--good", metavar="REV", help="where it does not hang: a commit, or a number (default: the first)")
 @click.option("--bad", metavar="REV", help="where it hangs: a commit, or a number (default: the last)")
 @click.option("--tree", type=click.Path(path_type=Path), metavar="DIR", help="bisect the commits of a git tree")
-@click.option("--build", metavar="COMMAND", help="builds a commit, in a worktree of its own")
+@click.option("--build", metavar="COMMAND", help="command that builds a commit, in a separate worktree")
 @click.option(
     "--side",
     default=WHOLE_KERNEL,
     show_default=True,
     metavar="TEXT",
-    help="what a built commit is run as, such as module=drivers/block/nbd.ko",
+    help="how a built commit is run, such as module=drivers/block/nbd.ko",
 )
-@click.option("--first-parent", is_flag=True, help="only the commits of the main line, merges among them")
-@click.option("--list", "listed", type=click.Path(path_type=Path), metavar="FILE", help="bisect sides, one a line")
+@click.option("--first-parent", is_flag=True, help="only the commits of the main line, including merges")
+@click.option("--list", "listed", type=click.Path(path_type=Path), metavar="FILE", help="bisect sides, one per line")
 @click.option("--patches", type=click.Path(path_type=Path), metavar="DIR", help="bisect a series of patches")
-@click.option("--signature", metavar="TEXT", help="what to look for (default: what the bad end shows)")
+@click.option("--signature", metavar="TEXT", help="the hang or crash to look for (default: that of the bad end)")
 @click.option("--resume", metavar="RUN", help="go on with a bisection that was interrupted")
 @_certainty
 @harness_options(*GIVEN)
 def bisect(case: str | None, resume: str | None, results: str | None, **options: Any) -> int:
     """Find the first bad commit, kernel or patch of a hang that shows in only some runs of CASE.
 
-    Each step's run is chosen by what it is expected to tell, and repeated until that is enough; the answer comes with
-    its confidence. Crashes of another kind and kernels that do not boot count for nothing.
+    Each run goes to the side from which most information is expected, until the answer has the confidence asked for.
+    Crashes of another kind and kernels that do not boot do not count.
 
     Exit codes: 0 found, 1 not found, 2 usage or environment, 130 interrupted.
     """
@@ -87,7 +89,7 @@ def bisect(case: str | None, resume: str | None, results: str | None, **options:
 
 
 class _Step(click.Command):
-    """A command whose exit codes are for git, to which 2 means that a commit is bad, and 128 that it is to stop."""
+    """A command whose exit codes are for git: to git, 2 means a bad commit, and 128 stops the bisection."""
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         try:
@@ -118,11 +120,11 @@ def _tell_git(text: str) -> None:
 def bisect_step(case: str, signature: str, confidence: float, rate: float | None, **given: str | None) -> int:
     """Run CASE for `git bisect run`: exit code 0 good, 1 bad, 125 skip.
 
-    It is run until it hangs, at most so often that a bad commit would have hung with the confidence asked for:
+    CASE runs until it hangs, but no more often than a bad commit needs to hang with the confidence asked for:
 
         git bisect run sh -c 'make -j8 || exit 125; harness bisect-step --kernel . --signature DEADLOCKED CASE'
 
-    Any trouble ends with 128, which stops git, and Ctrl-C with 130.
+    Any other failure ends with 128, which stops git; Ctrl-C ends with 130.
     """
     from harness.bisect.signature import read_signature
     from harness.bisect.step import step
@@ -142,7 +144,7 @@ def _only_resume(case: str | None, options: dict[str, Any]) -> None:
 
 
 def _begin(case: str, given: dict[str, str | None], asked: dict[str, Any]) -> RunStore:
-    """A new run's folder, with the plan in it."""
+    """Make a new run's folder, with the plan in it."""
     from harness.bisect.record import Plan, write_plan
 
     tree: Path | None = asked["tree"]
@@ -158,7 +160,7 @@ def _begin(case: str, given: dict[str, str | None], asked: dict[str, Any]) -> Ru
         side="" if tree is None else asked["side"],
         given=_texts(given),
     )
-    assert plan.setting  # a signature that cannot be read is told before anything is made
+    assert plan.setting  # reports an unreadable signature before anything is made
     store = _new_run(given, {"case": case})
     write_plan(store.path, plan)
     return store

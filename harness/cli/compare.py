@@ -1,4 +1,4 @@
-"""`harness compare`: one case on two sides, how often and how soon it hangs on each, and whether that differs."""
+"""`harness compare`: how often and how soon one case hangs on each of two sides, and whether that differs."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ WORDS = ", ".join([HANG, *REPRODUCIBLE])
 
 
 @click.command(
-    epilog=f"With --until-sure, a difference is claimed in at most {ALPHA:.0%} of the comparisons of equal sides, and "
-    f"that there is none worth knowing in at most {BETA:.0%} of those with such a difference."
+    epilog=f"With --until-sure: of comparisons of equal sides, at most {ALPHA:.0%} report a difference; of comparisons "
+    f"with a difference worth knowing, at most {BETA:.0%} report none."
 )
 @click.argument("case", required=False)
-@click.option("--a", metavar="SIDE", help="one side: stock, or such as 'kernel=./linux cmdline=quiet'")
-@click.option("--b", metavar="SIDE", help=f"the other; a side's words are {', '.join(SIDE)}")
+@click.option("--a", metavar="SIDE", help="one side: stock, or changes such as 'kernel=./linux cmdline=quiet'")
+@click.option("--b", metavar="SIDE", help=f"the other side; changes are {', '.join(SIDE)}")
 @click.option("--runs", type=click.IntRange(min=1), metavar="N", help=f"runs of each side (default: {RUNS})")
-@click.option("--until-sure", is_flag=True, help="as few runs as decide whether the rates differ")
+@click.option("--until-sure", is_flag=True, help="run until it is decided whether the rates differ")
 @click.option(
     "--difference",
     type=click.IntRange(min=5, max=95),
     metavar="POINTS",
-    help=f"of the rates, in percentage points, that is worth knowing, with --until-sure (default: {100 * GAP:.0f})",
+    help=f"least difference of rates worth knowing, in percentage points, with --until-sure (default: {100 * GAP:.0f})",
 )
-@click.option("--most", type=click.IntRange(min=1), help=f"runs of each side, with --until-sure (default: {MOST})")
-@click.option("--counts", metavar="WORDS", help=f"what is counted: words of {WORDS}, with commas (default: {HANG})")
-@click.option("--seed", type=int, help="of the order in which the sides take turns (default: a new one)")
+@click.option("--most", type=click.IntRange(min=1), help=f"most runs of each side, with --until-sure (default: {MOST})")
+@click.option("--counts", metavar="WORDS", help=f"outcomes to count, separated by commas: {WORDS} (default: {HANG})")
+@click.option("--seed", type=int, help="seed of the order in which the sides take turns (default: a new one)")
 @workers_option()
 @click.option("--resume", metavar="RUN", help="go on with a comparison that was interrupted")
 @harness_options(*GIVEN)
@@ -75,7 +75,7 @@ def compare(case: str | None, resume: str | None, workers: str | None, **options
 
     if resume is not None:
         _only_resume()
-        store = RunStore(find_run(resume, options["results"]).path.resolve())  # going on changes the folder
+        store = RunStore(find_run(resume, options["results"]).path.resolve())  # resuming changes the working directory
         return _end(store, go_on(store, {"live": options["live"]}, workers, tell), console)
     given = {name: options.pop(name) for name in GIVEN}
     question = _question(case, given, options)
@@ -93,7 +93,7 @@ def _only_resume() -> None:
 
 
 def _question(case: str | None, given: Mapping[str, str | None], asked: Mapping[str, Any]) -> Question:
-    """What is asked, before anything is made; raises UsageError."""
+    """Check the arguments before anything is made; raises UsageError."""
     from harness.compare.run import one_case
 
     if case is None or asked["a"] is None or asked["b"] is None:
@@ -135,7 +135,7 @@ def _folder(given: Mapping[str, str | None]) -> RunStore:
 
 
 def _end(store: RunStore, status: int, console: Console) -> int:
-    """Show what there is, and say by exit code what it is worth."""
+    """Show the result and return the exit code for it."""
     from harness.compare.run import result
 
     found = result(store)

@@ -15,7 +15,7 @@ KEYBOARD, SCREEN = 0, 1
 def console(host: str, **given: str | None) -> None:
     """Attach this terminal to the serial console of HOST, a name, a role, or TOPOLOGY/HOST; Ctrl-] leaves it.
 
-    A shell of root reads what is typed. Several may be attached at once.
+    A root shell reads the input. Several terminals may be attached at once.
     """
     from harness.sandbox.attach import ESCAPE_NAME, attach
     from harness.sandbox.choose import choose_host

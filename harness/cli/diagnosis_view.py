@@ -1,4 +1,4 @@
-"""A diagnosis in the terminal: what it is, who waits for what, what shows it, and what helps."""
+"""A diagnosis in the terminal: class, wait chain, evidence and remedies."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from harness.report.read.chain_words import End, Wait, cited_lines, cycle_pairs,
 from harness.report.read.words import CONFIDENCE
 from harness.results.text import plain
 
-# What a terminal shows in place of a sign that its encoding lacks; anything else becomes an escape.
+# Replacements for characters that a terminal's encoding lacks; any other character becomes an escape.
 _ASCII = str.maketrans({"↩": "<-", "×": "x", "←": "<-", "→": "->", "…": "...", "–": "-", "’": "'", "“": '"', "”": '"'})
 _LIMIT = 2000
 
 
 def render(diagnosis: Diagnosis) -> RenderableType:
-    """The diagnosis as something rich can print, on any terminal: in ASCII where its encoding has no more."""
+    """The diagnosis as something rich can print, in ASCII where the terminal's encoding has no more."""
     return _View(diagnosis)
 
 
@@ -72,7 +72,7 @@ class _View:
     def _wait(self, wait: Wait, in_cycle: frozenset[tuple[str, str]]) -> Text:
         text, named = Text(), _node(wait.node)
         if wait.edge is not None and named in wait.edge.label:
-            named = ""  # "waits for free memory: free memory" says it twice
+            named = ""  # avoids "waits for free memory: free memory"
         if wait.edge is not None:
             red = (wait.edge.waiter, wait.edge.awaited) in in_cycle
             doubt = "" if wait.edge.sure else " (implied)"
@@ -102,7 +102,7 @@ class _View:
 
 
 def printable(words: str, *, ascii_only: bool) -> str:
-    """One line that is safe in a terminal, whatever a guest put into it, and whatever the terminal can show."""
+    """`words` as one line that is safe in any terminal, even if a guest wrote them."""
     line = plain(words).replace("\n", " ")[:_LIMIT]
     if ascii_only:
         line = line.translate(_ASCII).encode("ascii", "backslashreplace").decode("ascii")

@@ -1,4 +1,4 @@
-"""`harness down`: the end of what `harness up` began."""
+"""`harness down`: ends the guests that `harness up` booted."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from harness.results.text import plain_line
 @click.argument("topology", required=False)
 @harness_options("state", "uri")
 def down(topology: str | None, **given: str | None) -> None:
-    """End the guests of TOPOLOGY, or of the only one that is up, and say what was ended.
+    """End the guests of TOPOLOGY, or of the only topology that is up, and print what was ended.
 
-    What a supervisor that was killed left behind goes as well.
+    Also removes what a killed supervisor left.
     """
     from harness.model.clock import SYSTEM_CLOCK
     from harness.providers import clean

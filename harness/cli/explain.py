@@ -1,4 +1,4 @@
-"""`harness explain`: what happened in a trial and why, for somebody at a terminal."""
+"""`harness explain`: what happened in a trial and why, in the terminal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from harness.results.store import RunStore, TrialStore
 
 COMMANDS = 3
 _COLOURS = {"good": "bold green", "bad": "bold red", "unknown": "bold yellow"}
-# What most often shows why something hangs, first.
+# The most telling first.
 _TELLING = ("sysrq-w", "nmi", "sysrq-l", "sysrq-t", "workload-log", "registers")
 
 
@@ -35,10 +35,10 @@ _TELLING = ("sysrq-w", "nmi", "sysrq-l", "sysrq-t", "workload-log", "registers")
 @click.argument("trial", required=False, metavar="[RUN[/TRIAL]]")
 @harness_options("results")
 def explain(trial: str | None, results: str | None) -> None:
-    """Say what happened in the trials of RUN: verdict, timeline in words, diagnosis, and where to look further.
+    """Explain the trials of RUN: verdict, timeline in words, diagnosis, and where to look further.
 
-    RUN is a run's folder, or its name in the results folder (default: the newest). Without TRIAL, every trial is
-    explained that did not survive.
+    RUN is a run's folder, or its name in the results folder (default: the newest). Without TRIAL: all trials that did
+    not survive.
     """
     run, named = find_trials(trial, results)
     out = _Out()
@@ -52,7 +52,7 @@ def explain(trial: str | None, results: str | None) -> None:
 
 
 class _Out:
-    """The terminal; what guests printed is made safe for it, and for its encoding."""
+    """The terminal; makes guest output safe for it and for its encoding."""
 
     def __init__(self) -> None:
         self.console = Terminal(highlight=False)
@@ -64,7 +64,7 @@ class _Out:
         self.console.print(self.text(words, style))
 
     def command(self, words: str) -> None:
-        """Never wrapped: it is there to be copied."""
+        """Print a command without wrapping, so that it can be copied."""
         self.console.print(self.text(f"  {words}"), soft_wrap=True)
 
 
@@ -89,7 +89,7 @@ def _explain(run: RunStore, trial: TrialStore, out: _Out) -> None:
     out.console.print(Padding(table, (0, 0, 1, 1)))
     if damaged:
         out.line(f"{trial.history_path}: damaged lines: {len(damaged)}, left out; the first is line {damaged[0]}")
-    # A run that is older than diagnoses has none recorded.
+    # Runs older than diagnoses have none recorded.
     diagnosis = trial.read_diagnosis() if trial.diagnosis_path.is_file() else diagnose(trial, events)
     if diagnosis is not None:
         out.console.print(render(diagnosis))
@@ -101,7 +101,7 @@ def _explain(run: RunStore, trial: TrialStore, out: _Out) -> None:
 
 
 def commands(run: RunStore, trial: TrialStore, diagnosis: Diagnosis | None) -> list[str]:
-    """Three commands that show more, the most telling first: each names files that are there."""
+    """Three commands that show more, the most telling first; each names existing files."""
     found = list(dict.fromkeys(_looks(trial, diagnosis)))[: COMMANDS - 1]
     closing = [
         f"{_harness()} report {_quoted(run.path)}",
@@ -125,7 +125,7 @@ def _looks(trial: TrialStore, diagnosis: Diagnosis | None) -> Iterator[str]:
 
 
 def _console_of(source: str, consoles: Sequence[Path]) -> Path | None:
-    """The console of the host that a source of evidence is about."""
+    """The console of the host that `source`, a file of evidence, comes from."""
     name = Path(source).name
     return next((path for path in consoles if name.startswith(f"{path.stem}.")), None)
 
@@ -135,11 +135,11 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _quoted(path: Path) -> str:
-    """A path as a shell takes it, from here where that is shorter."""
+    """A path quoted for a shell, relative to the working directory where that is shorter."""
     near = Path(os.path.relpath(path))
     return shlex.quote(str(path if near.parts[:1] == ("..",) else near))
 
 
 def _harness() -> str:
-    """How this command is called: by its name where the shell finds it, else by the path beside this Python."""
+    """How to call this command: its name if the shell finds it, else the path beside this Python."""
     return "harness" if shutil.which("harness") else _quoted(Path(sys.executable).parent / "harness")

@@ -1,4 +1,4 @@
-"""Which run, and which of its trials, a command line means."""
+"""Runs and trials by their names on a command line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MOST = 12  # names in a message; a run may have hundreds of trials
 
 
 def find_run(run: str | None, results: str | None) -> RunStore:
-    """The run in the folder `run`, or of that name in the results folder; the newest for None. Raises UsageError."""
+    """The run in the folder `run`, or of this name in the results folder; None: the newest. Raises UsageError."""
     if run is not None and Path(run).is_dir():
         return _open(Path(run))
     root = resolve_options({"results": results}).settings.results
@@ -28,12 +28,12 @@ def find_run(run: str | None, results: str | None) -> RunStore:
 
 
 def find_trials(name: str | None, results: str | None) -> tuple[RunStore, TrialStore | None]:
-    """The run that `RUN` or `RUN/TRIAL` means, and the trial where one is named. Raises UsageError."""
+    """The run of `RUN` or `RUN/TRIAL`, and the trial if one is named. Raises UsageError."""
     if name is None or (Path(name) / MANIFEST).is_file():
         return find_run(name, results), None
     roots = [Path(), resolve_options({"results": results}).settings.results]
     parts = name.rstrip("/").split("/")
-    # A trial's name may have slashes in it, as a node id has; so may the path of a run.
+    # A trial's name may contain slashes, as a node id does; so may the path of a run.
     for cut in range(len(parts) - 1, 0, -1):
         head, tail = "/".join(parts[:cut]), "/".join(parts[cut:])
         folder = next((root / head for root in roots if (root / head / MANIFEST).is_file()), None)

@@ -1,4 +1,4 @@
-"""`harness logs`: what the hosts that `harness up` booted printed on their consoles."""
+"""`harness logs`: console output of the hosts that `harness up` booted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness.cli.options import harness_options, resolve_options
 
 @click.command()
 @click.argument("host", required=False)
-@click.option("-f", "--follow", is_flag=True, help="go on with what they print, until Ctrl-C or `harness down`")
+@click.option("-f", "--follow", is_flag=True, help="follow the output until Ctrl-C or `harness down`")
 @harness_options("state")
 def logs(host: str | None, follow: bool, **given: str | None) -> None:
     """Print the console of HOST, a name, a role, or TOPOLOGY/HOST; without it, those of all hosts that are up."""

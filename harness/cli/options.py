@@ -1,7 +1,7 @@
-"""The harness's options on the command line of `harness`, and what they come to with environment and ini file.
+"""The harness's options on the command line of `harness`, resolved with environment and ini file.
 
-The table is `harness.model.options`. pytest finds and reads the ini file: it is asked with a session that ends
-before it begins, so that `harness clean` and `pytest` in the same folder mean the same state folder.
+The table is `harness.model.options`. pytest finds and reads the ini file, in a session that ends before it collects.
+So `harness clean` and `pytest` in the same folder use the same state folder.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from harness.plugin.invoke import PLUGIN, pytest_arguments
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# A session that only asks for options takes no offence at anything else in the file.
+# A session that only reads options ignores problems with anything else in the file.
 _ASKED = ("-W", "ignore::pytest.PytestConfigWarning")
 
 
@@ -37,13 +37,13 @@ class Workers(click.ParamType[str]):
 
 
 def workers_option(default: str | None = None) -> Callable[[F], F]:
-    """A decorator that gives a command `-n`, which means the same in each."""
+    """A decorator that adds `-n` to a command, with the same meaning in each."""
     text = "run N trials at the same time" + ("" if default is None else f" (default: {default})")
     return click.option("-n", "--workers", type=Workers(), default=default, metavar="N|auto", help=text)
 
 
 def harness_options(*names: str) -> Callable[[F], F]:
-    """A decorator that gives a command the named options of the table, in its order."""
+    """A decorator that adds the named options to a command, in the order of the table."""
 
     def decorate(command: F) -> F:
         for option in reversed(OPTIONS):

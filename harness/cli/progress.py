@@ -12,7 +12,7 @@ from harness.results.text import plain_line
 
 
 class Bars:
-    """`harness.model.observe.Progress` on a console; to be entered while it is in use.
+    """`harness.model.observe.Progress` on a console; a context manager.
 
     A step ends when the next one begins, or when its share reaches 1.0.
     """

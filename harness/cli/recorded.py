@@ -1,4 +1,4 @@
-"""What a run recorded of a trial, what its files say when they are read again, and whether that is the same."""
+"""Recorded verdicts and diagnoses of a trial, compared with those computed again from its files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.model.history import Event
 from harness.model.verdict import Stall, Verdict
 from harness.results.store import TrialStore
 
-# What a verdict says, without the words in which it says it.
+# Fields of a verdict that are facts, not wording.
 COMPARED = ("kind", "onset_s", "certain_s", "blocked", "alive", "stalls")
 ROUNDING_S = 0.001  # times in a history have four decimal places
 SAME_DIAGNOSIS = "the same"
@@ -27,14 +27,14 @@ def recorded_verdict(trial: TrialStore) -> Verdict | None:
 
 
 def diagnose(trial: TrialStore, events: Sequence[Event]) -> Diagnosis | None:
-    """The diagnosis that the trial's files give now."""
+    """The diagnosis computed now from the trial's files."""
     from harness.diagnosis import diagnose_trial
 
     return diagnose_trial(events, trial.texts())
 
 
 def compare_verdicts(recorded: Verdict | None, again: Verdict) -> str:
-    """ "yes", or "no" and in what they differ."""
+    """ "yes", or "no" and the fields that differ."""
     if recorded is None:
         return "no: nothing is recorded"
     names = [name for name in COMPARED if not _equal(getattr(recorded, name), getattr(again, name))]
@@ -42,7 +42,7 @@ def compare_verdicts(recorded: Verdict | None, again: Verdict) -> str:
 
 
 def compare_diagnoses(recorded: Diagnosis | None, again: Diagnosis | None) -> str:
-    """SAME_DIAGNOSIS, or in what they differ; words are left aside."""
+    """SAME_DIAGNOSIS, or the fields that differ; wording is ignored."""
     one, other = _substance(recorded), _substance(again)
     names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
     return SAME_DIAGNOSIS if not names else f"now {other.get('class', 'none')}: {', '.join(names)} differ"

@@ -47,7 +47,7 @@ def run(
 def _resume(
     name: str, paths: tuple[str, ...], workers: str | None, matching: str | None, given: dict[str, str | None]
 ) -> int:
-    """Go on with the run of that name. How many trials run at a time, and what is shown of them, may be another."""
+    """Go on with the run of that name; `-n` and `--live` may differ from before."""
     folder = find_run(name, given["results"]).path
     old = begun(folder)
     if "repeat" in old.options:
@@ -65,7 +65,7 @@ def _resume(
 
 
 def _is_same(arguments: list[str], old: Begun) -> bool:
-    """Whether `arguments` are the last of those that the run was begun with, but for what `--live` said."""
+    """Whether the run was begun in this folder with arguments that end with `arguments`, ignoring `--live`."""
     before = [argument for argument in old.arguments if not argument.startswith("--harness-live=")]
     return before[-len(arguments) :] == arguments and Path.cwd() == old.folder
 

@@ -1,4 +1,4 @@
-"""`harness verdict` and `harness report`: what can be made again from a run's files alone."""
+"""`harness verdict` and `harness report`: verdicts and the report, made again from a run's files alone."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def verdict(run: str | None, results: str | None) -> int:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("recorded", "recomputed", "same", "diagnosis"):
         table.add_column(heading, overflow="fold")
-    table.add_column("trial", no_wrap=True)  # it is there to be copied
+    table.add_column("trial", no_wrap=True)  # so that it can be copied
     for row in rows:
         table.add_row(*(Text(plain_line(cell)) for cell in row.cells))
     wide().print(table)
@@ -76,7 +76,7 @@ def _compare(trial: TrialStore) -> _Row:
 
 
 def _compare_diagnosis(trial: TrialStore, events: Sequence[Event]) -> str:
-    """Whether the files give now what is on record; a run that is older than diagnoses has none."""
+    """Whether the diagnosis computed now is the recorded one; runs older than diagnoses have none."""
     if not trial.diagnosis_path.is_file():
         return NOT_RECORDED
     return compare_diagnoses(trial.read_diagnosis(), diagnose(trial, events))

@@ -1,7 +1,7 @@
-"""`harness scan`: what a kernel console says happened, in order, and why it hung.
+"""`harness scan`: what happened on a kernel console, in order, and why it hung.
 
-What is found is kept in a temporary file until every console has been read: memory stays bounded however long the
-consoles are, and a file that cannot be read leaves nothing half printed.
+Findings are kept in a temporary file until every console has been read. So memory stays bounded for consoles of any
+length, and no output is printed if a file cannot be read.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from harness.model.finding import Finding
 from harness.verdicts.console import OrderedScanner
 
 KEYS = ("kind", "title", "function", "task", "pid", "cpu", "time_s", "line", "corrupted", "stack")
-"""Of a finding in JSON; docs/scan.md says what each is."""
+"""Fields of a finding in JSON; docs/scan.md explains each."""
 READ = 1 << 20
 SPOOLED = 1 << 24  # bytes of findings held in memory before they go to a file
 STDIN = "-"
 _PACKED = ((b"\x1f\x8b", gzip.open), (b"\xfd7zXZ\x00", lzma.open), (b"BZh", bz2.open))
-_FOREIGN = ((b"\x28\xb5\x2f\xfd", "zstd"), (b"\x04\x22\x4d\x18", "lz4"))  # packed, and read by another program
+_FOREIGN = ((b"\x28\xb5\x2f\xfd", "zstd"), (b"\x04\x22\x4d\x18", "lz4"))  # compressed, and not readable here
 _DAMAGED = (OSError, EOFError, lzma.LZMAError, zlib.error)
 
 Record = dict[str, Any]
@@ -43,7 +43,7 @@ Record = dict[str, Any]
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="print one JSON array, an object for each file; see docs/scan.md")
 def scan(files: tuple[str, ...], as_json: bool) -> None:
-    """Say what happened on kernel consoles, in order, and why it hung where the text shows it.
+    """Report what happened on kernel consoles, in order, and why it hung if the text shows it.
 
     FILE is anything that holds kernel messages: a captured console, dmesg, syslog, also packed with gzip, xz or bzip2;
     `-` is standard input. Exit code 0 whatever is found, 2 if a file cannot be read.
@@ -89,7 +89,7 @@ def _chunks(name: str) -> Iterator[bytes]:
 
 
 def _unpacked(source: BinaryIO, name: str) -> BinaryIO:
-    """The content of a file, unpacked if its first bytes say that it is packed; raises UsageError."""
+    """The content of a file, unpacked if its first bytes are those of a packed file; raises UsageError."""
     buffered = source if isinstance(source, io.BufferedReader) else io.BufferedReader(source)  # type: ignore[type-var]
     start = buffered.peek(8)
     for magic, opener in _PACKED:

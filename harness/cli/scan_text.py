@@ -23,7 +23,7 @@ _STYLES = {
     "yellow": {Kind.STORAGE_TIMEOUT, Kind.IO_ERROR, Kind.OOM_KILL, Kind.PAGE_ALLOC_FAILURE},
 }
 _STYLE = {kind: style for style, kinds in _STYLES.items() for kind in kinds}
-# Storage says the same thing again and again; what follows the first time is counted.
+# Storage repeats its messages; repetitions after the first are counted.
 _COUNTED = frozenset({Kind.STORAGE_TIMEOUT, Kind.IO_ERROR})
 _WIDTH = max(len(kind) for kind in Kind)
 
@@ -34,7 +34,7 @@ def show(records: Iterable[Record]) -> None:
     """Print the records of all files: `file`, its `finding`s, its `diagnosis`; raises BrokenPipeError."""
     console = Terminal(highlight=False)
     for line in _lines(records):
-        # Only lines go on past the terminal's edge: a box would break there.
+        # Only lines may exceed the terminal's width: a box would break.
         console.print(line, soft_wrap=isinstance(line, Text))
 
 
@@ -56,7 +56,7 @@ def _lines(records: Iterable[Record]) -> Iterator[RenderableType]:
 
 
 def _key(record: Record) -> tuple[str, object]:
-    """What a record is, and for findings what makes several of them one line."""
+    """The kind of a record, and for findings the key by which several are merged into one line."""
     what = next(iter(record))
     if what != "finding":
         return what, None

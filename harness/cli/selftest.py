@@ -1,4 +1,4 @@
-"""`harness selftest`: faults whose truth is known, and how right the verdicts are."""
+"""`harness selftest`: injects faults with a known right verdict, and scores the verdicts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REPEATS, LIVE = 5, 20
 
 @click.command()
 @click.option(
-    "--kinds", multiple=True, metavar="GLOB", help="only kinds whose names fit, such as 'stall.*'; may repeat"
+    "--kinds", multiple=True, metavar="GLOB", help="only kinds whose names match, such as 'stall.*'; may repeat"
 )
 @click.option("--repeats", type=click.IntRange(min=1), default=REPEATS, show_default=True, help="trials of each kind")
 @click.option(
@@ -39,11 +39,11 @@ REPEATS, LIVE = 5, 20
     help=f"trials of the live kinds together (default: {LIVE}; with --kinds, as many of each as --repeats says)",
 )
 @workers_option(default="2")
-@click.option("--seed", type=int, help="of the order and the instants (default: a new one, which is printed)")
-@click.option("--resume", metavar="RUN", help="go on with what is missing in RUN")
-@click.option("--score", multiple=True, metavar="RUN", help="run nothing, show what RUN comes to today; may repeat")
+@click.option("--seed", type=int, help="seed of the order and the injection times (default: a new one, printed)")
+@click.option("--resume", metavar="RUN", help="run the trials missing in RUN")
+@click.option("--score", multiple=True, metavar="RUN", help="run nothing, score RUN with today's rules; may repeat")
 @click.option("--page", type=click.Path(dir_okay=False, path_type=Path), help="write the tables to a Markdown file")
-@click.option("--list", "listing", is_flag=True, help="show the kinds and what is true of them")
+@click.option("--list", "listing", is_flag=True, help="show the kinds and their right verdicts")
 @harness_options("state", "cache", "results", "uri", "accel", "mirror")
 def selftest(
     kinds: tuple[str, ...],
@@ -57,9 +57,9 @@ def selftest(
     listing: bool,
     **given: str | None,
 ) -> int:
-    """Inject faults whose truth is known into real guests, and compare the verdicts with it.
+    """Inject faults with a known right verdict into real guests, and compare the verdicts with it.
 
-    Without --list or --score guests are booted, for hours. RUN is a run's folder, or its name in the results folder.
+    Runs guests for hours, unless --list or --score is given. RUN is a run's folder, or its name in the results folder.
 
     Exit codes: 0 every aim is reached, 1 one is not, 2 usage or environment, 130 interrupted.
     """

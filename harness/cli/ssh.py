@@ -14,7 +14,7 @@ PRINT = "--print-config"
 @click.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})
 @click.argument("host")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-@click.option(PRINT, "config", is_flag=True, help="print an ssh_config for all hosts beside it, for scp, sftp, rsync")
+@click.option(PRINT, "config", is_flag=True, help="print an ssh_config of its topology, for scp, sftp, rsync")
 @harness_options("state")
 def ssh(host: str, command: tuple[str, ...], config: bool, **given: str | None) -> None:
     """Log in to HOST, or run COMMAND there as ssh would: harness ssh client 'dmesg | tail'.

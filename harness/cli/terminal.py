@@ -1,4 +1,4 @@
-"""Standard output of a command: how wide it is, and what happens when its reader has had enough."""
+"""Standard output of a command: its width, and what happens when its reader closes it."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from rich.console import Console
 
 __all__ = ["Terminal", "discard_output", "reader_is_gone", "wide"]
 
-WIDTH = 160  # of tables where there is no terminal whose width they could take
+WIDTH = 160  # of tables without a terminal
 
 
 class Terminal(Console):
-    """A console that leaves it to the command line what becomes of a closed pipe."""
+    """A console that leaves a closed pipe to the command line."""
 
     def on_broken_pipe(self) -> None:
-        """Raise BrokenPipeError: rich's own way ends with exit code 1, which says that an expectation failed."""
+        """Raise BrokenPipeError: rich would end with exit code 1, which means that an expectation failed."""
         raise BrokenPipeError
 
 
 def wide() -> Terminal:
-    """A console for tables: as wide as the terminal, or 160 columns where there is none."""
+    """A console for tables: as wide as the terminal, or 160 columns without one."""
     return Terminal(width=None if sys.stdout.isatty() else WIDTH)
 
 
@@ -34,5 +34,5 @@ def reader_is_gone() -> bool:
 
 
 def discard_output() -> None:
-    """Let what is still to be written go nowhere, so that the interpreter can end without a complaint."""
+    """Discard buffered output, so that the interpreter can end without an error message."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from harness.state.sandboxes import Sandbox
 
 COMMAND = "harness.cli.up.command"
-# Those of harness.sandbox.storages, which is not imported for a help text.
+# The names in harness.sandbox.storages, which a help text does not import.
 STORAGES = "aoe, aoe-swap, ganesha, iscsi, iscsi-swap, nbd, nbd-swap, nfs, nfs3, nvme-tcp, nvme-tcp-swap, smb"
 HEADINGS = ("host", "roles", "kernel", "memory", "cpus", "address", "get in")
 
@@ -46,7 +46,7 @@ class _WithCommand(click.Command):
 )
 @click.argument("topology", required=False)
 @click.option("--storage", metavar="NAME", help=f"network storage between client and server: {STORAGES}")
-@click.option("--exec", "command", metavar="COMMAND", help="run it on the first host and go down again")
+@click.option("--exec", "command", metavar="COMMAND", help="run it on the first host, then remove the guests")
 @harness_options("inventory", "state", "cache", "uri", "accel", "cold", "mirror", *SIDE)
 @click.pass_context
 def up(
@@ -55,7 +55,7 @@ def up(
     """Boot the guests of TOPOLOGY, as in trials, and leave them to you until `harness down`.
 
     Without TOPOLOGY: the only one of the inventory, or `single`. Without an inventory: the one that comes with the
-    harness. With a command, its output and exit code are this command's own, and nothing stays.
+    harness. With a command: prints its output, returns its exit code and removes the guests.
 
     Exit code 2 if the guests do not come up; nothing is left then.
     """
@@ -80,7 +80,7 @@ def _one_of(option: str | None, rest: str | None) -> str | None:
 
 
 def _request(options: Options, name: str | None, storage: str | None, *, alone: bool) -> SandboxRequest:
-    """What is to be up, with everything that its guests are made of; builds what is missing."""
+    """The guests to boot and their parts; builds missing parts."""
     from harness.providers import clean, provider_of, read_inventory
     from harness.sandbox.choose import check_free, choose_topology, inventory_file
     from harness.sandbox.guests import SandboxRequest

@@ -1,4 +1,4 @@
-"""`harness doctor`, `harness prepare`, `harness clean`: this machine, before and after."""
+"""`harness doctor`, `harness prepare`, `harness clean`: set-up and clean-up of this machine."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ READY, MISSING = 0, 2
 @click.option("--quick", is_flag=True, help="do not boot a guest to find out which accelerator works")
 @harness_options("state", "cache", "results", "uri", "accel", "mirror")
 def doctor(quick: bool, **given: str | None) -> int:
-    """Say what this machine can do, what is missing, and the command that mends it.
+    """Report what this machine can do, what is missing, and the command that fixes it.
 
-    Exit code 2 if something is missing without which no trial runs.
+    Exit code 2 if something is missing that every trial needs.
     """
     from harness.doctor.doctor import check
 
@@ -45,7 +45,7 @@ def doctor(quick: bool, **given: str | None) -> int:
 )
 @harness_options("state", "cache", "uri", "accel", "mirror")
 def prepare(refresh: bool, **given: str | None) -> None:
-    """Build what trials need, guest image, kernels and module variants; what is there already is kept."""
+    """Build the guest image, kernels and module variants that trials need; existing ones are kept."""
     from harness.guests.boot_spec import prepare as prepare_machines
 
     with Bars(Console()) as progress:

@@ -1,1 +1,1 @@
-"""A against B: one case on two sides, run by run, and what follows."""
+"""A against B: comparison of one case on two sides."""

@@ -1,4 +1,4 @@
-"""What the trials of a comparison came to, from the files of its run."""
+"""Outcomes of a comparison's trials, read from the files of its run."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ TO_HANG, RAN = "time to hang", "load ran"  # figures of a trial, in seconds from
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A trial that began. `kind` is None where it is no evidence about the kernel; `is_open` if it still runs.
+    """A trial that began. `kind` is None if it has no verdict about the kernel; `is_open` if it still runs.
 
-    `hit` says whether the comparison counts it; `after_s` after how long it happened, or the load ended without it, in
-    seconds of load, where that was measured.
+    `hit`: the comparison counts it. `after_s`: seconds of load until the hit, or until the load ended without one; None
+    if not measured.
     """
 
     side: str
@@ -30,14 +30,14 @@ class Outcome:
 
     @property
     def is_evidence(self) -> bool:
-        """Whether it says something about the kernel."""
+        """Whether it has a verdict about the kernel."""
         return self.kind is not None
 
 
 def read_outcomes(store: RunStore, question: Question, over: Collection[str] | None = None) -> list[Outcome]:
     """The trials of both sides in the order in which they began.
 
-    Of trials without a verdict those whose folder is in `over` are over, the others run; None: all are over.
+    A trial without a verdict has ended if its folder is in `over`, else it still runs; None: all have ended.
     """
     trials = [trial for trial in store.trials() if trial.side in SIDES]
     return [_outcome(trial, question.counts, over is None or trial.slug in over) for trial in trials]

@@ -1,4 +1,4 @@
-"""What a comparison asks, as the user put it; it is in the run's folder, so that the run can be gone on with."""
+"""The question of a comparison; it is stored in the run's folder, so that the run can be resumed."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from harness.model.verdict import HANGS, REPRODUCIBLE, VerdictKind
 A, B = SIDES = ("a", "b")
 HANG = "hang"  # the word for all kinds of HANGS
 
-Trial = tuple[str, int]  # side, and the how manieth on it
+Trial = tuple[str, int]  # side, and its number on that side, from 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """Whether `case` (a node id) ends in one of the kinds `counts` as often on side a as on side b.
 
-    `names` are the sides as the user wrote them, `sides` the same with whole paths. `runs` of each side, or at most so
-    many `until_sure`; then a difference in rates is worth knowing from `gap` on. `seed` is of the order.
+    `names` are the sides as the user wrote them, `sides` the same with absolute paths. `runs` is the number of runs of
+    each side; with `until_sure` the limit, and `gap` is then the least difference of rates worth knowing. `seed` is of
+    the order.
     """
 
     case: str
@@ -34,9 +35,9 @@ class Question:
     seed: int
 
     def plan(self) -> list[Trial]:
-        """The trials in their order: pairs of one run of each side, which of them goes first left to chance.
+        """The trials in their order: pairs of one run of each side, in random order within the pair.
 
-        What drifts on this machine while they run (its load, its temperature) so falls on both sides.
+        So drift on this machine while they run (its load, its temperature) affects both sides.
         """
         random = Random(self.seed)
         return [(side, number) for number in range(1, self.runs + 1) for side in random.sample(SIDES, 2)]

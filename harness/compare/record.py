@@ -1,4 +1,4 @@
-"""comparison.json: what was asked, and what came of it; the report draws from it."""
+"""comparison.json: question and result of a comparison, as the report reads them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write_question(store: RunStore, question: Question, repeated: Sequence[str] 
 
 
 def read_question(store: RunStore) -> tuple[Question, tuple[str, ...]]:
-    """What a run is to compare, and the trials that were run again; raises UsageError if the run is no comparison."""
+    """The question of a run, and the trials that were run again; raises UsageError if the run is no comparison."""
     path = store.path / COMPARISON
     try:
         record = read_json(path)

@@ -1,4 +1,4 @@
-"""Outcomes → how often and how soon on each side, and whether the sides differ. Pure functions."""
+"""Outcomes → rates and times of each side, and whether the sides differ. Pure functions."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ SEQUENTIAL = "sequential test"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """One side: `hits` of `runs`, its rate between `low` and `high` (95 %), verdicts by how often each was given.
+    """One side: `hits` of `runs`, its rate between `low` and `high` (95 %), and the count of each verdict.
 
-    `uncounted` are those of them that are neither hits nor survivors, `vain` the numbers of trials that are no
-    evidence, `untimed` counts runs of which no time is known.
+    `uncounted` are the verdicts that are neither hits nor survivors, `vain` the numbers of trials without a verdict
+    about the kernel, `untimed` the number of runs without a known time.
     """
 
     key: str
@@ -41,15 +41,15 @@ class Side:
 
     @property
     def rate(self) -> float:
-        """Hits in one run; 0 where there was none."""
+        """Hits per run; 0 without runs."""
         return self.hits / self.runs if self.runs else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Both sides beside each other. `p` of equal rates (None without a run) by `test`, `p_times` of equal times.
+    """Both sides together. `p` of equal rates (None without a run) by `test`, `p_times` of equal times.
 
-    `look` is there where it was asked until sure, and decides then. `repeated` are trials that were run again.
+    `look` is set with `until_sure`, and then decides. `repeated` are trials that were run again.
     """
 
     question: Question
@@ -68,16 +68,16 @@ class Comparison:
 
     @property
     def decision(self) -> Decision:
-        """What may be said of the rates."""
+        """The conclusion about the rates."""
         if self.look is not None:
             return self.look.decision
         return Decision.DIFFERENT if self.p is not None and self.p < exact.SIGNIFICANT else Decision.OPEN
 
 
 def compare(question: Question, outcomes: Sequence[Outcome], repeated: Sequence[str] = ()) -> Comparison:
-    """What the outcomes, in the order in which their trials began, say so far.
+    """The result of the outcomes so far, given in the order in which their trials began.
 
-    `repeated` are trials that came to nothing and were run again.
+    `repeated` are trials without a verdict about the kernel that were run again.
     """
     a, b = (_side(question, key, [outcome for outcome in outcomes if outcome.side == key]) for key in SIDES)
     look = _look(question, outcomes) if question.until_sure else None
@@ -98,10 +98,10 @@ def compare(question: Question, outcomes: Sequence[Outcome], repeated: Sequence[
 
 
 def _look(question: Question, outcomes: Sequence[Outcome]) -> Look:
-    """The nth evidence of one side is the partner of the nth of the other, up to the first trial that still runs.
+    """Pair the nth verdict of one side with the nth of the other, up to the first trial that still runs.
 
-    Of trials that run at the same time the quick ones end first, and a hang is quick or slow: to take them as they end
-    would mislead a test that may stop at any time.
+    The order is that in which trials began. In the order in which they end, quick outcomes would come first, and bias a
+    test that may stop at any time.
     """
     rows: dict[str, list[bool]] = {side: [] for side in SIDES}
     for outcome in takewhile(lambda outcome: not outcome.is_open, outcomes):

@@ -1,4 +1,4 @@
-"""Running a comparison to its end: its trials, those that came to nothing once more, and the result."""
+"""The run of a comparison: its trials, those without a verdict once more, and the result."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Session = Callable[[Watch], int]
 
 
 def one_case(argument: str, given: Mapping[str, str | None]) -> str:
-    """The case that `argument` selects, as pytest is to be told from here; raises UsageError if it is not just one."""
+    """The case that `argument` selects, as an argument for pytest here; raises UsageError unless it is just one."""
     looker, reported = _Looker(), io.StringIO()
     with redirect_stderr(reported):
         quiet = ("--collect-only", "-p", "no:terminal")
@@ -70,7 +70,7 @@ def resume(store: RunStore, given: Mapping[str, str | None], workers: str | None
 
 
 def result(store: RunStore) -> Comparison:
-    """What the trials of the run came to; raises UsageError if the run is no comparison."""
+    """The result of the run's trials; raises UsageError if the run is no comparison."""
     question, repeated = read_question(store)
     return compare(question, read_outcomes(store, question), repeated)
 
@@ -96,12 +96,12 @@ def _again(
 
 
 def _finish(store: RunStore) -> None:
-    """The session wrote its report with what was known after the last verdict: mostly that is all."""
+    """Write the final result, and the report again if the result has changed since the session wrote it."""
     path = store.path / COMPARISON
     before = path.read_bytes()
     write_result(store, result(store))
     if path.read_bytes() != before:
-        from harness.report import write_report  # which draws, and so takes a second to load
+        from harness.report import write_report  # draws, so it takes a second to load
 
         write_report(store.path)
 
@@ -113,7 +113,7 @@ def _vain(store: RunStore) -> list[str]:
 
 
 class _Looker:
-    """Sees what a session would run."""
+    """Plugin that collects the cases a session would run."""
 
     def __init__(self) -> None:
         self.cases: list[str] = []
@@ -128,7 +128,7 @@ class _Looker:
 
 
 def _argument(item: pytest.Item) -> str:
-    """A node id counts from the folder of the ini file, an argument from the working directory."""
+    """`item` as an argument: relative to the working directory, not to the folder of the ini file as its node id."""
     path = item.path
     if path.is_relative_to(Path.cwd()):
         path = path.relative_to(Path.cwd())

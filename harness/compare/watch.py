@@ -1,4 +1,4 @@
-"""A comparison while it runs: a line for each trial, the result on disk after each, and when there is enough."""
+"""Plugin of a running comparison: after each trial a line, the result on disk, and the decision whether to stop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.statistics.claims import Decision
 
 
 class Watch:
-    """Plugin of the session that runs the trials; `repeated` are those that are run again."""
+    """Plugin of the session that runs the trials; `repeated` are the trials that are run again."""
 
     def __init__(self, store: RunStore, question: Question, repeated: Sequence[str] = ()) -> None:
         self._store, self._question, self._repeated = store, question, tuple(repeated)
@@ -25,7 +25,7 @@ class Watch:
         self._over: set[str] = set()
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Find out where lines go."""
+        """Find the reporter that prints lines."""
         self._reporter = session.config.pluginmanager.getplugin("terminalreporter")
 
     def pytest_harness_enough(self, store: TrialStore) -> str | None:
@@ -34,15 +34,15 @@ class Watch:
         outcomes = read_outcomes(self._store, self._question, self._over)
         found = compare(self._question, outcomes, self._repeated)
         write_result(self._store, found)
-        if self._reporter is not None and store.slug not in self._known:  # it finished before the run was resumed
-            # The letter of the test stands on the line, and pytest does not know that it is not a file's line any more.
+        if self._reporter is not None and store.slug not in self._known:  # else it finished before the run was resumed
+            # The line has the test's letter; pytest does not know that this line now ends.
             self._reporter.write("\n")
             self._reporter.write_line(_line(store, outcomes, found), bold=True)
         return reason(found)
 
 
 def reason(found: Comparison) -> str | None:
-    """Why no more trials are needed, where it was asked until sure and is."""
+    """The reason why no more trials are needed with `until_sure`, or None."""
     if found.look is None or found.decision is Decision.OPEN:
         return None
     what = "the rates differ" if found.decision is Decision.DIFFERENT else "no difference worth knowing"

@@ -1,4 +1,4 @@
-"""A comparison in words: the sentence for a commit message, and what a reader must know beside the table."""
+"""A comparison in words: the sentence for a commit message, and the notes under the table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.statistics import exact
 from harness.statistics.claims import ALPHA, BETA, Decision
 from harness.statistics.intervals import highest_rate, runs_to_exclude
 
-RATES = (0.5, 0.2, 0.1, 0.05)  # of which is said how many runs would show them
+RATES = (0.5, 0.2, 0.1, 0.05)  # a note says how many runs would show each
 SMALLEST_P = 0.0001
 _ADDED = ("module=", "patch=", "cmdline=")
 _VERBS = {
@@ -28,7 +28,7 @@ _VERBS = {
 
 
 def sentence(found: Comparison) -> str:
-    """What a commit message could quote: "hung in 10 of 10 runs within 21 s (median 9 s) without the patch, …"."""
+    """A sentence for a commit message: "hung in 10 of 10 runs within 21 s (median 9 s) without the patch, …"."""
     with_a, with_b = phrases(found.question)
     first = f"{verb(found.question)} in {_often(found.a)} runs{_soon(found.a)} {with_a}"
     other = "".join(_other(side, phrase) for side, phrase in zip(found.sides, (with_a, with_b), strict=True))
@@ -36,14 +36,14 @@ def sentence(found: Comparison) -> str:
 
 
 def verb(question: Question) -> str:
-    """What is counted, in one word."""
+    """The verb for the counted outcomes."""
     if question.counts == HANGS:
         return "hung"
     return _VERBS[next(iter(question.counts))] if len(question.counts) == 1 else "went wrong"
 
 
 def phrases(question: Question) -> tuple[str, str]:
-    """What tells the sides apart: "without the patch" and "with it" where one is the other and something more."""
+    """A phrase for each side: "without the patch" and "with it" if one side only adds to the other."""
     a, b = (_words(question.names[key]) for key in ("a", "b"))
     if _is_more(b, a):
         return f"without {_more(a, b)}", "with it"
@@ -53,7 +53,7 @@ def phrases(question: Question) -> tuple[str, str]:
 
 
 def notes(found: Comparison) -> list[str]:
-    """What a reader must know beside the table, a sentence each."""
+    """The notes under the table, a sentence each."""
     return [*_meaning(found), *_answer(found), *_left_out(found), *_further(found)]
 
 
@@ -70,13 +70,13 @@ def spelled_s(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """`14 %`, with one digit more where that says something."""
+    """`14 %`, with one decimal for small shares."""
     value = 100 * share
     return f"{value:.1f} %" if 0 < value < 9.95 and f"{value:.1f}"[-1] != "0" else f"{value:.0f} %"
 
 
 def _other(side: Side, phrase: str) -> str:
-    """What a reader must know who would take "did not hang" for "survived"."""
+    """Other failures of a side, as "did not hang" does not mean "survived"."""
     found = side.uncounted.items()
     return "".join(f"; {_VERBS[VerdictKind(kind)]} in {count} of {side.runs} {phrase}" for kind, count in found)
 
@@ -106,7 +106,7 @@ def _conclusion(found: Comparison) -> str:
 
 
 def points(question: Question) -> str:
-    """The gap that is worth knowing."""
+    """The least difference worth knowing, in words."""
     return f"{100 * question.gap:.0f} percentage points"
 
 
@@ -115,7 +115,7 @@ def _gap_p(found: Comparison) -> float | None:
 
 
 def _words(text: str) -> list[str]:
-    """The words of a side, paths by their last part; none of a side that changes nothing."""
+    """The words of a side, with the last part of paths; empty for a side without changes."""
     words = []
     for word in shlex.split(text):
         name, equals, value = word.partition("=")
@@ -126,7 +126,7 @@ def _words(text: str) -> list[str]:
 
 
 def _is_more(more: list[str], less: list[str]) -> bool:
-    """Whether `more` is `less` and things that can be had or not; one always has some kernel, and memory."""
+    """Whether `more` only adds optional things to `less`; a kernel and memory are not optional."""
     extra = [word for word in more if word not in less]
     return bool(extra) and set(less) <= set(more) and all(word.startswith(_ADDED) for word in extra)
 
@@ -168,7 +168,7 @@ def _sure(found: Comparison) -> Iterator[str]:
         f"by {ALPHA}) nor that it is below {gap} ({spelled_p(look.p_gap)}, decided by {BETA}).",
     }
     yield claims[look.decision]
-    yield "The intervals hold whenever one stops, and are wider for that."
+    yield "The intervals hold at any time of stopping, and are wider for that."
 
 
 def _left_out(found: Comparison) -> Iterator[str]:
@@ -184,7 +184,7 @@ def _left_out(found: Comparison) -> Iterator[str]:
 
 
 def _further(found: Comparison) -> Iterator[str]:
-    """How many more runs would be needed, where nothing was shown."""
+    """How many more runs would be needed, if nothing was shown."""
     a, b = found.sides
     if found.decision is Decision.DIFFERENT or not (a.runs and b.runs):
         return
@@ -193,11 +193,11 @@ def _further(found: Comparison) -> Iterator[str]:
     elif a.rate != b.rate and found.look is None:
         needed = exact.runs_to_show(a.rate, b.rate)
         more = f"about {needed} runs" if needed else "more than 300 runs"
-        yield f"If the rates are as they look, {more} of each side, in a comparison of its own, show a difference."
+        yield f"If the rates are as they look, a new comparison with {more} of each side shows a difference."
 
 
 def _nothing_seen(runs: int, word: str) -> str:
-    """What follows from nothing on both sides; the rule of three, exactly."""
+    """The conclusion from no hit on both sides; the rule of three, exactly."""
     needed = {rate: runs_to_exclude(rate) - runs for rate in RATES}
     more = [f"{percent(rate)}: {count} more" for rate, count in needed.items() if count > 0]
     excluded = f"Neither side {word} in {runs} runs of each, which excludes rates above {percent(highest_rate(runs))}"

@@ -127,16 +127,16 @@ def _factor(text: str, origin: Origin) -> float:
 
 OPTIONS = (
     Option(name="inventory", metavar="FILE", help="topologies and hosts, a TOML file", parse=_path),
-    Option(name="state", metavar="DIR", help="sockets and overlays, while a run lives", parse=_path),
-    Option(name="cache", metavar="DIR", help="what is built once: images, kernels, modules", parse=_path),
-    Option(name="results", metavar="DIR", help="where runs leave their results", parse=_path),
+    Option(name="state", metavar="DIR", help="sockets and overlays of live runs", parse=_path),
+    Option(name="cache", metavar="DIR", help="files built once: images, kernels, modules", parse=_path),
+    Option(name="results", metavar="DIR", help="folder for the results of runs", parse=_path),
     Option(name="run", metavar="DIR", help="use this folder, not a new one in results", parse=_path),
     Option(name="resume", metavar="RUN", help="go on with this run where it stopped, as it was begun", parse=_path),
-    Option(name="repeat", metavar="FILE", help="each case many times, on several sides: JSON", parse=_path),
+    Option(name="repeat", metavar="FILE", help="JSON file: run each case many times, on several sides", parse=_path),
     Option(
         name="leases",
         metavar="DIR",
-        help=f"where all users of this machine queue up for its memory (default: {LEASES})",
+        help=f"where all users of this machine queue for its memory (default: {LEASES})",
         parse=_path,
     ),
     Option(name="uri", metavar="URI", help="libvirt URI, or 'embedded' (default)", parse=_text),
@@ -175,7 +175,7 @@ OPTIONS = (
     Option(
         name="modules",
         metavar="DIR|TAR",
-        help="of a boot image that has none beside it",
+        help="for a boot image that has none beside it",
         parse=_of_side("modules"),
     ),
     Option(

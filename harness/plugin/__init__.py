@@ -1,7 +1,7 @@
 """The pytest plugin: options, markers, the fixture `trial`, verdicts as outcomes, results and a summary.
 
-pytest loads it in every session of the environment it is installed in, so that this file imports only what is
-cheap, and a session without an inventory does nothing but know the options and markers.
+pytest loads it in every session of the environment it is installed in. So this file has only cheap imports, and a
+session without an inventory only registers the options and markers.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ STORE: pytest.StashKey[RunStore] = pytest.StashKey()
 CASE: pytest.StashKey[Case] = pytest.StashKey()
 REPEATER: pytest.StashKey[Repeater] = pytest.StashKey()
 
-# What the controlling process and the xdist workers tell one another: the folder of the run, a user's mistakes.
+# Keys of messages between the controlling process and xdist workers: the run's folder, a user's mistakes.
 RUN_KEY = "harness_run"
 USAGE_KEY = "harness_usage"
 
-# Invocations that run no test, and so are no run.
+# Invocations that run no test, and so start no run.
 _ONLY_LOOKING = ("help", "collectonly", "markers", "showfixtures", "show_fixtures_per_test", "cacheshow")
 
 
@@ -63,7 +63,7 @@ def pytest_harness_options(config: pytest.Config) -> Options:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """What `-n auto` means where an inventory is named: guests compute, not Python."""
+    """The number of workers for `-n auto` with an inventory, in which guests compute, not Python."""
     options = config.hook.pytest_harness_options(config=config)
     if options.inventory is None:
         return None
@@ -74,7 +74,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    """Where a run is resumed and nothing else is said, run what it was begun with."""
+    """Run a resumed run with the arguments that it was begun with, if none are given now."""
     given = config.getoption("harness_resume")
     if given is None or hasattr(config, "workerinput") or _only_looking(config):
         return None
@@ -88,7 +88,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest's own JUnit writer asks where to write
 def pytest_configure(config: pytest.Config) -> None:
-    """Resolve the options; where an inventory is named, this session is a run and gets a folder."""
+    """Resolve the options; with an inventory, this session is a run and gets a folder."""
     from harness.plugin import marker_specs
 
     marker_specs.register(config)
@@ -115,11 +115,11 @@ def _repeat(config: pytest.Config, options: Options) -> None:
 
 
 class _Controller:
-    """What the controlling process does whether or not this session is a run."""
+    """Plugin of the controlling process, in every session."""
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: object, error: object) -> None:
-        """An xdist worker ended: if a user's mistake ended it, so it ends the session."""
+        """An xdist worker ended: if a user's mistake ended it, end the session too."""
         problems = getattr(node, "workeroutput", {}).get(USAGE_KEY)
         if problems:
             raise pytest.UsageError(*problems)
@@ -134,7 +134,7 @@ def _begin_run(config: pytest.Config, options: Options) -> None:
     from harness.plugin.scheduler import DEFAULT_POLICY, OneAtATime
     from harness.plugin.session import RunSession, open_store
 
-    _inventory(options)  # what is wrong with it is told before anything is made
+    _inventory(options)  # reports its mistakes before anything is made
     if options.side.kernel is not None:
         from harness.trial.preflight import check_side
 
@@ -165,7 +165,7 @@ def _join_run(config: pytest.Config) -> None:
         config.pluginmanager.register(EarlyStop(store), "harness-ending")
 
 
-@pytest.hookimpl(trylast=True)  # what was deselected needs no inventory
+@pytest.hookimpl(trylast=True)  # deselected tests need no inventory
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Read and check the markers of every selected test, before anything boots."""
     from harness.plugin.marker_specs import is_case
@@ -200,7 +200,7 @@ def _read_cases(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
 def _checked(config: pytest.Config, problems: Sequence[str]) -> None:
     """End the session if a user's mistakes were found at collection."""
     if problems:
-        # xdist would report a worker that ends like this as an internal error; its controller can do better.
+        # xdist reports a worker that ends like this as an internal error; the controller reports the mistake itself.
         getattr(config, "workeroutput", {})[USAGE_KEY] = list(problems)
         raise pytest.UsageError(*problems)
 
@@ -214,7 +214,7 @@ def _inventory(options: Options) -> Inventory:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test where this machine lacks what it requires."""
+    """Skip a test if this machine lacks one of its requirements."""
     case = item.stash.get(CASE, None)
     if case is not None and case.features:
         from harness.plugin.features import missing
@@ -259,7 +259,7 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(trylast=True)
 def pytest_harness_run_trial(plan: Plan, settings: Settings, store: RunStore, observers: Sequence[Observer]) -> Verdict:
-    """Run the trial on the guests of its topology; any other implementation goes before this one."""
+    """Run the trial on the guests of its topology; any other implementation takes precedence."""
     from harness.trial import run_trial
 
     return run_trial(plan, settings=settings, store=store, observers=observers)

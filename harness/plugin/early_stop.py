@@ -1,7 +1,7 @@
-"""EarlyStop a session early, with exit code 0: whoever implements `pytest_harness_enough` says when.
+"""Early end of a session, with exit code 0, once `pytest_harness_enough` returns a reason.
 
-pytest's own `shouldstop` makes an interrupted session of it (exit code 2). So the controlling process leaves a word in
-the run's folder, and no process begins a trial once it is there.
+pytest's own `shouldstop` would end it as interrupted (exit code 2). So the controlling process writes the reason to a
+file in the run's folder. No process begins a trial once that file exists.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 
 class EarlyStop:
-    """Plugin of every process of a run: leaves out the tests that come after the word."""
+    """Plugin of every process of a run: leaves out all tests once the reason is written."""
 
     def __init__(self, store: RunStore) -> None:
         self._store = store
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self) -> bool | None:
-        """Take the next test off the list without running it, once there is enough."""
+        """Take the next test off the list without running it, once the reason is written."""
         return True if self._store.enough_path.exists() else None
 
 
 class Asking:
-    """Plugin of the controlling process: asks after each trial whether there is enough."""
+    """Plugin of the controlling process: calls the hook `pytest_harness_enough` after each trial."""
 
     def __init__(self, store: RunStore, config: pytest.Config) -> None:
         self._store = store
@@ -37,17 +37,17 @@ class Asking:
 
     @pytest.hookimpl(tryfirst=True)  # before xdist starts its workers
     def pytest_sessionstart(self) -> None:
-        """Forget the word of an earlier session of this run."""
+        """Remove the reason of an earlier session of this run."""
         self._store.enough_path.unlink(missing_ok=True)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Ask once a test is over."""
+        """Call the hook once a test is over."""
         if report.when == "teardown":
             self._ask(report.nodeid)
 
     @pytest.hookimpl(optionalhook=True, trylast=True)
     def pytest_handlecrashitem(self, crashitem: str) -> None:
-        """A test of which the worker died has no more reports."""
+        """Call it for a test whose worker died, as no more reports of it come."""
         self._ask(crashitem)
 
     def _ask(self, name: str) -> None:

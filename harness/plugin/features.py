@@ -1,4 +1,4 @@
-"""What `@pytest.mark.requires(...)` may ask of this machine, and how it is found."""
+"""Features that `@pytest.mark.requires(...)` can name, and how each is detected."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _program(name: str, package: str) -> Callable[[], str | None]:
 
 
 def _kvm() -> str | None:
-    # Necessary, not sufficient: whether a guest boots with it is what `harness doctor` and auto find out.
+    # Necessary, not sufficient: `harness doctor` and `--accel auto` test whether a guest boots with it.
     if os.access("/dev/kvm", os.R_OK | os.W_OK):
         return None
     return "/dev/kvm cannot be opened; load kvm_intel or kvm_amd, or join the group kvm"
@@ -37,7 +37,7 @@ def _ipoib() -> str | None:
     return None if _ARPHRD_INFINIBAND in kinds else "no network interface of this machine is InfiniBand"
 
 
-# A feature's function returns why it is missing, or None.
+# The function of a feature returns the reason why it is missing, or None.
 FEATURES: dict[str, Callable[[], str | None]] = {
     "ipoib": _ipoib,
     "kvm": _kvm,
@@ -48,7 +48,7 @@ FEATURES: dict[str, Callable[[], str | None]] = {
 
 
 def missing(features: tuple[str, ...]) -> str | None:
-    """Why the first of `features` that this machine lacks is missing, or None if it has them all."""
+    """The reason why the first missing one of `features` is missing, or None if this machine has all."""
     for feature in features:
         reason = FEATURES[feature]()
         if reason is not None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def pytest_harness_options(config: pytest.Config) -> Options | None:
     """The harness's options for this session; raises harness.model.errors.UsageError.
 
-    The `harness` command asks it too, so that both always mean the same folders; it reads no conftest.py.
+    The `harness` command calls it too, so that both use the same folders; it reads no conftest.py.
     """
 
 
@@ -37,21 +37,21 @@ def pytest_harness_run_trial(
     """Run one trial and return its verdict; the first implementation that returns one ends the call.
 
     It is called in the process that runs the test: under `-n` that is an xdist worker. By default the trial
-    runs on the guests of `plan.topology`. Another implementation may run it elsewhere; it writes what happens
+    runs on the guests of `plan.topology`. Another implementation may run it elsewhere. It writes all events
     to `store.trial(plan.name, expected=plan.expected)`, hands each event to every one of `observers`, and
-    raises UsageError or InfraError when no verdict is to be had.
+    raises UsageError or InfraError if there can be no verdict.
     """
 
 
 @pytest.hookspec(firstresult=True)
 def pytest_harness_enough(store: TrialStore) -> str | None:
-    """Whether the session may end before all its trials have run; a text says why, and ends it with exit code 0.
+    """Whether the session may end before all its trials have run; a text is the reason, and ends it with exit code 0.
 
-    It is asked in the process that the user started, after each trial, `store` being that trial: one that finished
-    before the run was resumed as well. Trials that run at that moment under `-n` go on to their end, no other begins.
+    It is called in the process that the user started, after each trial, with that trial as `store`. That includes
+    trials that finished before the run was resumed. Under `-n`, running trials go on to their end; no other begins.
     """
 
 
 @pytest.hookspec
 def pytest_harness_verdict(plan: Plan, verdict: Verdict) -> None:
-    """A trial has ended with `verdict`, whatever its kind; called where the trial ran, once it is stored."""
+    """A trial has ended with `verdict`, of any kind; called in the process of the trial, once it is stored."""

@@ -1,4 +1,4 @@
-"""pytest as the `harness` command calls it: in this process, with our plugin, and with our exit codes."""
+"""Calls of pytest by the `harness` command: in this process, with our plugin and our exit codes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PLUGIN = ("-p", "harness", *_QUIET)
 
 
 def pytest_arguments(given: Mapping[str, str | None]) -> list[str]:
-    """The options that were given, as pytest spells them."""
+    """The given options, as arguments of pytest."""
     flags = {option.name for option in OPTIONS if option.flag}
     return [
         f"--harness-{name}" if name in flags else f"--harness-{name}={text}"
@@ -36,8 +36,8 @@ def pytest_arguments(given: Mapping[str, str | None]) -> list[str]:
 def run_pytest(arguments: Sequence[str], *, plugins: Sequence[object] = ()) -> int:
     """Run a session and return 0 all as expected, 1 an expectation failed, 2 trouble, or 130 interrupted.
 
-    A user's mistake is one line on stderr, and nothing else is shown then: pytest finds some of them only when it has
-    collected, and has printed a header by then.
+    A user's mistake is one line on stderr, and nothing else is shown then. pytest finds some mistakes only after it
+    has collected and printed a header, so its output is held back until then.
     """
     watcher, output = _Watcher(), _HeldOutput(sys.stdout)
     with watcher.noting_ctrl_c(), redirect_stdout(cast(TextIO, output)):
@@ -52,7 +52,7 @@ def run_pytest(arguments: Sequence[str], *, plugins: Sequence[object] = ()) -> i
 
 
 class _HeldOutput:
-    """A stream that keeps what is written until it is released."""
+    """A stream that keeps its output until it is released."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -69,21 +69,21 @@ class _HeldOutput:
         return len(text)
 
     def release(self) -> None:
-        """Write what was kept, and from now on everything at once."""
+        """Write the kept output, and all later output at once."""
         held, self._held = self._held or [], None
         self._stream.write("".join(held))
         self._stream.flush()
 
 
 class _Mistakes:
-    """Shows a user's mistakes, or what pytest prints once no more of them can be found."""
+    """Shows a user's mistakes; pytest's output is shown once no more mistakes can be found."""
 
     def __init__(self, output: _HeldOutput) -> None:
         self._output = output
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_cmdline_main(self) -> Generator[None, int, int]:
-        """Tell each mistake in a line; pytest would leave a blank one after each."""
+        """Print each mistake on one line; pytest would add a blank line after each."""
         try:
             return (yield)
         except pytest.UsageError as error:
@@ -98,13 +98,13 @@ class _Mistakes:
 
 
 class _Watcher:
-    """Sees what the exit status of pytest does not tell: whether 2 means Ctrl-C."""
+    """Notes Ctrl-C, which pytest's exit status 2 does not tell from other interruptions."""
 
     interrupted = False
 
     @contextmanager
     def noting_ctrl_c(self) -> Iterator[None]:
-        """Note the signal itself: it may be swallowed while pytest waits for workers that got it as well."""
+        """Note the signal itself: pytest may swallow it while it waits for workers that also got it."""
 
         def note(number: int, frame: FrameType | None) -> None:
             self.interrupted = True
@@ -117,18 +117,18 @@ class _Watcher:
             signal.signal(signal.SIGINT, before)
 
     def pytest_runtest_protocol(self) -> None:
-        """Stop before the next case where the exception was swallowed, as by a destructor or an extension module."""
+        """Stop before the next case if the exception was swallowed, as by a destructor or an extension module."""
         if self.interrupted:
             raise KeyboardInterrupt
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_unconfigure(self) -> None:
-        """Make nothing of what was being opened at that moment: with `filterwarnings = error` it fails the session."""
+        """Ignore warnings of files left open by the interrupt: `filterwarnings = error` would fail the session."""
         if self.interrupted:
             for category in (pytest.PytestUnraisableExceptionWarning, pytest.PytestUnhandledThreadExceptionWarning):
                 warnings.simplefilter("ignore", category)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        # pytest's own is a session that it ends itself, as where a file cannot be imported.
+        # pytest's own Interrupted is a session that it ends itself, as when a file cannot be imported.
         is_own = excinfo.errisinstance(pytest.Session.Interrupted)
         self.interrupted = self.interrupted or (excinfo.errisinstance(KeyboardInterrupt) and not is_own)

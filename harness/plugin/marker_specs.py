@@ -1,4 +1,4 @@
-"""Which markers there are, and which tests they concern; cheap to import, for every pytest session."""
+"""The markers of the harness and the tests that use them; cheap to import, for every pytest session."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ FORMS = {
 }
 _MEANINGS = {
     "topology": "the hosts of the trial, by role, from the inventory, with the changes that this case needs",
-    "reproduces": f"this case is known to end so, or so; the words are {', '.join(REPRODUCIBLE)}",
-    "requires": f"skip where this machine lacks one of these; they are {', '.join(FEATURES)}",
+    "reproduces": f"one of these verdicts is expected of this case; the words are {', '.join(REPRODUCIBLE)}",
+    "requires": f"skip if this machine lacks one of these features: {', '.join(FEATURES)}",
     "cost": "how long one trial of this case takes under emulation; the longest begin first",
-    "profile": "smoke: also in the quick selection; soak: only in the long one; without: nightly",
+    "profile": "smoke: also in the quick selection; soak: only in the long one; without marker: nightly",
 }
 
 
@@ -35,7 +35,7 @@ def register(config: pytest.Config) -> None:
 
 
 def runs_trial(item: pytest.Item) -> bool:
-    """Whether `item` asks for the fixture `trial` of this plugin, and not for somebody else's of that name."""
+    """Whether `item` requests this plugin's fixture `trial`, not another fixture of that name."""
     info = getattr(item, "_fixtureinfo", None)
     definitions: Sequence[Any] = info.name2fixturedefs.get("trial", ()) if info is not None else ()
     return bool(definitions) and definitions[-1].func.__module__ == PLUGIN

@@ -39,7 +39,7 @@ SIZES = {"memory", "scratch"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """What the markers of one test say; `topology` has the test's own changes applied."""
+    """The contents of one test's markers; `topology` has the test's changes applied."""
 
     topology: Topology | None
     expected: str = SURVIVES
@@ -58,7 +58,7 @@ class TopologyMark:
 
 
 def read_case(item: pytest.Item, inventory: Callable[[], Inventory], side: MachineOverrides = STOCK) -> Case:
-    """The case that the markers of `item` describe, on machines as `side` says; raises UsageError."""
+    """The case that the markers of `item` describe, with the overrides of `side`; raises UsageError."""
     mark = item.get_closest_marker("topology")
     if mark is None and runs_trial(item):
         raise UsageError('the fixture trial needs a topology; add @pytest.mark.topology("name")')
@@ -158,7 +158,7 @@ def _by_host(mark: TopologyMark, topology: Topology) -> dict[str, dict[str, obje
 
 
 def _check(topology: Topology, changes: Mapping[str, Mapping[str, object]], folder: Path) -> None:
-    """Hold the changed values to the rules of an inventory; `folder` is where relative paths start."""
+    """Check the changed values by the rules of an inventory; relative paths start in `folder`."""
     from harness.providers import limits
 
     hosts = [

@@ -1,16 +1,16 @@
-"""How a verdict becomes a pytest outcome.
+"""Pytest outcomes of verdicts.
 
 | what happened | outcome |
 | --- | --- |
 | SURVIVED | passed |
 | a hang, crash, OOM kill or failed storage | failed |
-| the same, marked `reproduces` with the word for it | xfailed |
-| anything else that the kernel did, marked `reproduces` | failed: what was expected did not happen |
-| anything that the kernel did, in a session with `--harness-repeat` | passed: the comparison judges |
-| INCONCLUSIVE, LOST, or no verdict at all | error, marked or not: it says nothing about the kernel |
+| the same, marked `reproduces` with its word | xfailed |
+| any other verdict about the kernel, marked `reproduces` | failed: the expected verdict did not occur |
+| any verdict about the kernel, in a session with `--harness-repeat` | passed: the comparison judges |
+| INCONCLUSIVE, LOST, or no verdict at all | error, marked or not: no evidence about the kernel |
 
-pytest and JUnit know an error only outside of a test's call, so the report of one is filed under `setup`. The
-property `harness.verdict` is the authority in any case.
+pytest and JUnit have errors only outside of a test's call, so the report of one is filed under `setup`. The
+property `harness.verdict` is always authoritative.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def judge(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRep
     """Give `report`, one phase of a harness test, the outcome of the table above."""
     error = None if call.excinfo is None else call.excinfo.value
     if call.excinfo is not None and isinstance(error, HarnessError | NoVerdict):
-        # A guest's console may be quoted in it, and the report writes it to a terminal. No traceback: where
-        # in the harness it was raised says nothing to the user.
+        # The message may quote a guest's console, and the report writes it to a terminal. No traceback: the
+        # place in the harness does not help the user.
         error.args = (plain(str(error)),)
         report.longrepr = call.excinfo.getrepr(style="value", chain=False)
     if isinstance(error, HarnessError | VerdictError):
@@ -46,14 +46,14 @@ def judge(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRep
 
 
 def _shorten(report: pytest.TestReport, message: str) -> None:
-    """Have the short summary and JUnit quote `message`, without the name of the exception's class before it."""
+    """Make the short summary and JUnit quote `message`, without the exception's class name before it."""
     crash = getattr(report.longrepr, "reprcrash", None)
     if crash is not None:
         crash.message = message
 
 
 def is_no_verdict(report: pytest.TestReport) -> bool:
-    """Whether `report` is an error of the harness or its infrastructure, not an answer about the kernel."""
+    """Whether `report` is an error of the harness or its infrastructure, not a verdict about the kernel."""
     kinds = {str(value) for name, value in report.user_properties if name == "harness.verdict"}
     return report.failed and report.when == "setup" and bool(kinds & NO_VERDICT)
 

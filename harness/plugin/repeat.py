@@ -3,7 +3,7 @@
     {"sides": {"a": "stock", "b": "module=./nbd.ko"}, "trials": [["a", 1], ["b", 1], ["b", 2], ["a", 2]]}
 
 Every selected case becomes one test for each of `trials`, in that order: `test_x.py::test_y[a-1]`, or after its own
-parameters, `[x4-a-1]`. Whoever compares the trials judges them: whatever a trial says about the kernel passes.
+parameters, `[x4-a-1]`. The comparison judges the trials: a test passes with any verdict about the kernel.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MISTAKES = (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repetition:
-    """What a file of `--harness-repeat` says: the sides by name, and (side, number) of each trial."""
+    """The content of a `--harness-repeat` file: the sides by name, and (side, number) of each trial."""
 
     sides: Mapping[str, MachineOverrides]
     trials: tuple[tuple[str, int], ...]
@@ -55,14 +55,14 @@ def read_repetition(path: Path, base: Path) -> Repetition:
 
 
 class Repeater:
-    """Plugin of a session with `--harness-repeat`, in every process of it."""
+    """Plugin of every process of a session with `--harness-repeat`."""
 
     def __init__(self, repetition: Repetition) -> None:
         self._repetition = repetition
-        self._wanted: dict[tuple[Path, str], str] = {}  # by file and names below it: as the user wrote it
+        self._wanted: dict[tuple[Path, str], str] = {}  # arguments as the user wrote them, by file and names below it
 
     def adapted(self, item: pytest.Item, case: Case) -> Case:
-        """`case` as the trial that `item` is: on its side's machines, and judged by nobody."""
+        """`case` for the trial `item`: with its side's overrides, any verdict expected."""
         place = _place(item)
         if place is None:
             return case
@@ -81,7 +81,7 @@ class Repeater:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self, session: pytest.Session) -> None:
-        """Collect all of a function of which one row is named: pytest does not know the rows by their names here."""
+        """Collect all rows of a function of which one is named: pytest does not know the row names here."""
         config = session.config
         for index, argument in enumerate(config.args):
             path, separator, names = argument.partition("::")
@@ -92,7 +92,7 @@ class Repeater:
         config.args[:] = dict.fromkeys(config.args)
 
     def leave_named(self, config: pytest.Config, items: list[pytest.Item]) -> list[str]:
-        """Leave only the rows that were named, of functions of which any was; a line for each that there is not."""
+        """Keep only the named rows of functions with named rows; returns a line for each row not found."""
         if not self._wanted:
             return []
         functions = {(path, names.partition("[")[0]) for path, names in self._wanted}
@@ -110,13 +110,13 @@ class Repeater:
 
 
 def _place(item: pytest.Item) -> tuple[str, int] | None:
-    """MachineOverrides and number of the trial that `item` is, or None for a test that runs none."""
+    """Side and number of the trial `item`, or None for a test that runs none."""
     callspec = getattr(item, "callspec", None)
     return None if callspec is None else callspec.params.get(PARAMETER)
 
 
 def _row(item: pytest.Item) -> tuple[Path, str]:
-    """The file and the names below it of the case that `item` is a trial of."""
+    """The case of the trial `item`: its file and the names below it."""
     place = _place(item)
     name = item.nodeid if place is None else _case_name(item.nodeid, *place)
     return item.path.resolve(), name.partition("::")[2]
@@ -139,8 +139,8 @@ def run_session(
 ) -> int:
     """Run `trials` (side, number) of each case in this process; exit codes as of `invoke.run_pytest`.
 
-    `sides` are texts that `parse_overrides` reads. If `run_folder` is a run already, it is resumed: what has finished
-    in it is not run again, and `plugins` see it as if it had. `workers` is what `-n` takes.
+    `sides` are texts that `parse_overrides` reads. If `run_folder` is a run already, it is resumed: finished trials
+    are not run again, but `plugins` see them as if they were. `workers` is the value of `-n`.
     """
     resumed = (run_folder / MANIFEST).is_file()
     file = _write_repetition(run_folder, sides, trials)
@@ -151,10 +151,10 @@ def run_session(
 
 
 def run_one(case: str, *, side_text: str, given_options: Mapping[str, str | None], run_folder: Path) -> TrialStore:
-    """Run one more trial of `case` in a process of its own, into `run_folder`, and return what it left.
+    """Run one more trial of `case` in a separate process, into `run_folder`, and return its store.
 
-    That is INCONCLUSIVE where its guests did not boot. Raises UsageError or InfraError where it left nothing; what the
-    process said is in `sessions.log` of that folder.
+    The trial is INCONCLUSIVE if its guests did not boot. Raises UsageError or InfraError if there is no trial; the
+    output of the process is in `sessions.log` of that folder.
     """
     store = RunStore(run_folder)
     number = 1 + max((trial.number for trial in store.trials() if trial.side == ONE), default=0)

@@ -1,8 +1,8 @@
-"""Going on with a run where it stopped: after Ctrl-C, a reboot or `kill -9`.
+"""Resuming a run where it stopped: after Ctrl-C, a reboot or `kill -9`.
 
-A run's manifest has the arguments, the options and the folder that it was begun with. It is run again just so: a trial
-that has a verdict about the kernel is not run again, its test ends as it did, from what was recorded, so that counts,
-JUnit and report cover the whole run. Any other trial that there is is set aside, and its test runs.
+A run's manifest has the arguments, the options and the folder that it was begun with. The same session is run again. A
+trial that has a verdict about the kernel is not repeated: its test ends as recorded, so that counts, JUnit and report
+cover the whole run. Any other existing trial is set aside, and its test runs.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from harness.results.run_lock import take_over
 from harness.results.store import RunStore, TrialStore
 
 RESUME = "--harness-resume"
-# They say which run, and how it is shown; all others say what is run.
+# Options that name the run and its display; all others select and define trials.
 FREE = ("resume", "live")
-# pytest's options that say which tests are run.
+# pytest's options that select tests.
 SELECTING = ("file_or_dir", "keyword", "markexpr", "deselect")
 OTHER_CASES = f"{RESUME}: the run was begun with other cases; it knows them, leave them out"
 
@@ -44,7 +44,7 @@ class Begun:
 
 
 def begin(config: pytest.Config, chosen: Chosen) -> dict[str, Any]:
-    """What a manifest must have for its run to be resumed: no mappings, as those would be merged with older ones."""
+    """The part of a manifest for resuming its run; has no mappings, as those would be merged with older ones."""
     invoked = config.invocation_params
     return {
         "arguments": list(invoked.args),
@@ -55,7 +55,7 @@ def begin(config: pytest.Config, chosen: Chosen) -> dict[str, Any]:
 
 
 def _selected(config: pytest.Config) -> list[list[Any]]:
-    """What the command line says about which tests run; empty if it says nothing."""
+    """The options of the command line that select tests; empty if there are none."""
     said = [[name, config.getoption(name, default=None)] for name in SELECTING]
     return [[name, value] for name, value in said if value]
 
@@ -83,7 +83,7 @@ def as_begun(chosen: Chosen, flag: str) -> dict[str, tuple[str, Origin]]:
 
 
 def check(chosen: Chosen, old: Chosen, flag: str) -> None:
-    """Raise UsageError if an option of `chosen` that was given as a `flag` is another than the run was begun with."""
+    """Raise UsageError if an option of `chosen` given as a `flag` differs from that with which the run was begun."""
     for option in OPTIONS:
         found = chosen.get(option.name)
         if found is None or option.name in FREE or not found[1].name.startswith(flag):
@@ -95,9 +95,9 @@ def check(chosen: Chosen, old: Chosen, flag: str) -> None:
 
 
 def reopen(run: Path, config: pytest.Config) -> tuple[RunStore, list[str]]:
-    """The run to go on with, without what had not finished, and what to tell about it; raises UsageError.
+    """Set unfinished trials of the run aside; returns the run and notes for the user. Raises UsageError.
 
-    Until the session ends nobody else can resume the run.
+    Until the session ends, no other process can resume the run.
     """
     store = RunStore.open(run)
     manifest = store.read_manifest()
@@ -111,9 +111,9 @@ def reopen(run: Path, config: pytest.Config) -> tuple[RunStore, list[str]]:
 
 
 def replay(trial: TrialStore) -> tuple[Verdict, float]:
-    """The verdict of a trial that has finished, and the seconds that it took.
+    """The verdict of a finished trial, and its duration in seconds.
 
-    A kill may have come between the verdict and what follows from it: that is written now.
+    A kill may have come between the verdict and the files that follow from it: those are written now.
     """
     from harness.trial.run import explain
 
@@ -125,7 +125,7 @@ def replay(trial: TrialStore) -> tuple[Verdict, float]:
 
 
 def go_on(run: Path, *, extra: Sequence[str] = (), plugins: Sequence[object] = ()) -> int:
-    """Run the session again that was begun as `run`, with `extra` arguments; exit codes as of `run_pytest`."""
+    """Run the session of `run` again, with `extra` arguments; exit codes as of `run_pytest`."""
     run = run.resolve()
     old = begun(run)
     if not old.folder.is_dir():
@@ -135,10 +135,10 @@ def go_on(run: Path, *, extra: Sequence[str] = (), plugins: Sequence[object] = (
 
 
 def run_again(run: Path, config: pytest.Config) -> int | None:
-    """What `pytest --harness-resume RUN` does: run it as it was begun, with what else is said, such as -v.
+    """`pytest --harness-resume RUN`: run it as it was begun, with additional arguments such as -v.
 
-    None if this session already is that, or one of those that `run_session` begins: whoever called that for the run
-    calls it again. Raises UsageError if other cases are named.
+    None if this session already has the arguments of the run, or if `run_session` began it, whose caller resumes it.
+    Raises UsageError if other cases are named.
     """
     arguments, folder = _others(config.invocation_params.args), config.invocation_params.dir
     old = begun(run)
@@ -152,7 +152,7 @@ def run_again(run: Path, config: pytest.Config) -> int | None:
 
 
 def _others(arguments: Sequence[str]) -> tuple[str, ...]:
-    """The arguments without those that say which run is resumed."""
+    """The arguments without those that name the run to resume."""
     before = ("", *arguments)
     return tuple(
         argument

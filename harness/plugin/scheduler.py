@@ -1,9 +1,9 @@
-"""How trials are handed to the workers of `-n`: one at a time, so that none waits behind another.
+"""The scheduler of `-n`: each worker gets one trial at a time, so that none waits behind another.
 
-A worker of xdist begins a test only when it knows the one after it, or that there is none (`run_one_test` of
+A worker of xdist begins a test only when it knows the next one, or that there is none (`run_one_test` of
 xdist/remote.py, 3.5 to 3.8). So every policy of xdist hands out a second test in advance, and cannot take it back: a
 trial waits for minutes behind a longer one while another worker is idle. Here every trial is handed out together with
-a *gap*, an item that does nothing: that is "the one after it", and the worker stays in it until it gets the next trial.
+a *gap*, an item that does nothing. The gap is "the next one", and the worker waits in it until it gets the next trial.
 
 A user who names another policy than xdist's own (`--dist loadfile`) gets that.
 """
@@ -15,12 +15,12 @@ from typing import Any, Protocol
 
 import pytest
 
-DEFAULT_POLICY = "load"  # what `-n` alone comes to
-GAP_KEY = "harness_gap"  # in the input of a worker: it is handed gaps
+DEFAULT_POLICY = "load"  # the policy of `-n` alone
+GAP_KEY = "harness_gap"  # in the input of a worker that is handed gaps
 
 
 class Node(Protocol):
-    """What is used of an xdist worker, as its controller sees it."""
+    """The part of xdist's worker controller that is used here."""
 
     @property
     def shutting_down(self) -> bool:
@@ -30,11 +30,11 @@ class Node(Protocol):
         """Put tests of its collection into its queue."""
 
     def shutdown(self) -> None:
-        """Have it end once its queue is empty."""
+        """End the worker once its queue is empty."""
 
 
 class TrialScheduler:
-    """Gives each idle worker the first trial that nobody has begun; xdist's protocol `Scheduling`, by structure.
+    """Gives each idle worker the first trial not yet begun; implements xdist's protocol `Scheduling`.
 
     Trials begin in the order of the collection. A gap has the first index after it.
     """
@@ -59,7 +59,7 @@ class TrialScheduler:
 
     @property
     def tests_finished(self) -> bool:
-        """Whether no trial is left to begin: xdist then tells the workers to end after the one that they run."""
+        """Whether no trial is left to begin; xdist then ends each worker after its running trial."""
         return self.collection_is_completed and not self._waiting
 
     @property
@@ -68,7 +68,7 @@ class TrialScheduler:
         return bool(self._waiting or self._running)
 
     def add_node(self, node: Node) -> None:
-        """A worker is up, one that replaces a dead one too; it collects next."""
+        """A worker is up, perhaps as a replacement of a dead one; it collects next."""
         self._collected[node] = None
 
     def add_node_collection(self, node: Node, collection: Sequence[str]) -> None:
@@ -78,7 +78,7 @@ class TrialScheduler:
             self._stop("another worker")
 
     def schedule(self) -> None:
-        """Every worker has collected, or one that replaces a dead one has."""
+        """Every worker has collected, or the replacement of a dead one has."""
         if self._names is None:
             self._names, *others = [names for names in self._collected.values() if names is not None]
             self._waiting = list(range(len(self._names)))
@@ -87,22 +87,22 @@ class TrialScheduler:
         self._hand_out()
 
     def mark_test_complete(self, node: Node, item_index: int, duration: float = 0) -> None:
-        """A worker has ended a trial, or a gap, which is none."""
+        """A worker has ended a trial or a gap."""
         if self._running.get(node) == item_index:
             del self._running[node]
             self._hand_out()
 
     def mark_test_pending(self, item: str) -> None:
-        """Somebody wants a trial of which the worker died to run again."""
+        """A plugin wants a trial whose worker died to run again."""
         assert self._names is not None
         self._waiting.insert(0, self._names.index(item))
         self._hand_out()
 
     def remove_pending_tests_from_node(self, node: Node, indices: Sequence[int]) -> None:
-        """A worker has given trials back: none is ever asked to."""
+        """A worker has returned trials; this scheduler never requests that."""
 
     def remove_node(self, node: Node) -> str | None:
-        """A worker has ended; returns the trial that it was running if it died. Raises KeyError if it is unknown."""
+        """A worker has ended; returns its running trial if it died. Raises KeyError if the worker is unknown."""
         del self._collected[node]
         index = self._running.pop(node, None)
         return None if index is None or self._names is None else self._names[index]
@@ -116,7 +116,7 @@ class TrialScheduler:
                 node.send_runtest_some([self._running[node], len(self._names)])
 
     def _stop(self, others: str) -> None:
-        """Begin nothing more: an index would mean another trial to each worker."""
+        """Begin no more trials: the same index would mean different trials to the workers."""
         self._waiting.clear()
         problem = f"the workers found other tests than {others}; were files changed meanwhile? Nothing more is begun"
         report = pytest.CollectReport(nodeid="harness", outcome="failed", longrepr=problem, result=[])
@@ -124,18 +124,18 @@ class TrialScheduler:
 
 
 class OneAtATime:
-    """Plugin of the controlling process: has xdist schedule like that."""
+    """Plugin of the controlling process: makes xdist use `TrialScheduler`."""
 
     _workers = 0
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_setupnodes(self, specs: Sequence[object]) -> None:
-        """So many workers are about to start."""
+        """Note how many workers are about to start."""
         self._workers = len(specs)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Tell a worker that it is handed gaps."""
+        """Inform a worker that it is handed gaps."""
         node.workerinput[GAP_KEY] = True
 
     @pytest.hookimpl(optionalhook=True)
@@ -145,14 +145,14 @@ class OneAtATime:
 
 
 class Gap(pytest.Item):
-    """A test that is none, between two trials of a worker."""
+    """A placeholder between two trials of a worker."""
 
     def runtest(self) -> None:
-        """Nothing; and `Gaps` has nothing of it reported."""
+        """Do nothing; `Gaps` keeps it out of the reports."""
 
 
 class Gaps:
-    """Plugin of a worker: its collection has a gap at the end, of which the controlling process is not told."""
+    """Plugin of a worker: adds a gap at the end of its collection, unknown to the controlling process."""
 
     @pytest.hookimpl(trylast=True)  # after xdist has sent the collection
     def pytest_collection_finish(self, session: pytest.Session) -> None:

@@ -1,4 +1,4 @@
-"""Which cases run, and in which order: by profile, the longest first, so that workers end together."""
+"""Selection and order of cases: by profile, the longest first, so that workers end together."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 from harness.model.options import NIGHTLY, SMOKE, SOAK, Options
 from harness.plugin.markers import Case
 
-# What each profile runs, of cases that say so themselves.
+# The `profile` markers that each profile includes.
 INCLUDED = {SMOKE: {SMOKE}, NIGHTLY: {SMOKE, NIGHTLY}, SOAK: {SMOKE, NIGHTLY, SOAK}}
 
 
 def select(
     config: pytest.Config, items: list[pytest.Item], cases: Mapping[pytest.Item, Case], options: Options
 ) -> None:
-    """Leave those of `items` that the profile runs; without one whatever was named, or the nightly ones.
+    """Keep the `items` of the profile. Without a profile: all if a node id is named, else the nightly ones.
 
     The longest come first, unless the order of their trials is given.
     """

@@ -1,7 +1,7 @@
 """One pytest session as one run: its folder, its report, its summary and its exit status.
 
-Lives in the process that the user started; xdist workers only get the run's folder from it. Everything that
-the summary says is read back from the run's folder, so that a worker that dies takes no verdict with it.
+Lives in the process that the user started; xdist workers only get the run's folder from it. The summary is
+read back from the run's folder, so that no verdict is lost when a worker dies.
 
 Exit status: 1 if any expectation failed, else 2 if any trial ended without a verdict or the report could not be
 written, else pytest's own.
@@ -36,7 +36,7 @@ TROUBLE = 2
 
 
 def open_store(config: pytest.Config, options: Options) -> tuple[RunStore, list[str]]:
-    """The folder of this run, and what to tell about it. Raises UsageError."""
+    """The folder of this run, and notes for the user. Raises UsageError."""
     from harness.plugin.resume import begin, reopen
     from harness.results.run_lock import join
 
@@ -100,35 +100,35 @@ class RunSession:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """Remove what earlier runs left that were killed."""
+        """Remove the remains of killed runs."""
         try:
             self._removed = self._reap()
         except UsageError as error:
             raise pytest.UsageError(str(error)) from error
 
     def pytest_keyboard_interrupt(self) -> None:
-        """Remember to remove what a worker leaves that is killed because it does not end in time."""
+        """Remember to clean up after workers that are killed because they do not end in time."""
         self._interrupted = True
 
     def pytest_unconfigure(self) -> None:
-        """By now the workers are gone."""
+        """Clean up after an interrupt; the workers are gone by now."""
         if self._interrupted:
             for line in self._reap():
                 print(f"harness: {plain_line(line)}", file=sys.stderr)
 
     def pytest_report_header(self) -> list[str]:
-        """Say where the results go, and what was removed."""
+        """Print where the results go, and what was removed."""
         lines = (f"results in {self._store.path}", *self._notes, *self._removed)
         return [f"harness: {plain_line(line)}" for line in lines]
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Tell an xdist worker which run it belongs to."""
+        """Give an xdist worker the folder of the run."""
         node.workerinput[self._key] = str(self._store.path)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
-        """A worker died: an error of the harness, unless the trial had its verdict by then."""
+        """A worker died: an error of the harness, unless the trial already had its verdict."""
         verdicts = [
             record["verdict"]
             for trial in self._store.trials()
@@ -140,7 +140,7 @@ class RunSession:
         report.longrepr = f"{report.longrepr}{known}"
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Count what the exit status depends on."""
+        """Count failures and missing verdicts, on which the exit status depends."""
         self._ran_something = True
         if outcomes.is_no_verdict(report):
             self._without_verdict += 1
@@ -148,12 +148,12 @@ class RunSession:
             self._failures += 1
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """A file that cannot be collected is the user's matter, not the infrastructure's."""
+        """A file that cannot be collected is the user's mistake, not an error of the infrastructure."""
         self._failures += report.failed
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """Write the report; turn "tests failed" into "no verdict" where that is all that happened."""
+        """Write the report; set exit status 2 if tests failed only because they had no verdict."""
         if self._store.trials():
             if not self._write_report() and exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = TROUBLE
@@ -163,7 +163,7 @@ class RunSession:
             session.exitstatus = TROUBLE
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """The table of verdicts, and where the rest is."""
+        """Print the table of verdicts, and the paths of report and results."""
         trials = self._store.trials()
         if not trials:
             if not self._store.path.exists():
@@ -188,7 +188,7 @@ class RunSession:
 
         try:
             self._report = str(write_report(self._store.path))
-        except Exception as error:  # whatever the drawing raises, the verdicts are still to be told
+        except Exception as error:  # verdicts must be printed even if drawing fails
             self._report = plain_line(f"not written: {type(error).__name__}: {error}")
             return False
         return True

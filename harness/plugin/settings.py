@@ -28,7 +28,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def _form(option: Option) -> dict[str, Any]:
-    """How an option is written on the command line."""
+    """The keyword arguments of `addoption` for an option."""
     if option.flag:
         return {"action": "store_const", "const": YES}
     return {"action": "append" if option.several else "store", "metavar": option.metavar}
@@ -40,7 +40,7 @@ def _text(given: str | list[str] | None) -> str | None:
 
 
 def read_options(config: pytest.Config) -> Options:
-    """The options in force, those of the run if one is resumed; raises harness.model.errors.UsageError."""
+    """The options in force, or those of the resumed run; raises harness.model.errors.UsageError."""
     return parse_chosen(choose_options(config), environ=os.environ, root=_root(config))
 
 

@@ -1,4 +1,4 @@
-"""A pytest session in a process of its own, which does not outlive this one."""
+"""A pytest session in a child process that does not outlive this one."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ GRACE_S = 120.0  # for an interrupted session: its guests are ended, its report 
 def run_child(arguments: Sequence[str], *, log: Path) -> int:
     """Run pytest with `arguments`, its output appended to `log`; pytest's exit status, or minus a signal's number.
 
-    Ctrl-C ends it as it would a session of this process, and is raised then; when this process dies, of whatever, the
-    kernel passes the child the same signal.
+    Ctrl-C ends it as it would a session of this process, and is then raised. If this process dies for any reason, the
+    kernel sends the child SIGINT.
     """
-    # A shell has the signal ignored in what it begins in the background, and that is inherited.
+    # A shell starts background processes with SIGINT ignored, and children inherit that.
     argv = [find_tool("setpriv"), "--pdeathsig", "INT", find_tool("env"), "--default-signal=INT"]
     command = [*argv, sys.executable, "-m", "pytest", *PLUGIN, *arguments]
     with disk_errors(log), log.open("ab") as output:
-        # In a session of its own, so that Ctrl-C reaches it once: from here.
+        # In its own session, so that Ctrl-C reaches it only once, from here.
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )

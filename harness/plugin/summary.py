@@ -18,7 +18,7 @@ UNKNOWN = "-"
 def table(trials: Sequence[TrialStore]) -> list[str]:
     """One line for each trial under a line of headings; the trial's name comes last, so that nothing wraps.
 
-    "certain after" is from the last progress before the hang to the harness being sure of it.
+    "certain after" is the time from the last progress before the hang until the harness is sure of it.
     """
     records = [_record(trial) for trial in trials]
     rows = [HEADINGS, *(_row(trial, record) for trial, record in zip(trials, records, strict=True))]
@@ -27,13 +27,13 @@ def table(trials: Sequence[TrialStore]) -> list[str]:
 
 
 def _total(records: Sequence[dict[str, Any] | None]) -> str:
-    """How long all of them took, one after the other."""
+    """The line with the sum of their durations."""
     times = [record["wall_s"] for record in records if record and record.get("wall_s")]
     return f"{len(records)} trials, {sum(times) / 60:.1f} minutes of trials"
 
 
 def _record(trial: TrialStore) -> dict[str, Any] | None:
-    """What stands in the verdict's file: None without one, empty where it is damaged."""
+    """The content of the verdict's file: None without one, empty if it is damaged."""
     try:
         return trial.read_verdict()
     except HarnessError:

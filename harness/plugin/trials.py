@@ -1,4 +1,4 @@
-"""The fixture `trial`: what a test case sees of the harness."""
+"""The fixture `trial`: the interface of a test case to the harness."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from harness.workloads.base import Workload
 
 VERDICT: pytest.StashKey[VerdictKind] = pytest.StashKey()
-# Seconds that the trial took when it ran, of one that was not run again.
+# Duration in seconds of a replayed trial, from when it ran.
 WALL_S: pytest.StashKey[float] = pytest.StashKey()
 
 
 class View(Observer, Protocol):
-    """An observer that can also be told a line of its own."""
+    """An observer that can also show single lines."""
 
     def write(self, line: str) -> None:
         """Show one line."""
@@ -44,9 +44,9 @@ class View(Observer, Protocol):
 class Trial:
     """One trial on the hosts of the test's topology.
 
-    `budget` scales the time and passes of a case; it is what `--harness-budget` says. `measures` are the figures of the
-    trial by name, once it has run. In a run that is `resumed`, a trial that had finished before is not run again: it
-    ends as it did.
+    `budget` scales the time and passes of a case; it is the value of `--harness-budget`. `measures` are the figures of
+    the trial by name, once it has run. In a run that is `resumed`, a trial that had finished before is not run again:
+    it ends as it did.
     """
 
     item: pytest.Item
@@ -78,11 +78,11 @@ class Trial:
         instruments: Sequence[Instrument] = (),
         patience_s: float | None = None,
     ) -> Verdict:
-        """Run the trial and return its verdict if the kernel survived; `harness.trial.Plan` says what the parts are.
+        """Run the trial and return its verdict if the kernel survived; `harness.trial.Plan` explains the parameters.
 
         `patience_s` is for a case whose stops take longer to end by themselves than the policy waits (30 s).
         Any other verdict is raised: HangDetected, CrashDetected, KilledByOOM, IoFailed, or NoVerdict. Raises
-        UsageError or InfraError where there is no verdict to be had; each test runs one trial.
+        UsageError or InfraError if there can be no verdict; each test runs one trial.
         """
         __tracebackhide__ = True
         plan = replace(
@@ -110,7 +110,7 @@ class Trial:
         if self.started:
             raise UsageError("a test runs one trial; make another test, or parametrize this one")
         if patience_s is not None and not patience_s > 0:
-            raise UsageError(f"patience_s: {patience_s} s is none; give the seconds that a stop may last")
+            raise UsageError(f"patience_s: {patience_s} s is not above 0; give the seconds that a stop may last")
         self.started = True
         return Plan(
             name=self.item.nodeid,
@@ -149,20 +149,20 @@ class Trial:
 
 
 def _measures(store: RunStore, name: str) -> dict[str, Measure]:
-    """The figures of the newest trial of that name; another runner than ours may have left none."""
+    """The figures of the newest trial of that name; a runner other than ours may have written none."""
     stores = store.trials(name)
     return {found.name: found for found in stores[-1].read_measures()} if stores else {}
 
 
 def _about(item: pytest.Item) -> str:
-    """What the test and its file say about themselves."""
+    """The docstrings of the test and its file."""
     function, module = getattr(item, "obj", None), getattr(item, "module", None)
     texts = (inspect.getdoc(function) if function else None, module.__doc__ if module else None)
     return "\n\n".join(inspect.cleandoc(text) for text in texts if text)
 
 
 def record(item: pytest.Item, kind: VerdictKind, *, run: str, summary: str) -> None:
-    """Give `item` the properties that reach its report and JUnit; (str, str) only, or `-n` breaks."""
+    """Give `item` the properties for its report and JUnit; (str, str) only, or `-n` breaks."""
     item.user_properties += [
         ("harness.verdict", kind.value),
         ("harness.run", run),

@@ -1,4 +1,4 @@
-"""The page: every trial's view and timeline, put into the template."""
+"""The page of a run: every trial's view and timeline in the template."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from harness.results.store import RunStore
 from harness.results.text import plain, plain_line
 
 _TEMPLATES = Path(__file__).parent / "templates"
-# Shown at the end of the page, whole.
+# Shown in full at the end of the page.
 _BULK = frozenset({"trials", "arguments", "folder", "options", "selected"})
 _FACTS = 16
 
@@ -92,7 +92,7 @@ def _environment() -> Environment:
 
 
 def _finalize(value: Any) -> Any:
-    """Every value on its way into the page becomes safe text; the template's escaping does the rest."""
+    """Make every value of the page safe text; the template's escaping does the rest."""
     return value if isinstance(value, Markup) else plain(str(value))
 
 
@@ -120,7 +120,7 @@ def _comparison(run: RunStore) -> tuple[Comparison | None, str]:
 def _survival(comparison: Comparison | None) -> Markup:
     if comparison is None:
         return Markup()
-    title = plain_line(f"How long the runs of {comparison.case} stayed without it, by side")
+    title = plain_line(f"Share of runs of {comparison.case} still without a hit, by side")
     return Markup(draw_survival(comparison.sides, prefix="ab-", title=title))
 
 
@@ -136,7 +136,7 @@ def _headline(trials: list[TrialView], manifest: Mapping[str, Any]) -> str:
 
 
 def _facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What ran, in one line each: the guests' kernels and images, then the manifest's top level but for its bulk."""
+    """Facts of the run, one line each: the guests' kernels and images, then the short entries of the manifest."""
     facts = _guests(manifest.get("trials"))
     reported = {key: _in_words(_short(key, value)) for key, value in manifest.items()}
     facts += [(key.replace("_", " "), plain_line(value, 300)) for key, value in reported.items()]
@@ -144,7 +144,7 @@ def _facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _short(key: str, value: Any) -> Any:
-    """Of a self-test's plan the seed and how many trials; it names hundreds."""
+    """A self-test's plan as its seed and number of trials, as it lists hundreds."""
     if key != "selftest" or not isinstance(value, Mapping):
         return value
     trials = value.get("trials")
@@ -152,7 +152,7 @@ def _short(key: str, value: Any) -> Any:
 
 
 def _guests(trials: Any) -> list[tuple[str, str]]:
-    """Every kernel, replaced module, image and accelerator that a guest of the run had."""
+    """Every kernel, replaced module, image and accelerator of the run's guests."""
     hosts = [
         host
         for trial in (trials.values() if isinstance(trials, Mapping) else ())

@@ -1,1 +1,1 @@
-"""The run store, JUnit and the HTML report."""
+"""The files of a run: store, trials, histories, JUnit."""

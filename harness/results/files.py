@@ -1,4 +1,4 @@
-"""Files that are whole or not there: atomic writes, locks, and one clear line when the disk is full."""
+"""Atomic writes, file locks, and one clear error line when the disk is full."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class DamagedResult(UsageError):
-    """A file of a run is not what the harness wrote: `path` says which, `problem` how."""
+    """The file `path` of a run is not as the harness wrote it; `problem` says how."""
 
     def __init__(self, *, path: Path, problem: str) -> None:
         self.path = path
@@ -52,7 +52,7 @@ def write_atomic(path: Path, content: bytes) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.chmod(0o644)  # mkstemp makes it private; results are to be read by others
+            temporary.chmod(0o644)  # mkstemp makes it private, but others read results
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -67,7 +67,7 @@ def write_json(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`; raises DamagedResult if it is none, FileNotFoundError if it is not there."""
+    """The JSON object in `path`; raises DamagedResult if it is not one, FileNotFoundError if `path` is missing."""
     try:
         record = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
@@ -79,7 +79,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the exclusive lock file `path`; it ends with the process that holds it, however that ends."""
+    """Hold the exclusive lock file `path`; the lock ends with the process, even after a kill."""
     with contextlib.ExitStack() as stack:
         with disk_errors(path):
             file = stack.enter_context(path.open("ab"))

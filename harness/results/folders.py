@@ -17,7 +17,7 @@ _NAME_LIMIT = 100  # a folder name may have 255 bytes; the rest is left for suff
 def folder_name(name: str) -> str:
     """`name` as a folder name: letters, digits, dots and dashes only, never empty or hidden, bounded.
 
-    Of a pytest node id the folders and the `.py` are left out.
+    A pytest node id loses its folders and `.py`.
     """
     file, separator, rest = name.partition("::")
     if separator:
@@ -27,7 +27,7 @@ def folder_name(name: str) -> str:
 
 
 def new_folder(candidates: Sequence[Path]) -> Path:
-    """Make and return the first candidate that is not there yet."""
+    """Make and return the first candidate that does not exist yet."""
     for path in candidates:
         with disk_errors(path), contextlib.suppress(FileExistsError):
             path.mkdir()
@@ -36,7 +36,7 @@ def new_folder(candidates: Sequence[Path]) -> Path:
 
 
 def renamed(path: Path, name: str) -> Path:
-    """Rename `path` to `name`, or to the first of `name-2`, `name-3` … that is not there yet."""
+    """Rename `path` to `name`, or to the first of `name-2`, `name-3` … that does not exist yet."""
     names = (name, *(f"{name}-{n}" for n in range(2, TRIES)))
     new = next(path.with_name(free) for free in names if not path.with_name(free).exists())
     with disk_errors(path):
@@ -45,7 +45,7 @@ def renamed(path: Path, name: str) -> Path:
 
 
 def made(folder: Path) -> Path:
-    """`folder`, which is made if it is not there."""
+    """Make `folder` if it is missing, and return it."""
     with disk_errors(folder):
         folder.mkdir(exist_ok=True)
     return folder

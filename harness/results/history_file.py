@@ -1,4 +1,4 @@
-"""The history of one trial on disk: appended line by line as it happens, readable up to a `kill -9`."""
+"""The history file of one trial: appended line by line as things happen, readable after a `kill -9`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _LATEST_S = 1e7  # four months: no trial is that long, but a damaged number can 
 class HistoryWriter:
     """Appends events to a history file, from any thread of one process.
 
-    Every event is one write without a buffer of ours in between, so that what was appended survives a
-    `kill -9` of the harness. A write that the disk refuses is taken back, so that no line is ever half.
+    Every event is one unbuffered write, so it survives a `kill -9` of the harness. A write that fails is
+    undone, so no partial line stays.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,7 +47,7 @@ class HistoryWriter:
         return self._handle
 
     def _drop_cut_line(self, handle: int) -> None:
-        """A predecessor that was killed in mid-line must not spoil the first line of ours."""
+        """Remove the partial last line of a killed writer, which would spoil the next line."""
         size = os.fstat(handle).st_size
         if size and os.pread(handle, 1, size - 1) != b"\n":
             os.ftruncate(handle, self._path.read_bytes().rfind(b"\n") + 1)
@@ -65,9 +65,9 @@ class HistoryWriter:
 
 
 def scan_history(path: Path) -> tuple[list[Event], list[int]]:
-    """The events of a history file, and the 1-based numbers of the lines that are no events.
+    """The events of a history file, and the 1-based numbers of the damaged lines.
 
-    A last line that a kill cut short is neither. A file that is not there has no events.
+    A last line cut short by a kill is left out of both. A missing file has no events.
     """
     events: list[Event] = []
     damaged: list[int] = []

@@ -1,4 +1,4 @@
-"""Reading the JUnit file that pytest wrote: to check it, and to print what is in it."""
+"""Reader of the JUnit file that pytest wrote."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _XFAIL = "pytest.xfail"
 
 
 class JUnitRow(NamedTuple):
-    """One test case: its `class::name`, an outcome word, and the verdict, which is the authority.
+    """One test case: its `class::name`, an outcome word, and the verdict, which is authoritative.
 
     `outcome` is passed, failed, error, skipped or xfailed; `verdict` is None where no trial was judged.
     """
@@ -28,7 +28,7 @@ class JUnitRow(NamedTuple):
 def read_junit(path: Path) -> list[JUnitRow]:
     """The test cases of a JUnit file, in its order.
 
-    Raises DamagedResult if it is not JUnit XML, FileNotFoundError if it is not there.
+    Raises DamagedResult if it is not JUnit XML, FileNotFoundError if it is missing.
     """
     try:
         report = xunit2.JUnitXml.fromfile(str(path))

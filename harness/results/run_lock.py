@@ -1,4 +1,4 @@
-"""Who is at work in a run's folder: every process of a run holds a lock, so that nobody resumes one that goes on."""
+"""Locks of a run's folder: every process of a run holds one, so that a run that is going on cannot be resumed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PROCESSES, _RESUMER = ".processes.lock", ".resumer.lock"
 
 
 def join(run: Path) -> IO[bytes]:
-    """Say that this process works in the folder `run`, until the file that is returned is closed."""
+    """Mark the folder `run` as in use by this process, until the returned file is closed."""
     file = _opened(run / _PROCESSES)
     fcntl.flock(file, fcntl.LOCK_SH)
     return file
@@ -27,10 +27,10 @@ def join(run: Path) -> IO[bytes]:
 def take_over(
     run: Path, *, patience_s: float = ORPHANS_S, on_wait: Callable[[str], None] = lambda line: None
 ) -> IO[bytes]:
-    """Wait until no process works in `run`, and claim it until the file that is returned is closed.
+    """Wait until no process works in `run`, and claim it until the returned file is closed.
 
-    `on_wait` is told once if there is somebody to wait for. Raises UsageError if somebody else has claimed the run, or
-    still works there after `patience_s` seconds.
+    `on_wait` is called once if there is a process to wait for. Raises UsageError if another process has claimed the
+    run, or still works there after `patience_s` seconds.
     """
     claim = _opened(run / _RESUMER)
     with _opened(run / _PROCESSES) as others:

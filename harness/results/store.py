@@ -1,19 +1,19 @@
 """The run store: one folder for each run, one below it for each trial, everything written as it happens.
 
     results/20260101-120000-3f2a/
-      manifest.json         what ran, on what
+      manifest.json         facts of the run: version, settings, this machine, guests
       junit.xml             written by pytest
       report.html           written by `harness.report.write_report`
       trials/<trial>/
-        trial.json          the trial's full name, what was expected of it, of which case and side it is
+        trial.json          the trial's full name, what was expected of it, its case and its side
         history.jsonl       one event a line, see `harness.model.history`
         verdict.json        only once there is one
-        measures.json         its figures, see `harness.model.measure`
+        measures.json       its figures, see `harness.model.measure`
         diagnosis.json      why it hung, see `harness.model.diagnosis`; null where there is nothing to explain
         consoles/<host>.log
         evidence/
       trials/<trial>.unfinished/   set aside when the run was resumed: it had no verdict about the kernel
-      enough.txt            why the run ended before all its trials had run, if it did
+      enough.txt            why the run ended early, if it did
 
 Several processes may share a run: each makes its own trials, and the manifest is merged under a lock.
 """
@@ -62,21 +62,21 @@ _SET_ASIDE = re.compile(rf"{re.escape(_ASIDE)}(-\d+)?$")
 
 
 class RunStore:
-    """What one run leaves behind, in the folder `path`; trials that it makes are `entry`, see `of`."""
+    """The results of one run, in the folder `path`; `entry` is recorded in each trial that it makes, see `of`."""
 
     def __init__(self, path: Path, *, entry: Entry = PLAIN) -> None:
         self.path = path
         self._entry = entry
 
     def of(self, entry: Entry) -> RunStore:
-        """The same run, for making the trial that is `entry` of its case."""
+        """The same run, for making the trial described by `entry`."""
         return RunStore(self.path, entry=entry)
 
     @classmethod
     def create(cls, root: Path, *, manifest: Mapping[str, Any], now: datetime | None = None) -> RunStore:
         """Make a new run below `root`, named after the local time and four random hex digits.
 
-        Raises HostEnvironmentError where that cannot be written.
+        Raises HostEnvironmentError if it cannot be written.
         """
         path = new_run_folder(root, now=now)
         write_json(path / MANIFEST, manifest)
@@ -101,7 +101,7 @@ class RunStore:
 
     @property
     def junit_path(self) -> Path:
-        """Where pytest is to write its JUnit file."""
+        """The path of pytest's JUnit file."""
         return self.path / "junit.xml"
 
     def read_manifest(self) -> dict[str, Any]:
@@ -139,13 +139,13 @@ class RunStore:
         return next((trial for trial in reversed(self.trials(name)) if trial.is_finished), None)
 
     def set_aside_unfinished(self) -> list[Path]:
-        """Rename the trials without a verdict about the kernel, so that they count no more; the new folders."""
+        """Rename the trials without a verdict about the kernel, so that they no longer count; returns the new paths."""
         aside = [trial.path for trial in self.trials() if not trial.is_finished]
         return [renamed(path, f"{path.name}{_ASIDE}") for path in aside]
 
     @property
     def enough_path(self) -> Path:
-        """The file that says why the run ended before all its trials had run."""
+        """The file with the reason why the run ended early."""
         return self.path / "enough.txt"
 
 

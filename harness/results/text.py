@@ -1,8 +1,7 @@
 """Guest output as text that is safe to show: in a terminal, in a page, in a drawing.
 
-Whatever a guest prints is hostile: control sequences drive a terminal, bidirectional overrides turn a line
-round, invisible characters hide words. Here they become visible, or go. Markup is not this file's matter:
-the template escapes it.
+All guest output is untrusted: control sequences drive a terminal, bidirectional overrides reverse a line,
+invisible characters hide words. Here they become visible or are removed. The page's template escapes markup.
 """
 
 from __future__ import annotations
@@ -10,8 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# Complete terminal sequences only carry colour and cursor movement: they go. What is left of an incomplete
-# or malformed one is made visible below. Bounded, so that an unfinished one cannot swallow a report.
+# Complete terminal sequences only carry colour and cursor movement, so they are removed. Incomplete or malformed
+# ones are made visible below. Lengths are bounded, so that an unfinished sequence cannot swallow a report.
 _SEQUENCE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]{0,32}[ -/]{0,8}[@-~]"  # CSI
     r"|(?:\x1b[\]P^_X]|[\x9d\x90\x9e\x9f\x98])[^\x00-\x1f\x7f-\x9f]{0,256}(?:\x07|\x1b\\|\x9c)"  # OSC, DCS, …
@@ -21,14 +20,14 @@ _LINE_END = re.compile(r"\r+\n|\r")
 # Cc control, Cf format (bidirectional overrides, zero width), Cs lone surrogates, Co private, Cn unassigned,
 # Zl and Zp line and paragraph separators.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-# Which request, which block, how long, which way: what changes where storage says the same of request after request.
-# The number in the name of a device stays.
+# The parts of a storage message that differ from request to request: request, block, length, direction.
+# The number in a device's name stays.
 _OF_ONE_REQUEST = re.compile(r"\b(?:0x)?[0-9a-f]*\d[0-9a-f]*B?\b|\b(?:read|write)(?=@)")
 _PLAIN_ASCII = re.compile(r"[\n\t -~]*\Z")
 
 
 def plain(data: bytes | str) -> str:
-    """`data` as text with nothing in it but printable characters, newlines and tabs.
+    """`data` as text of printable characters, newlines and tabs only.
 
     Terminal sequences are dropped, carriage returns become newlines; every other control, format, surrogate
     or unassigned character, and every byte that is not UTF-8, is shown as an escape such as `\\x1b`.
@@ -58,5 +57,5 @@ def _escape(character: str) -> str:
 
 
 def repeated_part(message: str) -> str:
-    """What is the same in messages that differ only in the request that they are about."""
+    """The part of `message` that stays the same when it is repeated for other requests."""
     return _OF_ONE_REQUEST.sub("0", message)

@@ -1,4 +1,4 @@
-"""What one trial of a run leaves behind; see `harness.results.store` for the folder as a whole."""
+"""The files of one trial; see `harness.results.store` for the layout of a run's folder."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from harness.results.folders import folder_name, made
 from harness.results.history_file import HistoryWriter, scan_history
 
 SURVIVES = "survives"
-ANYTHING = "anything"  # of a trial that is one of many: whoever compares them judges
+ANYTHING = "anything"  # expected of one of many trials, which only the comparison judges
 MEASURES = "measures.json"
 _NOTHING = b"null\n"
 
-# Verdicts that say something about the kernel.
+# Verdicts about the kernel.
 ABOUT_THE_KERNEL = frozenset(VerdictKind) - {VerdictKind.INCONCLUSIVE, VerdictKind.LOST}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """Which of many trials of one case a trial is: the `number`th on `side`; "" where there are no sides.
+    """One of many trials of a case: the `number`th on `side`; "" if there are no sides.
 
-    `case` is the name that all of them share; "" where it is the trial's own.
+    `case` is the case's name; "" if it is the trial's own name.
     """
 
     side: str = ""
@@ -41,7 +41,7 @@ PLAIN = Entry()
 
 
 class TrialStore:
-    """What one trial leaves behind, in the folder `path`."""
+    """The files of one trial, in the folder `path`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -64,23 +64,23 @@ class TrialStore:
 
     @property
     def side(self) -> str:
-        """On which side of a comparison it ran; "" for a trial of a plain run."""
+        """The side of a comparison on which it ran; "" for a trial of a plain run."""
         return str(self._facts().get("side", ""))
 
     @property
     def number(self) -> int:
-        """The how manieth trial of its case on its side it is, from 1."""
+        """Its number among the trials of its case on its side, from 1."""
         number = self._facts().get("number", 1)
         return number if isinstance(number, int) else 1
 
     @property
     def case(self) -> str:
-        """The name of the case: the trial's, without what tells apart the trials of one case."""
+        """The name of the case: the trial's name without side and number."""
         return str(self._facts().get("case", self.name))
 
     @property
     def is_finished(self) -> bool:
-        """Whether it has a verdict that says something about the kernel."""
+        """Whether it has a verdict about the kernel."""
         try:
             record = self.read_verdict()
             return record is not None and Verdict.from_dict(record).kind in ABOUT_THE_KERNEL
@@ -105,7 +105,7 @@ class TrialStore:
 
     @property
     def diagnosis_path(self) -> Path:
-        """The diagnosis file; a run that is older than diagnoses has none."""
+        """The diagnosis file; runs older than diagnoses have none."""
         return self.path / "diagnosis.json"
 
     @property
@@ -164,7 +164,7 @@ class TrialStore:
             write_json(self.diagnosis_path, diagnosis.to_dict())
 
     def read_diagnosis(self) -> Diagnosis | None:
-        """What diagnosis.json says; None if it says null, or if there is none. Raises DamagedResult."""
+        """The diagnosis in diagnosis.json; None if it holds null or is missing. Raises DamagedResult."""
         try:
             if self.diagnosis_path.read_bytes() == _NOTHING:
                 return None
@@ -176,7 +176,7 @@ class TrialStore:
 
     @property
     def measures_path(self) -> Path:
-        """The file of figures; a run that is older than figures has none."""
+        """The file of figures; runs older than figures have none."""
         return self.path / MEASURES
 
     def write_measures(self, measures: Sequence[Measure]) -> None:
@@ -214,7 +214,7 @@ class TrialStore:
 
 
 def is_as_expected(kind: VerdictKind, expected: str) -> bool:
-    """Whether `kind` is what `expected` says: "survives", "anything" or what `kinds_of` takes; else ValueError."""
+    """Whether `kind` meets `expected`: "survives", "anything" or words for `kinds_of`; else raises ValueError."""
     if expected == ANYTHING:
         return kind in ABOUT_THE_KERNEL
     if expected == SURVIVES:

@@ -200,7 +200,7 @@ def test_a_case_may_have_more_patience(
 def test_patience_that_is_none_is_refused(project: pytest.Pytester) -> None:
     result = patience_of(project, ", patience_s=0")
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*patience_s: 0 s is none; give *"])
+    result.stdout.fnmatch_lines(["*patience_s: 0 s is not above 0; give *"])
 
 
 def test_hook_sees_every_verdict(project: pytest.Pytester, run_cases: RunCases) -> None:

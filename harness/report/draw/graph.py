@@ -1,4 +1,4 @@
-"""A diagnosis → boxes, arrows and words with their places: who waits for what, as a drawing.
+"""The graph of a diagnosis: boxes, arrows and words with their places.
 
 Pure; the template writes it as SVG. Units are pixels at the size at which the page shows the drawing.
 """
@@ -14,13 +14,13 @@ from harness.report.draw.layered import Pair, Placed, Point, Size, closing, plac
 from harness.report.draw.text_width import Face, broken, wide
 from harness.report.read.chain_words import cited_words, counted, cycle_pairs, drawable, node_words, starts
 
-MOST = 40  # boxes; a larger graph is no drawing that anybody reads
+MOST = 40  # boxes; nobody reads a larger graph
 MARGIN = 10.0
 KIND, LABEL, DETAIL, WAIT = Face(10.5, 14.0), Face(13.0, 17.0, bold=True), Face(11.0, 14.0), Face(11.0, 14.0)
 _PAD_X, _PAD_Y = 11.0, 7.0
-_BOX, _WORDS = 176.0, 150.0  # width that text in a box, and beside an arrow, may take
+_BOX, _WORDS = 176.0, 150.0  # maximum width of text in a box and beside an arrow
 _ACROSS, _DOWN = 20.0, 20.0
-_PAGE = 900.0  # what a drawing should fit in
+_PAGE = 900.0  # width that a drawing should fit into
 _HEAD = 8.0  # length of an arrow's head
 _PORT = 18.0  # between two arrows on the same side of a box
 
@@ -36,7 +36,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
-    """A node: its rectangle, its lines by style, and what a reader sees who points at it."""
+    """A node: its rectangle, its lines by style, and its tooltip."""
 
     x: float
     y: float
@@ -73,7 +73,7 @@ class Drawing:
 
 
 def draw_graph(diagnosis: Diagnosis) -> Drawing:
-    """Place every node and edge: from top to bottom, or from left to right where that is narrower and still fits."""
+    """Place every node and edge: from top to bottom, or from left to right if that is narrower and still fits."""
     shown, left_out = _bounded(diagnosis)
     upright = _Plan(shown, lying=False)
     lying = _Plan(shown, lying=True)
@@ -89,9 +89,9 @@ def _bounded(diagnosis: Diagnosis) -> tuple[Diagnosis, int]:
 
 
 class _Plan:
-    """One way to draw the graph. An edge's words have a place of their own in the layout, so that nothing hides them.
+    """One way to draw the graph. The words of an edge have their own place in the layout, so that nothing hides them.
 
-    Lying down, widths and heights change places for the layout, and x and y after it.
+    With `lying`, widths and heights are swapped for the layout, and x and y after it.
     """
 
     def __init__(self, diagnosis: Diagnosis, *, lying: bool) -> None:
@@ -174,7 +174,7 @@ class _Plan:
         """The points of a whole arrow, along the layers: the second number grows downwards."""
         first = self._routes[_box_key(edge.waiter), _wait_key(index)]
         second = self._routes[_wait_key(index), _box_key(edge.awaited)]
-        # through the middle of its words it goes straight on
+        # it runs straight through the middle of its words
         return [self._turned((x + MARGIN, y + MARGIN)) for x, y in (*first[:-1], *second[1:])]
 
     def _curve(self, index: int, edge: Edge) -> tuple[str, str]:
@@ -196,7 +196,7 @@ class _Plan:
         return f"{path} L{self._at(run[-1])}", f"M{self._at(tip)} L{self._at(corners[0])} L{self._at(corners[1])} Z"
 
     def _find_ports(self) -> dict[int, tuple[float, float]]:
-        """How far from the middle of its box each arrow leaves and arrives: side by side where there is room."""
+        """Distance from the box's middle at which each arrow leaves and arrives: side by side if there is room."""
         sides: dict[tuple[str, float], list[tuple[float, int, int]]] = defaultdict(list)
         for index, edge in enumerate(self._diagnosis.edges):
             run = self._run(index, edge)
@@ -207,7 +207,7 @@ class _Plan:
         for (name, _), ends in sides.items():
             room = 0.7 * self._turned(self._sizes[name])[0]
             step = min(_PORT, room / len(ends))
-            step = step if step > _HEAD else 0.0  # where heads would touch, one serves all
+            step = step if step > _HEAD else 0.0  # heads that would touch share one place
             for position, (_, index, end) in enumerate(sorted(ends)):
                 ports[index][end] = (position - (len(ends) - 1) / 2) * step
         return {index: (leave, enter) for index, (leave, enter) in ports.items()}
@@ -218,7 +218,7 @@ class _Plan:
 
 
 def _box_text(node: Node) -> list[tuple[str, Face, str]]:
-    """The lines of a box with their style: its kind, what it is, and more about it."""
+    """The lines of a box with their style: its kind, its label and its detail."""
     lines = [("kind", KIND, node.kind.value + counted(node))]
     lines += [("label", LABEL, text) for text in broken(node.label, LABEL, _BOX, 3)]
     lines += [("detail", DETAIL, text) for text in broken(node.detail, DETAIL, _BOX, 2)]

@@ -1,8 +1,8 @@
-"""Boxes and who points at whom → where each box stands, in layers from top to bottom, and how each edge runs.
+"""Layered layout of a directed graph: places of boxes in layers from top to bottom, and routes of edges.
 
 The layering, the order within a layer and the coordinates are grandalf's (Sugiyama's method with the placement of
-Brandes and Köpf). It is given a graph without circles: which edges run upwards the caller says, so that a circle begins
-where he wants it to.
+Brandes and Köpf). It needs a graph without circles. So the caller names the edges that run upwards, and thereby where a
+circle begins.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ Point = tuple[float, float]
 Size = tuple[float, float]
 Pair = tuple[str, str]
 
-BEND = 16.0  # room that an edge takes where it passes between the boxes of a layer
-_ROUNDS = 6  # of ordering; grandalf stops by itself where nothing crosses
+BEND = 16.0  # room for an edge that passes between the boxes of a layer
+_ROUNDS = 6  # of ordering; grandalf stops earlier if nothing crosses
 
 
 @dataclass(slots=True)
 class Placed:
-    """Where everything stands; the top left corner is 0, 0.
+    """Places of boxes and edges; the top left corner is 0, 0.
 
-    `centres` are those of the boxes. A route runs from its first box to its second: an even number of points, straight
-    from the first to the second of each two, past the boxes of a layer, and free to bend from there to the next.
+    `centres` are those of the boxes. A route runs from its first box to its second, as an even number of points. Within
+    each pair of points it is straight, past the boxes of a layer; from one pair to the next it may bend.
     """
 
     centres: dict[str, Point] = field(default_factory=dict)
@@ -43,8 +43,8 @@ def place(
 ) -> Placed:
     """Place boxes of `sizes` (width, height) so that edges point down, but for those of `rising`.
 
-    `pairs` join names of `sizes`, and have no circle in them once those of `rising` are turned round. `across` and
-    `down` are the room between neighbours and between layers. Parts that nothing joins stand side by side.
+    `pairs` join names of `sizes`; with those of `rising` reversed they have no circle. `across` and `down` are the room
+    between neighbours and between layers. Unconnected parts stand side by side.
     """
     placed = Placed()
     for part in _graph(sizes, pairs, rising).C:
@@ -78,7 +78,7 @@ def closing(names: Iterable[str], pairs: Iterable[Pair]) -> frozenset[Pair]:
 
 
 class _View:
-    """What grandalf wants of a vertex's view; it sets `xy`, the centre."""
+    """The view of a vertex that grandalf needs; grandalf sets `xy`, the centre."""
 
     def __init__(self, size: Size) -> None:
         self.w, self.h = size
@@ -117,7 +117,7 @@ def _settle(part: Any, across: float, down: float) -> dict[float, float]:
 
 
 def _spread(views: Iterable[Any], across: float) -> None:
-    """Push apart what stands closer than `across`: the placement is a mean of four, which need not keep it."""
+    """Push apart boxes closer than `across`: the placement is a mean of four, which may be closer."""
     reached: float | None = None
     for view in sorted(views, key=lambda view: view.xy[0]):
         x, y = view.xy
@@ -128,7 +128,7 @@ def _spread(views: Iterable[Any], across: float) -> None:
 
 
 def _add(placed: Placed, part: Any, bands: Mapping[float, float], left: float, rising: Collection[Pair]) -> None:
-    """Put a settled part beside what is placed already, its left edge at `left`."""
+    """Put a settled part beside those already placed, with its left edge at `left`."""
     boxes = [(vertex.view.xy, vertex.view.w, vertex.view.h) for vertex in part.V()]
     boxes += [(point, BEND, 0.0) for edge in part.E() for point in edge.view._pts[1:-1]]
     shift = left - min(x - width / 2 for (x, _), width, _ in boxes)

@@ -1,4 +1,4 @@
-"""Where everything in a timeline stands: rows in points from the top, one horizontal scale for all."""
+"""Layout of a timeline: rows in points from the top, one horizontal scale for all."""
 
 from __future__ import annotations
 

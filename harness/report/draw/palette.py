@@ -1,4 +1,4 @@
-"""The report's colours. States differ in lightness too, so that they stay apart in grey print."""
+"""The report's colours. States differ in lightness too, for print in grey."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LINES: dict[str, tuple[str, str]] = {"onset": ("#1d3f8a", "--"), "certain": ("#1
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of marks: its name, what it holds in a few words, its colour."""
+    """A row of marks: its name, its contents in a few words, its colour."""
 
     name: str
     short: str

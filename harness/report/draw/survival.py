@@ -1,4 +1,4 @@
-"""How long each side's runs stayed without a hang: both Kaplan-Meier curves in one drawing."""
+"""Kaplan-Meier curves of both sides: how long runs stay without a hang."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from harness.results.text import plain_line
 WIDTH, HEIGHT = 12.0, 4.0  # inches, of 72 points
 TEXT, SMALL = 11.5, 10.5
 _NAME = 40  # letters of a side's name beside its curve
-_LINES = ("-", (0, (5, 2)))  # told apart in grey print, too
+_LINES = ("-", (0, (5, 2)))  # differ in grey print, too
 _TOP = 1.04
-_APART = 0.09  # of names beside the curves, as a share of the height
+_APART = 0.09  # distance of names beside the curves, as a share of the height
 
 
 def draw_survival(sides: Sequence[Side], *, prefix: str, title: str) -> str:
-    """The curves as an `<svg>` element, safe to put into a page; empty where no run has a time."""
+    """The curves as an `<svg>` element, safe to put into a page; empty if no run has a time."""
     end = max((step.time for side in sides for step in side.steps), default=0.0)
     end = max([end, *(time for side in sides for time in (*side.hits_after, *side.ended))])
     if not end:
@@ -72,7 +72,7 @@ def _share(side: Side, time: float) -> float:
 
 
 def _names(axes: Axes, sides: Sequence[tuple[Side, str]]) -> None:
-    """Each side's name at the height at which its curve ends, moved where they would overlap."""
+    """Put each side's name at the end of its curve, moved if names would overlap."""
     heights = _spread([side.steps[-1].share for side, _ in sides])
     for (side, colour), height in zip(sides, heights, strict=True):
         axes.annotate(

@@ -1,4 +1,4 @@
-"""A matplotlib SVG document → an element that can stand inside a page: small, without foreign references."""
+"""A matplotlib SVG document → an element for a page: small, without external references."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from typing import Any
 from xml.etree import ElementTree
 
-# Of every drawing, for matplotlib.
+# matplotlib's settings for every drawing.
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": ["DejaVu Sans"],  # comes with matplotlib, for measuring; the page's style sheet names the real one
@@ -25,7 +25,7 @@ _REFERENCE = re.compile(r"url\(#")
 def embed(document: bytes, *, prefix: str, title: str) -> str:
     """The `<svg>` element of `document`, with ids that start with `prefix` and `title` as its label.
 
-    Text stays text and escaped, numbers are rounded to a hundredth of a point, metadata and namespaces go.
+    Text stays text and escaped, numbers are rounded to a hundredth of a point, metadata and namespaces are removed.
     """
     root = ElementTree.fromstring(document)
     for element in root.iter():

@@ -1,4 +1,4 @@
-"""How wide text is, and where it is broken. Measured in DejaVu Sans, which is wider than what the page is shown in."""
+"""Width and line breaks of text, measured in DejaVu Sans, which is wider than the page's font."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.textpath import TextToPath
 from harness.results.text import plain_line
 
 _WORDS = re.compile(r"\S+\s*")
-_PARTS = re.compile(r".+?(?:[_./:-](?=\w)|$)")  # a kernel function's name may be broken behind a joint
+_PARTS = re.compile(r".+?(?:[_./:-](?=\w)|$)")  # a kernel function's name may be broken after these characters
 _LETTERS = re.compile(r".")
 _SAMPLE = 100.0
 
@@ -34,7 +34,7 @@ def wide(text: str, face: Face) -> float:
 
 
 def broken(text: str, face: Face, width: float, most: int) -> list[str]:
-    """`text` in at most `most` lines, none wider than `width` pixels; what is cut off is shown by an ellipsis."""
+    """`text` in at most `most` lines, none wider than `width` pixels; an ellipsis marks a cut."""
     lines: list[str] = []
     for piece in _pieces(plain_line(text, 400), face, width):
         if lines and wide((lines[-1] + piece).rstrip(), face) <= width:
@@ -51,7 +51,7 @@ def broken(text: str, face: Face, width: float, most: int) -> list[str]:
 
 
 def _pieces(text: str, face: Face, width: float) -> Iterator[str]:
-    """Words; of one that is too wide its parts, and of such a part its letters."""
+    """Words; a word that is too wide in parts, and a part that is too wide in letters."""
     for word in _WORDS.findall(text):
         fits = wide(word.rstrip(), face) <= width
         for part in (word,) if fits else _PARTS.findall(word):

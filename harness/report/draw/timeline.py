@@ -25,16 +25,16 @@ from harness.report.read.words import RUNGS
 from harness.results.text import plain_line
 
 TEXT, SMALL = 10.5, 9.8  # points, at the width at which the page shows a drawing
-_SEGMENTS = 6000  # about 100 bytes each in the drawing, which is to stay well below a megabyte
-_NAMES = 6  # that many curves can be named beside a panel
-_LETTER = 6.2  # points of width of an average letter of the small type, to see what fits
+_SEGMENTS = 6000  # about 100 bytes each; the drawing should stay well below a megabyte
+_NAMES = 6  # most curves named beside a panel
+_LETTER = 6.2  # width in points of an average letter of the small type, to check whether text fits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """Everything that a timeline shows; times are trial time in seconds, `end` the last of them.
+    """The contents of a timeline; times are trial time in seconds, `end` is the last.
 
-    `onset` and `certain` are the verdict's, `stalls` stretches (start, end) without progress that ended.
+    `onset` and `certain` are the verdict's; `stalls` are stretches (start, end) without progress that ended.
     """
 
     end: float
@@ -51,14 +51,14 @@ class Story:
 def draw_timeline(story: Story, *, prefix: str, title: str) -> str:
     """The timeline as an `<svg>` element, safe to put into a page; `prefix` makes its ids unique there."""
     with rc_context({**STYLE, "svg.hashsalt": prefix}), warnings.catch_warnings():
-        # the reader's browser has letters that the font used for measuring lacks
+        # the browser has letters that the measuring font lacks
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         document = _Drawing(story).render()
     return embed(document, prefix=prefix, title=title)
 
 
 class _Drawing:
-    """The figure while it is being drawn. The canvas spans all rows: seconds across, points down."""
+    """The figure during drawing. The canvas spans all rows: seconds across, points down."""
 
     def __init__(self, story: Story) -> None:
         self.story = story
@@ -100,7 +100,7 @@ class _Drawing:
         return axes
 
     def _text(self, x: float, y: float, text: str, **style: Any) -> None:
-        """Text at `x` seconds and `y` points from the top, its middle at `y`; never parsed as mathematics."""
+        """Text at `x` seconds, centred at `y` points from the top; never parsed as mathematics."""
         style = {"fontsize": TEXT, "color": INK, "va": "center", "clip_on": False, **style}
         self.canvas.text(x, y + 0.5, text, parse_math=False, **style)
 
@@ -145,11 +145,11 @@ class _Drawing:
             )
 
     def _pills(self, marks: Sequence[Mark], middle: float, colour: str) -> None:
-        """Numbered marks; those that would overlap are one pill with the range of their numbers."""
+        """Numbered marks; overlapping marks become one pill with the range of their numbers."""
         for group in _groups(marks, self.end):
             label = group[0].label if len(group) == 1 else f"{group[0].label}–{group[-1].label[1:]}"
             width = _pill_width(label) * self.end / place.PLOT
-            # within the plot; the tick shows where exactly the first of them is
+            # kept within the plot; the tick shows the exact place of the first
             x = min(max(group[0].t, 0.0), self.end - width)
             self.canvas.plot([group[0].t] * 2, [middle - 8, middle + 8], color=colour, lw=1)
             pill = {"boxstyle": "round,pad=0.22,rounding_size=0.3", "fc": colour, "lw": 0}
@@ -228,7 +228,7 @@ class _Drawing:
 
 
 def _legend(panel: Panel, index: int) -> str:
-    """The name of a curve beside its panel; where there is no room for all, the last line counts the rest."""
+    """The name of a curve beside its panel; if there is no room for all, the last line counts the rest."""
     if index >= _NAMES:
         return ""
     if index == _NAMES - 1 and len(panel.curves) > _NAMES:
@@ -238,7 +238,7 @@ def _legend(panel: Panel, index: int) -> str:
 
 
 def _callouts(story: Story) -> list[tuple[float, str, str]]:
-    """(time, label, style) of the vertical lines, as far as the verdict gives them."""
+    """(time, label, style) of the vertical lines that the verdict gives."""
     lines = []
     if story.onset is not None:
         lines.append((story.onset, f"onset: last progress at {story.onset:.1f} s", "onset"))
@@ -271,7 +271,7 @@ def _box(start: float, end: float, top: float) -> list[tuple[float, float]]:
 
 
 def _amount(value: float) -> str:
-    """A rate with three figures that matter, without exponents a reader has to decode."""
+    """A rate with three significant figures and a suffix instead of an exponent."""
     for factor, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= factor:
             return f"{value / factor:.3g} {suffix}"

@@ -1,1 +1,1 @@
-"""A run's files and histories, read for whoever shows them."""
+"""Views of a run's files and histories, for the report and the command line."""

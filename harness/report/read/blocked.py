@@ -1,4 +1,4 @@
-"""Which rungs of a host were blocked around the time at which it hung, in words, and which still answered."""
+"""Sentences on the rungs of a host that blocked around the hang, and those that still answered."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from harness.model.events import RungSample
 from harness.model.history import Event, Rung, select
 from harness.report.read.lanes import number
 
-LEAST_S = 2.0  # a rung that blocks for less is nothing to speak of
-_TOGETHER_S = 2.0  # rungs that begin to block within so long are one sentence
+LEAST_S = 2.0  # shorter blocks of a rung are not mentioned
+_TOGETHER_S = 2.0  # rungs that begin to block within this time share a sentence
 _NAMES = {
     Rung.STORAGE: "the storage under test",
     Rung.ALLOC: "fresh memory",
@@ -32,7 +32,7 @@ class _Stretch:
 
 
 def blocked_sentences(events: Iterable[Event], onset: float, certain: float) -> list[tuple[float, str]]:
-    """(trial time, sentence) of what blocked between `onset` and `certain`; a host's last says what still answered."""
+    """(trial time, sentence) of rungs blocked from `onset` to `certain`; each host's last names those that answer."""
     samples = [(event, sample) for event, sample in select(events, RungSample) if sample.rung in _NAMES]
     stretches = [
         stretch
@@ -54,7 +54,7 @@ def blocked_sentences(events: Iterable[Event], onset: float, certain: float) -> 
 
 
 def _stretches(samples: Iterable[tuple[Event, RungSample]]) -> list[_Stretch]:
-    """Times in which a rung was blocked, from when its probe began."""
+    """Times in which a rung was blocked, from the start of its probe."""
     found: list[_Stretch] = []
     open_: dict[tuple[str, Rung], _Stretch] = {}
     for event, sample in samples:
@@ -81,7 +81,7 @@ def _groups(stretches: list[_Stretch]) -> list[list[_Stretch]]:
 
 
 def _answering(samples: Iterable[tuple[Event, RungSample]], host: str, blocked: set[Rung], until: float) -> list[str]:
-    """Names of the other rungs whose newest sample at that time was an answer."""
+    """Names of the other rungs whose newest sample at `until` was an answer."""
     newest: dict[str, bool] = defaultdict(bool)
     for event, sample in samples:
         if event.host == host and event.t <= until:

@@ -1,4 +1,4 @@
-"""A diagnosis in words: who waits for what, from the first that waits down to the end of the chain."""
+"""The wait chains of a diagnosis in words, from the first waiter to the end of each chain."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.results.text import repeated_part
 
 
 class End(Enum):
-    """How a line ends: the chain goes on below it, closes a circle, or goes on where the node stands already."""
+    """The end of a line: the chain continues below, closes a circle, or continues at an earlier line."""
 
     OPEN = auto()
     CLOSES = auto()
@@ -22,7 +22,7 @@ class End(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """One line: `node` is reached over `edge` (None for the first of a chain), `depth` edges below its beginning."""
+    """One line: `node` is reached over `edge` (None for the first of a chain), `depth` edges below the start."""
 
     depth: int
     node: Node
@@ -31,7 +31,7 @@ class Wait:
 
 
 def waits(diagnosis: Diagnosis) -> list[Wait]:
-    """Every node and edge, each edge once: the circle first, then chains from those for whom nobody waits."""
+    """Every node, and each edge once: the circle first, then chains from nodes without waiters."""
     return list(_Walk(diagnosis).lines())
 
 
@@ -48,7 +48,7 @@ def cycle_pairs(diagnosis: Diagnosis) -> frozenset[tuple[str, str]]:
 
 
 def starts(diagnosis: Diagnosis) -> list[str]:
-    """Names of all nodes: first those for whom nobody waits, then the circle's, then the rest."""
+    """Names of all nodes: first those without waiters, then the circle's, then the rest."""
     awaited = {edge.awaited for edge in drawable(diagnosis) if edge.awaited != edge.waiter}
     names = [node.name for node in diagnosis.nodes]
     first = [name for name in names if name not in awaited]
@@ -57,18 +57,18 @@ def starts(diagnosis: Diagnosis) -> list[str]:
 
 
 def node_words(node: Node) -> str:
-    """A node's label, and how many it stands for."""
+    """A node's label and count."""
     return node.label + counted(node)
 
 
 def counted(node: Node) -> str:
-    """How many a node stands for, if they are several and its label does not begin with their number."""
+    """A node's count, if above 1 and not already at the start of its label."""
     several = node.count > 1 and not node.label.startswith(f"{node.count} ")
     return f" ×{node.count}" if several else ""
 
 
 def cited_words(evidence: Cited) -> str:
-    """A piece of evidence: where it is, whose it is, and what it shows."""
+    """A piece of evidence: its place, its task and what it shows."""
     where = f"{evidence.source}:{evidence.line}"
     task = f"task {evidence.task}" if evidence.task else ""
     frame = f"in {evidence.frame}" if evidence.frame else ""
@@ -76,7 +76,7 @@ def cited_words(evidence: Cited) -> str:
 
 
 def cited_lines(evidence: Sequence[Cited]) -> list[str]:
-    """All evidence, a line each; messages that repeat one after another have one line and a count."""
+    """All evidence, a line each; consecutive repeats of a message have one line and a count."""
     lines = []
     for _, group in groupby(evidence, lambda each: (each.source, each.task, each.frame, repeated_part(each.text))):
         first, *more = group
@@ -86,7 +86,7 @@ def cited_lines(evidence: Sequence[Cited]) -> list[str]:
 
 
 class _Walk:
-    """Depth first, without recursion: a file of a run may hold a chain of any length."""
+    """Depth-first walk without recursion: a file of a run may hold a chain of any length."""
 
     def __init__(self, diagnosis: Diagnosis) -> None:
         self._nodes = {node.name: node for node in diagnosis.nodes}
@@ -122,7 +122,7 @@ class _Walk:
     def _end(self, name: str, path: list[str]) -> End:
         if name in path:
             return End.CLOSES
-        # Only a node with something below it is worth a look further up.
+        # "See above" is useful only for a node with edges below it.
         return End.SHOWN if name in self._shown and self._edges[name] else End.OPEN
 
     def _line(self, depth: int, name: str, edge: Edge | None, end: End) -> Wait:

@@ -1,4 +1,4 @@
-"""comparison.json → what the page says of A against B. `harness.compare.record` writes the file."""
+"""View of comparison.json for the page; `harness.compare.record` writes the file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COMPARISON = "comparison.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """From `time` on a share of the runs is still without a hang, 95 % confident between `low` and `high`."""
+    """The share of runs still without a hang from `time` on; 95 % interval from `low` to `high`."""
 
     time: float
     share: float
@@ -24,7 +24,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """One side as the page shows it; `ended` are the times, in seconds of load, of runs that ended without a hang."""
+    """One side as the page shows it; `ended` are the times (seconds of load) of runs that ended without a hang."""
 
     key: str
     name: str
@@ -41,7 +41,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """What was found, in the words of whoever compared."""
+    """The result of a comparison, in the words of `harness.compare`."""
 
     case: str
     sentence: str
@@ -50,7 +50,7 @@ class Comparison:
 
 
 def read_comparison(run: Path) -> Comparison | None:
-    """The comparison in a run's folder; None for a plain run, or one that has no result. Raises DamagedResult."""
+    """The comparison in a run's folder; None for a plain run or without a result. Raises DamagedResult."""
     path = run / COMPARISON
     try:
         record = read_json(path)

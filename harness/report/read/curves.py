@@ -11,8 +11,8 @@ from harness.model.events import Counters, WorkloadProgress
 from harness.model.history import Event, select
 from harness.report.read.lanes import number
 
-_POINTS = 400  # about two points of the drawing each
-_GAP_S = 5.0  # no reading for that long: the curve is broken, because the rate is not known
+_POINTS = 400  # one for about two points of the drawing
+_GAP_S = 5.0  # the curve is interrupted after this long without a reading, as the rate is not known
 
 Points = list[tuple[float, float]]
 
@@ -28,7 +28,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One rate of one host over trial time; `name` tells it from others in the same panel."""
+    """One rate of one host over trial time; `name` distinguishes it from others in the panel."""
 
     host: str
     name: str
@@ -81,7 +81,7 @@ def _progress(events: Iterable[Event], end: float) -> list[Curve]:
 
 
 def _counters(events: Iterable[Event], end: float, names: Mapping[str, tuple[str, ...]]) -> list[Curve]:
-    """A curve for each host and entry of `names`; a counter that an event leaves out has not moved."""
+    """A curve for each host and entry of `names`; a counter missing in an event has not moved."""
     latest: dict[tuple[str, str], float] = {}
     points: dict[tuple[str, str], Points] = defaultdict(list)
     for event, moved in select(events, Counters):

@@ -1,4 +1,4 @@
-"""Files of a trial, bounded: head and tail of what may be large, and may be anything at all."""
+"""Excerpts of a trial's files: bounded heads and tails, as a file may be large and hold anything."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BINARY_SHARE = 0.3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Excerpt:
-    """What the page shows of one file: `head`, and after a cut `tail`; `note` says what is left out."""
+    """The part of one file on the page: `head`, and after a cut `tail`; `note` explains the cut."""
 
     name: str
     size: str = ""
@@ -26,7 +26,7 @@ class Excerpt:
 
 
 def excerpt(path: Path, name: str) -> Excerpt:
-    """Head and tail of a file as safe text; a binary file, or one that cannot be read, gives a note."""
+    """Head and tail of a file as safe text; for binary or unreadable files only a note."""
     try:
         first, last, total = _read(path, HEAD, TAIL)
         if _is_binary(first):
@@ -47,7 +47,7 @@ def console_tail(path: Path, name: str) -> Excerpt:
 
 def _read(path: Path, head: int, tail: int) -> tuple[bytes, bytes, int]:
     """The first `head` and the last `tail` bytes, without overlap, and the size of the file."""
-    # no links, no waiting on a pipe: only what the harness itself could have put there is shown
+    # no links, no waiting on a pipe: only regular files, which the harness itself writes, are shown
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(handle, "rb") as file:
         status = os.fstat(handle)

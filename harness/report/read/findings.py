@@ -1,4 +1,4 @@
-"""Console events → findings as the page lists them. Pure functions."""
+"""Findings on consoles as the page lists them. Pure functions on events."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class FindingView:
 
 
 def make_findings(events: Iterable[Event]) -> list[FindingView]:
-    """The findings of a history, in its order."""
+    """The findings of a history, in order."""
     return [_view(event, finding) for event, finding in select(events, Finding)]
 
 

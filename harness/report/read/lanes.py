@@ -1,4 +1,4 @@
-"""Rung samples → swim lanes: which stretch of time was fast, slow, failing, blocked. Pure functions."""
+"""Rung samples → lanes with fast, slow, failing and blocked stretches. Pure functions."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from harness.report.read.words import instant, seconds
 
 SLOW_S = 1.0  # a user notices
 VERY_SLOW_S = 5.0  # a user gives up; a login under heavy but healthy swapping takes ten
-_SILENCE_S = 3.0  # three missed samples: the lane is grey, because nothing is known
+_SILENCE_S = 3.0  # three missed samples: the lane is grey, as its state is unknown
 _LARGEST = 1e15
 _RUNGS = frozenset(Rung)
 
 
 class State(IntEnum):
-    """What a sample says, from good to bad."""
+    """The state of a rung in a sample, from good to bad."""
 
     FAST = 1
     SLOW = 2
@@ -34,7 +34,7 @@ class State(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One answer of a rung at trial time `t`: how long it took, or since when it blocks, in seconds."""
+    """One answer of a rung at trial time `t`: its latency, or how long it has blocked, in seconds."""
 
     t: float
     ok: bool
@@ -53,7 +53,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One rung of one host over the trial; `summary` says in a few words what happened to it."""
+    """One rung of one host over the trial; `summary` is a few words about it."""
 
     host: str
     rung: Rung
@@ -62,7 +62,7 @@ class Lane:
 
 
 def number(value: Any) -> float | None:
-    """`value` as a finite number, or None: a guest decides what is in its lines."""
+    """`value` as a finite number, or None, as a guest's lines may hold anything."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -78,16 +78,16 @@ def make_lanes(events: Iterable[Event], end: float) -> list[Lane]:
     for event, sample in select(events, RungSample):
         if sample.rung in _RUNGS:
             samples[event.host, Rung(sample.rung)].append(_sample(event.t, sample))
-    # the host that does the work comes first: it is the one that hangs
+    # the host that runs the workload comes first, as it is the one that hangs
     hosts = sorted({host for host, _ in samples}, key=lambda host: ((host, Rung.PROGRESS) not in samples, host))
     order = [(host, rung) for host in hosts for rung in Rung if (host, rung) in samples]
     return [_lane(host, rung, samples[host, rung], end) for host, rung in order]
 
 
 def coarsen(lanes: Sequence[Lane], *, limit: int, span: float) -> list[Lane]:
-    """The lanes with at most about `limit` segments in all: cells of equal length, the worst state wins.
+    """The lanes with at most about `limit` segments in all: in cells of equal length, each with its worst state.
 
-    Lanes that are few enough stay exact.
+    Lanes with few segments stay exact.
     """
     cells = 2048
     coarse = list(lanes)
@@ -119,7 +119,7 @@ def _lane(host: str, rung: Rung, samples: list[Sample], end: float) -> Lane:
 
 
 def _silence(samples: Sequence[Sample]) -> float:
-    """How long a lane may be silent: three of its own intervals, so that a slow rung is not all gaps."""
+    """How long a lane may be silent: three of its own intervals, so that a slow rung has no gaps."""
     steps = [later.t - earlier.t for earlier, later in pairwise(samples)]
     return max(_SILENCE_S, 3 * statistics.median(steps)) if steps else _SILENCE_S
 
@@ -136,7 +136,7 @@ def _state(sample: Sample) -> State:
 
 
 def _start(sample: Sample, known_until: float | None, silence: float) -> float:
-    """Since when the sample speaks: its probe's start, or the sample before where that is near."""
+    """Start of the time that the sample covers: its probe's start, or the sample before if that is near."""
     if _state(sample) is State.BLOCKED:
         return max(0.0, sample.t - (sample.blocked or 0.0))
     if known_until is not None and sample.t - known_until <= silence:
@@ -145,7 +145,7 @@ def _start(sample: Sample, known_until: float | None, silence: float) -> float:
 
 
 def _extend(segments: list[Segment], new: Segment) -> None:
-    """Append `new`, which wins over what it overlaps, and join it to an equal neighbour."""
+    """Append `new`, which replaces what it overlaps, and join it to an equal neighbour."""
     while segments and segments[-1].start >= new.start:
         segments.pop()
     if segments and segments[-1].end > new.start:

@@ -1,4 +1,4 @@
-"""Events → marks on the time axis, numbered, each with a sentence. Pure functions."""
+"""Events → numbered marks on the time axis, each with a sentence. Pure functions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Span:
 
 
 def make_marks(events: Iterable[Event]) -> list[Mark]:
-    """All marks in the order of time; equal ones of one host are one mark that counts them."""
+    """All marks in the order of time; equal marks of one host are one mark with a count."""
     marks: dict[tuple[object, ...], Mark] = {}
     opinion = None
     for event in events:
@@ -47,7 +47,7 @@ def make_marks(events: Iterable[Event]) -> list[Mark]:
             opinion = event.payload.state
         mark = _mark(event)
         if mark is not None:
-            # only console findings repeat without meaning anything new
+            # only for console findings a repeat has no new meaning
             key = (mark.host, mark.text) if mark.row == "console" else (len(marks), "")
             before = marks.get(key, replace(mark, count=0))
             marks[key] = replace(before, count=before.count + 1, last=mark.t)
@@ -82,7 +82,7 @@ def make_fault_spans(events: Iterable[Event], end: float) -> list[Span]:
 
 
 def _labelled(marks: list[Mark]) -> list[Mark]:
-    """Numbered within their row, so that marks too close to be drawn apart can be given as a range."""
+    """Number the marks within their row, so that marks too close to draw separately can be a range."""
     seen: dict[str, int] = {}
     labelled = []
     for mark in marks:
@@ -97,7 +97,7 @@ def _mark(event: Event) -> Mark | None:
 
 
 def _sentence(payload: Payload) -> tuple[str, str]:
-    """The row of an event and what it says there; ("", "") if it is none."""
+    """The row of an event and its sentence; ("", "") if it is no mark."""
     match payload:
         case FaultStep():
             return "fault", _fault(payload)
@@ -124,7 +124,7 @@ def _console(finding: Finding) -> str:
 
 def _opinion(opinion: WatchOpinion) -> str:
     since = number(opinion.since_s)
-    words = OPINIONS.get(opinion.state, f"the watch says {opinion.state or '?'}")
+    words = OPINIONS.get(opinion.state, f"the watch reports {opinion.state or '?'}")
     if since is not None and opinion.state in {"suspect", "stopped"}:
         words += f" (no progress since {since:.1f} s)"
     return _joined(words, opinion.why)

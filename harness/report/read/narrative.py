@@ -1,4 +1,4 @@
-"""A trial's history in a dozen sentences, for somebody who was not there. A pure function of what was recorded."""
+"""A trial's history in at most a dozen sentences. A pure function of the recorded history."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from harness.report.read.lanes import number
 from harness.report.read.words import OPINIONS, instant, seconds
 from harness.results.text import plain_line
 
-MOST = 12  # lines; of more, those that weigh least are left out
+MOST = 12  # lines; beyond that, those with the least weight are left out
 _STALLS = 3
-# Opinions that say something which no other line does.
+# Opinions that no other line repeats.
 _REPORTED = frozenset({"silent", "agent_dead", "locked", "paused", "gone", "crashed", "killed"})
 
 
@@ -81,7 +81,7 @@ def _preparation(events: Sequence[Event]) -> Iterator[_Moment]:
 
 
 def _named(names: Sequence[str]) -> str:
-    """The newest name that says anything, in brackets."""
+    """The newest non-empty name, in brackets."""
     return next((f" ({name})" for name in reversed(names) if name), "")
 
 
@@ -92,7 +92,7 @@ def _faults(events: Iterable[Event]) -> Iterator[_Moment]:
 
 
 def _stop(events: Sequence[Event], verdict: Verdict | None) -> Iterator[_Moment]:
-    """What stopped around the onset, and when that was certain."""
+    """The stop at the onset, and when it was certain."""
     if verdict is None:
         return
     onset, certain = verdict.onset_s, verdict.certain_s
@@ -107,7 +107,7 @@ def _stop(events: Sequence[Event], verdict: Verdict | None) -> Iterator[_Moment]
 
 
 def _onset(events: Iterable[Event], verdict: Verdict, onset: float, certain: float) -> str | None:
-    """What began at the onset, where no other line says it."""
+    """The event at the onset, unless another line has it."""
     if verdict.kind is VerdictKind.LOCKED_UP:
         return "the last sign of life"
     if verdict.kind not in (VerdictKind.DEADLOCKED, VerdictKind.LIVELOCKED):
@@ -117,7 +117,7 @@ def _onset(events: Iterable[Event], verdict: Verdict, onset: float, certain: flo
 
 
 def _workers(events: Iterable[Event], t: float) -> str:
-    """How many workers there were at time `t`, and how many of them had come to their end."""
+    """How many workers there were at time `t`, and how many had finished."""
     newest = {event.host: done for event, done in select(events, WorkloadProgress) if event.t <= t}
     workers = sum(done.workers for done in newest.values())
     finished = sum(done.finished for done in newest.values())
@@ -160,7 +160,7 @@ def _console(events: Iterable[Event]) -> Iterator[_Moment]:
 
 
 def _evidence(events: Iterable[Event]) -> Iterator[_Moment]:
-    # What is read before the load, to compare with, is no evidence of anything yet.
+    # Readings before the load are a baseline, not evidence.
     loaded = next((event.t for event, phase in select(events, Phase) if phase.name == "load"), 0.0)
     pieces = [(event, piece) for event, piece in select(events, EvidencePiece) if event.t >= loaded]
     if pieces:
@@ -204,7 +204,7 @@ def _trouble(events: Iterable[Event]) -> Iterator[_Moment]:
     lags = [(event.t, number(lag.seconds) or 0.0) for event, lag in select(events, Lag)]
     if lags:
         yield _Moment(
-            lags[0][0], 5, f"this machine starves the harness, for {seconds(sum(lag for _, lag in lags))} in all"
+            lags[0][0], 5, f"the harness itself was held up for {seconds(sum(lag for _, lag in lags))} in all"
         )
 
 

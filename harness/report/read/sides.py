@@ -1,4 +1,4 @@
-"""Trials side by side: the rows of one test file in one table, and a grid where their parameters span one."""
+"""Trials side by side: one table for each test file, and a grid if their parameters form one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from harness.model.measure import Measure, Value
 from harness.report.read.trial_view import TrialView
 
-_GRID = 6  # trials; fewer are better read as rows
-_ABREAST = 6  # trials that have a column each in the width of a page
+_GRID = 6  # trials; fewer are shown as rows
+_ABREAST = 6  # most trials for which columns fit into the width of a page
 _DASH = "–"
 
 
@@ -38,8 +38,8 @@ class Grid:
 class Table:
     """The trials of one file; `columns` are names of figures with their units.
 
-    Where the trials are `abreast`, each has a column and each figure a line: there are mostly more figures than trials,
-    and one under the other they fit on a page.
+    If the trials are `abreast`, each trial has a column and each figure a line. There are mostly more figures than
+    trials, so that they fit on a page.
     """
 
     file: str
@@ -54,7 +54,7 @@ class Table:
 
 
 def tables(trials: Sequence[TrialView]) -> list[Table]:
-    """A table for each file of which the run has several trials, in the order of the run."""
+    """A table for each file with several trials in the run, in the order of the run."""
     files: dict[str, list[TrialView]] = {}
     for trial in trials:
         files.setdefault(trial.name.partition("::")[0], []).append(trial)
@@ -62,7 +62,7 @@ def tables(trials: Sequence[TrialView]) -> list[Table]:
 
 
 def spelled(value: Value) -> str:
-    """A figure as text: whole numbers with thin groups of three, others to three digits."""
+    """A figure as text: whole numbers in groups of three digits, others to three digits."""
     if isinstance(value, str):
         return value
     if isinstance(value, int) or value.is_integer():
@@ -71,7 +71,7 @@ def spelled(value: Value) -> str:
 
 
 def _table(file: str, trials: Sequence[TrialView]) -> Table:
-    # In the order of whoever told most: a survivor has no time to hang, which would come last after it.
+    # In the order of the trial with most figures: a survivor has no time to hang, which would otherwise come last.
     fullest = sorted(trials, key=lambda trial: -len(trial.measures))
     columns = list(dict.fromkeys(_column(measure) for trial in fullest for measure in trial.measures))
     rows = [_row(trial, columns) for trial in trials]
@@ -98,7 +98,7 @@ def _row(trial: TrialView, columns: Sequence[str]) -> Row:
 
 
 def _grid(name: str, rows: Sequence[Row]) -> Grid | None:
-    """A grid where every id of `name` has the same number of parts, two at least: the last one is the column."""
+    """A grid if all ids of `name` have the same number of parts, at least two; the last part is the column."""
     parts = [row.name.partition("[")[2].removesuffix("]").split("-") for row in rows]
     if len(rows) < _GRID or len({len(part) for part in parts}) != 1 or len(parts[0]) < 2:
         return None

@@ -1,4 +1,4 @@
-"""A trial's files → what the page says about it. A file that is missing or damaged is said, never fatal."""
+"""A trial's files → its view on the page. Missing or damaged files are reported there, never fatal."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from harness.report.read.words import CUT_SHORT, NO_VERDICT
 from harness.results.files import DamagedResult
 from harness.results.store import TrialStore
 
-_FILES = 80  # evidence files shown in full; more are only counted
+_FILES = 80  # evidence files shown in full; the rest is only counted
 _MARKS = _FINDINGS = 200  # a guest can print findings without end
 _NOTES = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """The verdict as the page shows it; `kind` is NO VERDICT where there is none, times are trial time."""
+    """The verdict as the page shows it; `kind` is NO VERDICT without one; times are trial time."""
 
     kind: str
     summary: str
@@ -54,7 +54,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceFile:
-    """One piece of evidence: where from, whether collecting it worked, and what is in it."""
+    """One piece of evidence: its source, whether collecting it worked, and its content."""
 
     host: str
     title: str
@@ -65,7 +65,7 @@ class EvidenceFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialView:
-    """Everything that the page says about one trial."""
+    """One trial as the page shows it."""
 
     name: str
     slug: str
@@ -200,7 +200,7 @@ def _stalls(value: Any) -> Iterable[tuple[float, float, bool]]:
 
 
 def _notes(events: Iterable[Event]) -> Iterable[tuple[Event, str]]:
-    """What the harness noted, and how it failed."""
+    """Notes and failures of the harness."""
     for event in events:
         match event.payload:
             case Note(text=words) | InfraFailure(error=words):
@@ -208,7 +208,7 @@ def _notes(events: Iterable[Event]) -> Iterable[tuple[Event, str]]:
 
 
 def _evidence(folder: Path, events: Iterable[Event]) -> list[tuple[Path | None, str, EvidencePiece]]:
-    """(file, host, piece) of evidence that an event tells of, then files that none does: a kill can come in between."""
+    """(file, host, piece) of evidence with an event, then files without one, as a kill can come in between."""
     entries = [(_inside(folder, piece.path), event.host, piece) for event, piece in select(events, EvidencePiece)]
     known = {path for path, _, _ in entries}
     for path in sorted((folder / "evidence").rglob("*")):
@@ -218,7 +218,7 @@ def _evidence(folder: Path, events: Iterable[Event]) -> list[tuple[Path | None, 
 
 
 def _inside(folder: Path, path: str) -> Path | None:
-    """`path` of an evidence event, if it is within the trial's folder, as a history may come from anywhere."""
+    """`path` of an evidence event if it is within the trial's folder; a history may come from anywhere."""
     if not path or "\0" in path:
         return None
     for base in (folder, folder / "evidence"):

@@ -1,4 +1,4 @@
-"""What the report calls things: rungs, verdicts, steps. For a reader who did not run it."""
+"""The report's words for rungs, verdicts and steps, for a reader who did not run the trials."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CUT_SHORT = "no verdict: the run was cut short"
 
 @dataclass(frozen=True, slots=True)
 class RungWords:
-    """What one rung asks: `short` beside its lane, `question` in full, the path it must not depend on."""
+    """The question of one rung: `short` beside its lane, `question` in full, and what it must not depend on."""
 
     short: str
     question: str
@@ -64,7 +64,7 @@ MEANINGS: dict[str, str] = {
     VerdictKind.LOCKED_UP: "A processor no longer schedules tasks.",
     VerdictKind.CRASHED: "The kernel reported a panic, an oops, or a sanitizer finding.",
     VerdictKind.OOM_KILLED: "The out-of-memory killer ended the workload or a daemon that the storage needs.",
-    VerdictKind.IO_FAILED: "The kernel gave requests of the storage up, and the workload ended by that.",
+    VerdictKind.IO_FAILED: "The kernel gave up storage requests, and that ended the workload.",
     VerdictKind.LOST: "The host is gone on every channel and left no evidence.",
     VerdictKind.INCONCLUSIVE: "The harness or its infrastructure failed; nothing follows about the kernel.",
     NO_VERDICT: "The run ended before the trial was judged; what was recorded until then is below.",
@@ -73,21 +73,21 @@ MEANINGS: dict[str, str] = {
 OPINIONS = {
     "running": "the watch sees the workload running",
     "suspect": "the watch suspects a hang",
-    "stopped": "the watch is certain that it stopped",
+    "stopped": "the watch is certain of a stop",
     "finished": "the workload finished",
-    "silent": "the watch misses the heartbeat",
-    "agent_dead": "the watch misses the agent; the kernel answers",
-    "locked": "the watch is sure: a processor does not schedule",
-    "paused": "the watch sees a paused guest",
-    "gone": "the watch sees no guest any more",
+    "silent": "the watch gets no heartbeat",
+    "agent_dead": "the watch gets no answer from the agent; the kernel answers",
+    "locked": "the watch is certain that a processor does not schedule",
+    "paused": "the watch sees that the guest is paused",
+    "gone": "the watch sees that the guest is gone",
     "crashed": "the watch sees a crash on the console",
     "killed": "the watch sees an OOM kill that decides the trial",
 }
 
 CONFIDENCE: dict[Confidence, str] = {
     Confidence.HIGH: "the text shows the whole chain",
-    Confidence.MEDIUM: "nearly all of the chain is in the text, or the kernel itself says it",
-    Confidence.LOW: "it fits, as would something else",
+    Confidence.MEDIUM: "nearly all of the chain is in the text, or the kernel itself reports it",
+    Confidence.LOW: "it fits, but so do other classes",
 }
 
 

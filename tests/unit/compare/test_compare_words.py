@@ -93,7 +93,7 @@ def test_what_is_no_evidence_is_told() -> None:
 def test_how_many_runs_would_show_a_difference_if_the_rates_stay() -> None:
     text = notes(found("DD.", "...", times_a=(1.0, 2.0)))[-1]
     assert text == (
-        "If the rates are as they look, about 6 runs of each side, in a comparison of its own, show a difference."
+        "If the rates are as they look, a new comparison with about 6 runs of each side shows a difference."
     )
 
 

@@ -98,7 +98,7 @@ def test_faults_and_the_end_of_the_load() -> None:
     assert "8.0 s: c1: fault: link pulled" in lines
     assert "11.0 s: c1: healed: link pulled" in lines
     assert "13.0 s: the load's time is over (60.0 s)" in lines
-    assert "13.0 s: this machine starves the harness, for 7.0 s in all" in lines
+    assert "13.0 s: the harness itself was held up for 7.0 s in all" in lines
 
 
 def test_findings_of_a_kind_are_one_line() -> None:
@@ -120,8 +120,8 @@ def test_opinions_that_say_more_are_told_once() -> None:
         story.add(Kind.OPINION, "", state=state, why="a reason").run(1)
     watch = [line for line in reported(story, None) if "watch" in line]
     assert [line.partition(": ")[2] for line in watch] == [
-        "the watch misses the heartbeat: a reason",
-        "the watch sees a paused guest: a reason",
+        "the watch gets no heartbeat: a reason",
+        "the watch sees that the guest is paused: a reason",
     ]
 
 
