@@ -64,7 +64,7 @@ class NbdSwap:
     @property
     def critical_tasks(self) -> tuple[str, ...]:
         """See `Storage.critical_tasks`."""
-        return _mortal(self.program, self.connection)
+        return _critical_tasks(self.program, self.connection)
 
     @property
     def bound_s(self) -> float:
@@ -156,7 +156,7 @@ class NbdDisk:
     @property
     def critical_tasks(self) -> tuple[str, ...]:
         """See `Storage.critical_tasks`."""
-        return _mortal(self.program, self._connection)
+        return _critical_tasks(self.program, self._connection)
 
     @property
     def bound_s(self) -> float:
@@ -196,6 +196,6 @@ def _evidence(device: str) -> tuple[str, ...]:
     return tuple(path.format(device=device) for path in EVIDENCE)
 
 
-def _mortal(program: NbdServer, connection: NbdConnection) -> tuple[str, ...]:
+def _critical_tasks(program: NbdServer, connection: NbdConnection) -> tuple[str, ...]:
     # nbd-server's threads are called "pool".
     return tuple(filter(None, (program.program, connection.process, "pool")))
