@@ -22,8 +22,8 @@ SUBSYSTEM = f"{CONFIGFS}/nvmet/subsystems/{NQN}"
 NAMESPACE = f"{SUBSYSTEM}/namespaces/1"
 LISTENER = f"{CONFIGFS}/nvmet/ports/1"
 # nvmetcli writes the same files. The target opens a file with O_DIRECT, which tmpfs does not take before v6.6. Through
-# the page cache it takes a read of which half is there for an I/O error (nvmet_file_execute_io(), seen with 6.1); of a
-# tmpfs all is there. The link makes the port listen, and fails if it cannot.
+# the page cache it failed reads of an ext4 file under pressure (6.1.0-57), most likely those of which half was there:
+# nvmet_file_execute_io() asks with IOCB_NOWAIT first. Of a tmpfs all is there. The link makes the port listen, and fails if it cannot.
 SERVE = f"""\
 mkdir -p {NOTES} && modprobe configfs && \
 {{ mountpoint -q {CONFIGFS} || {{ mount -t configfs none {CONFIGFS} && touch {NOTES}/configfs; }}; }} && \
