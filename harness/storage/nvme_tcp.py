@@ -23,7 +23,8 @@ NAMESPACE = f"{SUBSYSTEM}/namespaces/1"
 LISTENER = f"{CONFIGFS}/nvmet/ports/1"
 # nvmetcli writes the same files. The target opens a file with O_DIRECT, which tmpfs does not take before v6.6. Through
 # the page cache it failed reads of an ext4 file under pressure (6.1.0-57), most likely those of which half was there:
-# nvmet_file_execute_io() asks with IOCB_NOWAIT first. Of a tmpfs all is there. The link makes the port listen, and fails if it cannot.
+# nvmet_file_execute_io() asks with IOCB_NOWAIT first. Of a tmpfs all is there. The link makes the port listen, and
+# fails if it cannot.
 SERVE = f"""\
 mkdir -p {NOTES} && modprobe configfs && \
 {{ mountpoint -q {CONFIGFS} || {{ mount -t configfs none {CONFIGFS} && touch {NOTES}/configfs; }}; }} && \
