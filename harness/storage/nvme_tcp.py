@@ -22,8 +22,9 @@ SUBSYSTEM = f"{CONFIGFS}/nvmet/subsystems/{NQN}"
 NAMESPACE = f"{SUBSYSTEM}/namespaces/1"
 LISTENER = f"{CONFIGFS}/nvmet/ports/1"
 # nvmetcli writes the same files. The target opens the file with O_DIRECT, which tmpfs supports since v6.6; buffered_io
-# is the fallback. In that mode a read that is only partly cached ends in an I/O error (nvmet_file_execute_io(), seen
-# with 6.1), but a tmpfs is always cached. `ln` makes the port listen, and fails if it cannot.
+# is the fallback. In that mode reads of an ext4 file failed under pressure (6.1.0-57), most likely those that were only
+# partly cached: nvmet_file_execute_io() asks with IOCB_NOWAIT first. A tmpfs is always cached. `ln` makes the port
+# listen, and fails if it cannot.
 SERVE = f"""\
 mkdir -p {NOTES} && modprobe configfs && \
 {{ mountpoint -q {CONFIGFS} || {{ mount -t configfs none {CONFIGFS} && touch {NOTES}/configfs; }}; }} && \
