@@ -699,7 +699,7 @@ class IvshmemMailbox:
         return text
 
 
-def find_letterbox() -> IvshmemMailbox | None:
+def find_mailbox() -> IvshmemMailbox | None:
     """The mailbox of a guest; None on a host without a hypervisor."""
     root = "/sys/bus/pci/devices/"
     for name in os.listdir(root) if os.path.isdir(root) else ():
@@ -726,7 +726,7 @@ class Agent:
         self.uart = os.open(config["uart"], os.O_RDWR | os.O_NOCTTY)
         tty.setraw(self.uart, termios.TCSANOW)
         os.set_blocking(self.uart, False)
-        self.mailbox = find_letterbox()
+        self.mailbox = find_mailbox()
         self.sysrq = os.open("/proc/sysrq-trigger", os.O_WRONLY)
         self.sequence = 0
         self.outgoing = b""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.doctor.environment import KVM_DEVICE, Surroundings
+from harness.doctor.environment import KVM_DEVICE, Environment
 from harness.model.errors import HarnessError, HostEnvironmentError
 from harness.model.observe import Progress, Silent
 from harness.model.settings import EMBEDDED, Settings
@@ -82,14 +82,14 @@ TOOLS = (
 
 
 def check(
-    settings: Settings, *, quick: bool, surroundings: Surroundings | None = None, progress: Progress | None = None
+    settings: Settings, *, quick: bool, environment: Environment | None = None, progress: Progress | None = None
 ) -> list[Check]:
     """Everything that trials need of this machine; with `quick`, no guest is booted and nothing downloaded.
 
     Otherwise this takes up to a minute, and the first time the download of a kernel, reported to `progress`. Leaves
     nothing running.
     """
-    here = surroundings or Surroundings()
+    here = environment or Environment()
     return [
         *_python(here),
         *(_tool(here, tool) for tool in TOOLS),
@@ -103,7 +103,7 @@ def check(
     ]
 
 
-def _python(here: Surroundings) -> Iterator[Check]:
+def _python(here: Environment) -> Iterator[Check]:
     oldest = ".".join(map(str, OLDEST_PYTHON))
     yield Check(
         name="Python",
@@ -116,7 +116,7 @@ def _python(here: Surroundings) -> Iterator[Check]:
     yield Check(name="Python modules", ok=not absent, detail=detail, remedy="make setup")
 
 
-def _tool(here: Surroundings, tool: Tool) -> Check:
+def _tool(here: Environment, tool: Tool) -> Check:
     path = here.which(tool.program)
     remedy = f"apt-get install {tool.package}"
     if path is None:
@@ -127,7 +127,7 @@ def _tool(here: Surroundings, tool: Tool) -> Check:
     return Check(name=tool.program, ok=True, detail=f"{_first(text) or path}", remedy=remedy)
 
 
-def _static_libc(here: Surroundings) -> Check:
+def _static_libc(here: Environment) -> Check:
     # gcc prints the bare name if it has no such file.
     _, text = here.output(here.which("gcc") or "gcc", "-print-file-name=libc.a")
     found = _first(text).startswith("/")
@@ -135,7 +135,7 @@ def _static_libc(here: Surroundings) -> Check:
     return Check(name="static C library", ok=found, detail=detail, remedy="apt-get install libc6-dev")
 
 
-def _libvirt(here: Surroundings, settings: Settings) -> Iterator[Check]:
+def _libvirt(here: Environment, settings: Settings) -> Iterator[Check]:
     if settings.uri != EMBEDDED:
         yield _connection(here, f"libvirt at {settings.uri}", settings.uri, settings.state)
         return
@@ -146,7 +146,7 @@ def _libvirt(here: Surroundings, settings: Settings) -> Iterator[Check]:
     yield _connection(here, "libvirt, embedded", EMBEDDED, settings.state)
 
 
-def _connection(here: Surroundings, name: str, uri: str, state: Path) -> Check:
+def _connection(here: Environment, name: str, uri: str, state: Path) -> Check:
     remedy = "apt-get install libvirt-daemon libvirt-daemon-driver-qemu" if uri == EMBEDDED else "leave --uri out"
     if not here.has_module("libvirt"):
         return Check(name=name, ok=False, detail="not tried without the Python module libvirt", remedy="make setup")
@@ -157,7 +157,7 @@ def _connection(here: Surroundings, name: str, uri: str, state: Path) -> Check:
     return Check(name=name, ok=True, detail=f"opens, version {version}")
 
 
-def _packages(here: Surroundings, settings: Settings) -> Check:
+def _packages(here: Environment, settings: Settings) -> Check:
     try:
         sources = here.find_sources(settings.mirror)
     except HarnessError as error:
@@ -166,7 +166,7 @@ def _packages(here: Surroundings, settings: Settings) -> Check:
     return Check(name="package source", ok=True, detail=f"{where} (not contacted)")
 
 
-def _namespaces(here: Surroundings) -> Iterator[Check]:
+def _namespaces(here: Environment) -> Iterator[Check]:
     """What mmdebstrap needs of a user who is not root: a user namespace with many users in it."""
     if here.is_root:
         return
@@ -182,7 +182,7 @@ def _namespaces(here: Surroundings) -> Iterator[Check]:
     yield Check(name="user namespaces", ok=status == 0, detail=detail, remedy=remedy)
 
 
-def _folders(here: Surroundings, settings: Settings) -> Iterator[Check]:
+def _folders(here: Environment, settings: Settings) -> Iterator[Check]:
     try:
         here.check_state(settings.state)
         yield Check(name="state folder", ok=True, detail=f"{settings.state}, short enough for sockets")
@@ -196,7 +196,7 @@ def _folders(here: Surroundings, settings: Settings) -> Iterator[Check]:
     yield from _space(here, needs)
 
 
-def _space(here: Surroundings, needs: dict[Path, int]) -> Iterator[Check]:
+def _space(here: Environment, needs: dict[Path, int]) -> Iterator[Check]:
     """One check per file system: the space that all folders on it need together."""
     disks: dict[int, list[Path]] = {}
     free: dict[int, int] = {}
@@ -210,7 +210,7 @@ def _space(here: Surroundings, needs: dict[Path, int]) -> Iterator[Check]:
         yield Check(name="disk space", ok=free[disk] >= need, detail=detail, remedy=f"free some, or {_elsewhere()}")
 
 
-def _memory(here: Surroundings) -> Check:
+def _memory(here: Environment) -> Check:
     available = here.available_memory()
     return Check(
         name="memory",
@@ -221,7 +221,7 @@ def _memory(here: Surroundings) -> Check:
     )
 
 
-def _accelerators(here: Surroundings, settings: Settings, quick: bool, progress: Progress) -> Iterator[Check]:
+def _accelerators(here: Environment, settings: Settings, quick: bool, progress: Progress) -> Iterator[Check]:
     if quick:
         yield Check(name="accelerator", ok=True, detail="not tried, only booting a guest tells", required=False)
         return

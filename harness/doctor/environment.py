@@ -26,7 +26,7 @@ KVM_DEVICE = Path("/dev/kvm")
 ANSWER_S = 15
 
 
-class Surroundings:
+class Environment:
     """This machine; tests use a fake."""
 
     python: tuple[int, int] = sys.version_info[:2]

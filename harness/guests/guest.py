@@ -162,7 +162,7 @@ class Guest:
         return self._driver
 
     @property
-    def wires_error(self) -> Exception | None:
+    def reader_error(self) -> Exception | None:
         """The first exception of a listener, if any."""
         return self.wire.error or self.link.error
 

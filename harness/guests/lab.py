@@ -142,7 +142,7 @@ class Lab:
         return guest
 
     def _failure(self) -> Exception | None:
-        return next((guest.wires_error for guest in self._guests if guest.wires_error is not None), None)
+        return next((guest.reader_error for guest in self._guests if guest.reader_error is not None), None)
 
     def close(self) -> None:
         """End every guest, switch and socket, and remove the run's folder."""

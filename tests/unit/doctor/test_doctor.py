@@ -8,7 +8,7 @@ import pytest
 
 from harness.artifacts.mirror import Sources
 from harness.doctor.doctor import TOOLS, Check, Tool, check
-from harness.doctor.environment import Surroundings
+from harness.doctor.environment import Environment
 from harness.guests.accelerator import ProbeResult
 from harness.kernels.kernels import Kernel
 from harness.model.errors import HarnessError, HostEnvironmentError
@@ -19,7 +19,7 @@ from harness.model.topology import GIB
 SETTINGS = Settings(state=Path("/s"), cache=Path("/c"), results=Path("/r"))
 
 
-class FakeMachine(Surroundings):
+class FakeMachine(Environment):
     """A machine that has everything, but for what a test takes from it."""
 
     python = (3, 11)
@@ -111,7 +111,7 @@ def machine() -> FakeMachine:
 
 
 def diagnose(machine: FakeMachine, settings: Settings = SETTINGS, *, quick: bool = False) -> list[Check]:
-    return check(settings, quick=quick, surroundings=machine)
+    return check(settings, quick=quick, environment=machine)
 
 
 def named(checks: list[Check], name: str) -> Check:
@@ -278,7 +278,7 @@ def test_a_kernel_that_cannot_be_had(machine: FakeMachine) -> None:
 
 
 def test_this_machine_is_looked_at_without_harm(tmp_path: Path) -> None:
-    here = Surroundings()
+    here = Environment()
     assert here.output("no-such-program")[0] == 127
     assert here.output("echo", "word") == (0, "word\n")
     assert here.free_space(tmp_path / "not" / "there")[0] == tmp_path.stat().st_dev
