@@ -77,6 +77,8 @@ def _run_in_fork(folder: str, change: int, number: int, arguments: Sequence[str]
 
     child = os.fork()
     if not child:
+        # A shell has the signal ignored in what it starts in the background, and that is inherited.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         output = os.open("output", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         for descriptor in (1, 2):
             os.dup2(output, descriptor)
