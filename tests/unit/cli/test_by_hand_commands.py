@@ -227,7 +227,7 @@ def test_a_console_needs_a_terminal(sandbox: Sandbox, capsys: Capture, monkeypat
     monkeypatch.setattr("harness.cli.console.KEYBOARD", reader)
     assert call(["console", "front"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "`harness logs HOST -f` looks on" in line
+    assert "use `harness logs HOST -f` or `harness ssh HOST`" in line
     os.close(reader)
     os.close(writer)
 
