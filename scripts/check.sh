@@ -65,8 +65,8 @@ finish types "$types"
 types=""
 finish prepare "$prepare"
 prepare=""
-# Last and alone, so that nothing else takes processor time from the guests.
-tests live-tests tests/live "$@"
+# Last, so that nothing else takes the guests' time. Tests of one file share guests, and stay together.
+tests live-tests tests/live -n "$(nproc)" --dist loadfile "$@"
 
 printf 'check: all tests\n'
 for name in tests-without-guests live-tests; do
