@@ -38,9 +38,9 @@ class Needles:
             self._sort_in(literal)
 
     def _sort_in(self, literal: bytes) -> None:
-        reported = [_reported(literal, common, least) for common, least in _SIEVES]
-        best = max(range(len(reported)), key=reported.__getitem__)
-        if reported[best] < 0:
+        scores = [_selectivity(literal, common, least) for common, least in _SIEVES]
+        best = max(range(len(scores)), key=scores.__getitem__)
+        if scores[best] < 0:
             self._whole.append(literal)
             return
         common, rests = self._sieves[best]
@@ -64,7 +64,7 @@ class Needles:
             yield partial(_search, self._pattern, block)
 
 
-def _reported(literal: bytes, common: bytes, least: int) -> int:
+def _selectivity(literal: bytes, common: bytes, least: int) -> int:
     """How well a literal is recognizable by the letters that a sieve keeps; below 0 it is not."""
     rest = literal.translate(None, common)
     return len(literal) if any(mark in rest for mark in _MARKS) else len(rest) - least

@@ -83,11 +83,11 @@ class Scanner:
     def _flush(self) -> None:
         raw = bytes(self._carry)
         self._carry.clear()
-        reported = may_match(raw)
-        if self._idle and not reported:
+        has_token = may_match(raw)
+        if self._idle and not has_token:
             self._line += 1
         else:
-            self._look(raw, reported)
+            self._look(raw, has_token)
 
     @property
     def _idle(self) -> bool:
@@ -118,23 +118,23 @@ class Scanner:
         self._line += block.count(b"\n", position, start)
         return start
 
-    def _look(self, raw: bytes, reported: bool) -> None:
-        """Process one line; `reported`: it contains a token, so it may have a headline or a banner."""
+    def _look(self, raw: bytes, has_token: bool) -> None:
+        """Process one line; `has_token`: it contains a token, so it may have a headline or a banner."""
         self._line += 1
         for piece in pieces(raw):
-            if reported and self._boot.shows(piece):
+            if has_token and self._boot.shows(piece):
                 self._reboot(piece)
             else:
                 self._boot.watch(piece)
-                self._message(piece, reported)
+                self._message(piece, has_token)
         for report in self._open:
             report.expire(self._line)
         self._finish([report for report in self._open if report.done])
 
-    def _message(self, piece: Piece, reported: bool) -> None:
-        if reported and (match := find_headline(piece)):
+    def _message(self, piece: Piece, has_token: bool) -> None:
+        if has_token and (match := find_headline(piece)):
             self._headline(piece, match)
-        elif reported and (orderly := ORDERLY.match(piece.text)):
+        elif has_token and (orderly := ORDERLY.match(piece.text)):
             self._devices.append((orderly["device"], self._line))
         elif report := self._owner(piece):
             report.add(piece, self._line)
@@ -175,9 +175,9 @@ class Scanner:
         device = match.fields.get("device")
         if device is None:
             return False
-        reported = any(name == device and self._line - line <= _ECHO_LINES for name, line in self._devices)
+        is_echo = any(name == device and self._line - line <= _ECHO_LINES for name, line in self._devices)
         self._devices.append((device, self._line))
-        return match.headline.echo and reported
+        return match.headline.echo and is_echo
 
     def _owner(self, piece: Piece) -> Report | None:
         """The open report that a message belongs to."""
