@@ -48,6 +48,10 @@ class Power(Protocol):
     def source(self) -> str:
         """A word for readers of a verdict that names the power source, such as "libvirt"."""
 
+    @property
+    def period_s(self) -> float:
+        """How often to ask for its state, in seconds: a BMC has other work."""
+
     def state(self, *, deadline: Deadline) -> PowerState:
         """Query the state; never raises, and returns within the deadline, UNKNOWN if there is no answer."""
 
@@ -67,6 +71,24 @@ class Console(Protocol):
 
     def send_break(self, key: str) -> None:
         """Send a break and `key`, which the kernel takes as sysrq."""
+
+
+class ConsoleStream(Protocol):
+    """The console of an owned host while it is read: its output goes to a sink, on a thread of its own.
+
+    A stream that breaks is opened again by itself, without loss where that is possible.
+    """
+
+    @property
+    def error(self) -> Exception | None:
+        """The first exception of the sink, if any."""
+
+    @property
+    def broken(self) -> str:
+        """Why nothing can be heard at the moment, in one line; "" while it is connected."""
+
+    def close(self) -> None:
+        """Stop reading; never raises."""
 
 
 class AgentTransport(Protocol):

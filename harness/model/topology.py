@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from harness.model.owned_host import OwnedHost
+
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
@@ -19,6 +21,9 @@ class Host:
     of variants in vm-images/modules/. `kernel` is a distribution's, or the path of a built tree, a boot image or a
     package. `modules_from` is the place of the modules of a bare boot image. `patches` are patch files; the modules
     that they touch are rebuilt.
+
+    A host with `owned` is no guest but a machine that somebody owns: `memory`, `cpus`, `disk` and `scratch` say nothing
+    of it, and its `kernel` may be `OWN_KERNEL`.
     """
 
     name: str
@@ -32,6 +37,7 @@ class Host:
     modules: tuple[str, ...] = ()
     modules_from: str = ""
     patches: tuple[str, ...] = ()
+    owned: OwnedHost | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

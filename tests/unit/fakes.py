@@ -134,6 +134,7 @@ class FakeHypervisor:
     """Everything that a guest offers: it is in the state that the test gives it; notes what is done, and may fail."""
 
     source: str = "fake"
+    period_s: float = 1.0
     power: PowerState = PowerState.ON
     processors: tuple[tuple[int, int], ...] = ()
     acts: list[str] = field(default_factory=list)

@@ -150,6 +150,7 @@ class LibvirtGuest:
     """
 
     source = "libvirt"
+    period_s = 1.0
 
     def __init__(
         self, connection: Any, spec: GuestSpec, send_console: Callable[[bytes], None], *, saved: Path | None = None
