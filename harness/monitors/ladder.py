@@ -181,7 +181,7 @@ class Echo:
 class PowerProbe:
     """Asks, on its own thread, for the power state of one host and the CPU time of its processors.
 
-    It asks each tick, or as often as the power source allows (`Power.period_s`); ticks in between report the last answer.
+    It asks each tick, or as often as the source allows (`Power.period_s`); ticks in between report the last answer.
 
     An answer within PROMPT_S is reported in the same tick. A slow power control, such as a BMC, does not delay the
     ticker: each tick reports how long the request has taken so far, and the tick after the answer reports the answer.
@@ -190,15 +190,16 @@ class PowerProbe:
     def __init__(self, target: Target, clock: Clock) -> None:
         self._target, self._clock = target, clock
         self._asking: threading.Thread | None = None
-        self._begun = 0.0
+        self._begun = self._due = 0.0
         self._answer = RungSample(rung=Rung.VCPU, ok=True)
 
     def look(self) -> RungSample:
         """The rung: the answer, or the duration of the request so far, without `detail`."""
         if self._asking is None:
-            if self._begun and self._clock.monotonic() - self._begun < self._target.power.period_s - PERIOD_S / 2:
+            if self._clock.monotonic() < self._due:
                 return self._answer
             self._begun = self._clock.monotonic()
+            self._due = self._begun + self._target.power.period_s - PERIOD_S  # a tick may come a little early
             self._asking = threading.Thread(target=self._ask, name=f"power {self._target.name}", daemon=True)
             self._asking.start()
         self._asking.join(PROMPT_S)

@@ -236,6 +236,20 @@ def test_a_power_that_takes_its_time_holds_up_no_tick_and_is_told_once_it_has_an
     assert answer["blocked_s"] is None and answer["detail"] == "paused" and "cpu_ns" not in answer
 
 
+def test_a_power_source_is_asked_as_often_as_it_allows(log: Log, clock: FakeClock) -> None:
+    target = make_target(make_topology(), "c1")
+    hypervisor = hypervisor_of(target)
+    hypervisor.period_s = 5.0
+    monitor = HostMonitor(target, AgentRungs("c1", log.recorder, clock), log.recorder, clock)
+    seen = []
+    for second in range(10):
+        hypervisor.power = PowerState.ON if second < 2 else PowerState.OFF
+        monitor.tick()
+        seen.append(log.rungs(Rung.VCPU)[-1].data["detail"])
+        clock.sleep(1.0)
+    assert seen == ["on"] * 4 + ["off"] * 6, "asked at 0, 4 and 8 s; the last answer stands in between"
+
+
 def test_a_power_that_fails_is_no_answer(log: Log, clock: FakeClock) -> None:
     target = make_target(make_topology(), "c1")
 
