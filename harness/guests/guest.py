@@ -10,7 +10,6 @@ from string import ascii_lowercase
 from typing import Any
 from uuid import uuid4
 
-from harness.agent.agent import calibrate
 from harness.artifacts.recipes import vm_images
 from harness.drivers.libvirt.guest import OFFERS, GuestSpec, LibvirtGuest, Nic, killed_when_overdue
 from harness.drivers.protocols import Console, Shell
@@ -30,6 +29,7 @@ from harness.model.power import DEAD, PowerState
 from harness.model.topology import Host
 from harness.site.capabilities import Offers
 from harness.site.facts import MANAGEMENT, Disk, HostFacts, Interface
+from harness.site.own_speed import own_speed
 from harness.site.provider import Listener
 from harness.site.target import Target
 from harness.state.obligations import owe
@@ -271,13 +271,3 @@ def find_disk(shell: Shell, host: str, serial: str, deadline: Deadline) -> str:
 def offers(host: Host) -> frozenset[type]:
     """Capabilities of a host of a topology once it is up; the same for every guest."""
     return OFFERS
-
-
-_own: list[float] = []
-
-
-def own_speed() -> float:
-    """Seconds that this machine takes for the work that measures the speed of guests; measured once per process."""
-    if not _own:
-        _own.append(calibrate())
-    return _own[0]

@@ -14,11 +14,12 @@ import psutil
 from harness.drivers.libvirt.connection import libvirt_module
 from harness.guests import lease
 from harness.guests.accelerator import known_accelerator
-from harness.guests.boot_spec import Machine, kernels_for, machines_for
-from harness.guests.guest import offers, own_speed
+from harness.guests.boot_spec import Machine, machines_for
+from harness.guests.guest import offers
 from harness.guests.identity import MANAGEMENT_NETWORK
 from harness.guests.lab import Lab
 from harness.guests.owed import PROVIDER, meet_owed
+from harness.kernels.host_kernels import kernels_for
 from harness.kernels.kernel_checks import source_version
 from harness.kernels.kernels import Kernel
 from harness.kernels.module_set import module_name
@@ -27,6 +28,7 @@ from harness.model.observe import Progress
 from harness.model.settings import Settings
 from harness.model.topology import Topology
 from harness.site.capabilities import check_offers
+from harness.site.own_speed import own_speed
 from harness.site.provider import HostNeeds, Listener, Prepared, PreparedHost
 from harness.site.target import Site
 from harness.state.state import StateDir

@@ -8,7 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from harness.guests import boot_spec
-from harness.guests.boot_spec import Machine, kernels_for, machines_for
+from harness.guests.boot_spec import Machine, machines_for
+from harness.kernels import host_kernels
+from harness.kernels.host_kernels import kernels_for
 from harness.model.errors import UsageError
 from harness.model.observe import Silent
 from harness.model.settings import Settings
@@ -23,11 +25,13 @@ def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (folder / "modules.dep").write_text("kernel/drivers/block/nbd.ko:\nkernel/fs/ext4/ext4.ko:\n")
     kernel = SimpleNamespace(release=folder.name, modules_dir=folder)
     monkeypatch.setattr(boot_spec, "build_image", lambda *_: None)
-    monkeypatch.setattr(boot_spec, "find_kernel", lambda *_, **__: kernel)
-    monkeypatch.setattr(boot_spec, "check_kernel", lambda *_: None)
+    monkeypatch.setattr(host_kernels, "find_kernel", lambda *_, **__: kernel)
+    monkeypatch.setattr(host_kernels, "check_kernel", lambda *_: None)
     monkeypatch.setattr(boot_spec, "find_accelerator", lambda *_: "tcg")
-    monkeypatch.setattr(boot_spec, "build_variant", lambda _settings, _kernel, name, _progress: Path(f"{name}.built"))
-    monkeypatch.setattr(boot_spec, "check_module", lambda file, _release: SimpleNamespace(name="nbd"))
+    monkeypatch.setattr(
+        host_kernels, "build_variant", lambda _settings, _kernel, name, _progress: Path(f"{name}.built")
+    )
+    monkeypatch.setattr(host_kernels, "check_module", lambda file, _release: SimpleNamespace(name="nbd"))
     return folder.name
 
 
@@ -55,7 +59,7 @@ def test_modules_of_patches_replace_the_kernels_as_others_do(
         given.append(patches)
         return [Path("patched/nbd.ko")]
 
-    monkeypatch.setattr(boot_spec, "build_patched", build)
+    monkeypatch.setattr(host_kernels, "build_patched", build)
     made = made_of(settings, [Host(name="a", memory=MIB, patches=("1.patch", "2.patch"))])
     assert made["a"].modules == {"kernel/drivers/block/nbd.ko": Path("patched/nbd.ko")}
     assert given == [("1.patch", "2.patch")]
@@ -76,8 +80,8 @@ def test_a_kernel_is_found_once_and_looked_at_for_all_of_its_hosts(
         found.append((name, modules_from))
         return kernel
 
-    monkeypatch.setattr(boot_spec, "find_kernel", find)
-    monkeypatch.setattr(boot_spec, "check_kernel", lambda _kernel, needs, _progress: looked.append(dict(needs)))
+    monkeypatch.setattr(host_kernels, "find_kernel", find)
+    monkeypatch.setattr(host_kernels, "check_kernel", lambda _kernel, needs, _progress: looked.append(dict(needs)))
     hosts = [
         Host(name="a", memory=MIB, kernel="./k", modules_from="./m"),
         Host(name="b", memory=MIB),
@@ -92,7 +96,7 @@ def test_a_kernel_is_found_once_and_looked_at_for_all_of_its_hosts(
 def test_a_module_of_the_initramfs_is_refused_as_nothing_could_replace_it_in_time(
     tmp_path: Path, release: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(boot_spec, "check_module", lambda file, _release: SimpleNamespace(name="ext4"))
+    monkeypatch.setattr(host_kernels, "check_module", lambda file, _release: SimpleNamespace(name="ext4"))
     settings = Settings(state=tmp_path, cache=tmp_path, results=tmp_path)
     with pytest.raises(UsageError, match=r"ext4.ko is loaded from the initramfs, before any module can be replaced"):
         made_of(settings, [Host(name="a", memory=MIB, modules=("./ext4.ko",))])

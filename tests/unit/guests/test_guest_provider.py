@@ -82,8 +82,8 @@ def test_a_kernel_that_lacks_what_is_needed_is_told_before_anything_is_built(
     def lacks(kernel: object, needs: object, progress: object) -> None:
         raise UsageError(f"the kernel lacks {needs}")
 
-    monkeypatch.setattr("harness.guests.boot_spec.find_kernel", lambda *_, **__: None)
-    monkeypatch.setattr("harness.guests.boot_spec.check_kernel", lacks)
+    monkeypatch.setattr("harness.kernels.host_kernels.find_kernel", lambda *_, **__: None)
+    monkeypatch.setattr("harness.kernels.host_kernels.check_kernel", lacks)
     needs = HostNeeds(kernel={"a": ("nbd",)})
     with pytest.raises(UsageError, match=r"lacks {'a': \('nbd',\)}"):
         GuestProvider(settings).check(ALONE, needs, Silent())
