@@ -1,4 +1,4 @@
-"""The kernels of the hosts of a topology, and the modules that each host gets beside or in place of its kernel's own."""
+"""The kernels of the hosts of a topology, and the modules that a host gets beside or in place of its kernel's own."""
 
 from __future__ import annotations
 
