@@ -31,7 +31,22 @@ if TYPE_CHECKING:
 
 SHOWN, NOT_SHOWN, TROUBLE, INTERRUPTED = 0, 1, 2, 130
 RUNS = 10
-GIVEN = ("inventory", "state", "cache", "results", "run", "uri", "accel", "cold", "budget", "live", "mirror", *SIDE)
+GIVEN = (
+    "inventory",
+    "state",
+    "cache",
+    "results",
+    "run",
+    "uri",
+    "accel",
+    "cold",
+    "steal",
+    "though_in_use",
+    "budget",
+    "live",
+    "mirror",
+    *SIDE,
+)
 WORDS = ", ".join([HANG, *REPRODUCIBLE])
 
 

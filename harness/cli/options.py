@@ -82,11 +82,11 @@ def _click_option(option: Option) -> Callable[[F], F]:
     def check(context: click.Context, parameter: click.Parameter, given: str | tuple[str, ...] | None) -> str | None:
         text = (shlex.join(given) or None) if isinstance(given, tuple) else given
         if text is not None:
-            option.parse(text, Origin(name=f"--{option.name}", base=Path.cwd()))
+            option.parse(text, Origin(name=f"--{option.word}", base=Path.cwd()))
         return text
 
     if option.flag:
-        return click.option(f"--{option.name}", help=option.help, is_flag=True, flag_value=YES, type=str, default=None)
+        return click.option(f"--{option.word}", help=option.help, is_flag=True, flag_value=YES, type=str, default=None)
     return click.option(
-        f"--{option.name}", metavar=option.metavar, help=option.help, callback=check, multiple=option.several
+        f"--{option.word}", metavar=option.metavar, help=option.help, callback=check, multiple=option.several
     )

@@ -24,7 +24,22 @@ CASES = Path("testcases")
 @click.option("-k", "matching", metavar="EXPR", help="only cases whose names match, as pytest's -k")
 @click.option("--resume", metavar="RUN", help="go on with RUN as it was begun")
 @harness_options(
-    *("inventory", "state", "cache", "results", "run", "uri", "accel", "cold", "budget", "profile", "live", "mirror"),
+    *(
+        "inventory",
+        "state",
+        "cache",
+        "results",
+        "run",
+        "uri",
+        "accel",
+        "cold",
+        "steal",
+        "though_in_use",
+        "budget",
+        "profile",
+        "live",
+        "mirror",
+    ),
     *SIDE,
 )
 def run(
@@ -34,10 +49,9 @@ def run(
 
     Arguments after -- go to pytest: harness run testcases -k loopback -- -x
 
-    --resume RUN alone goes on with a run (folder or name) and runs nothing twice.
+    --resume RUN alone goes on with a run and runs nothing twice.
 
-    Exit codes: 0 all as expected, 1 an expectation failed, 2 a trial ended without a verdict, or usage or
-    environment, 130 interrupted.
+    Exit code: 0 as expected, 1 not, 2 usage or no verdict, 130 interrupted.
     """
     if resume is not None:
         return _resume(resume, paths, workers, matching, given)
@@ -57,7 +71,7 @@ def _resume(
         raise UsageError("--resume: the run was begun with other cases; it knows them, leave them out")
     given.pop("results")
     check(
-        {name: (text, Origin(name=f"--{name}", base=Path.cwd())) for name, text in given.items() if text},
+        {name: (text, Origin(name=f"--{name.replace('_', '-')}", base=Path.cwd())) for name, text in given.items() if text},
         old.options,
         "--",
     )

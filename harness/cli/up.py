@@ -47,7 +47,7 @@ class _WithCommand(click.Command):
 @click.argument("topology", required=False)
 @click.option("--storage", metavar="NAME", help=f"network storage between client and server: {STORAGES}")
 @click.option("--exec", "command", metavar="COMMAND", help="run it on the first host, then remove the guests")
-@harness_options("inventory", "state", "cache", "uri", "accel", "cold", "mirror", *SIDE)
+@harness_options("inventory", "state", "cache", "uri", "accel", "cold", "steal", "though_in_use", "mirror", *SIDE)
 @click.pass_context
 def up(
     ctx: click.Context, /, topology: str | None, storage: str | None, command: str | None, **given: str | None

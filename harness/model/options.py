@@ -52,6 +52,11 @@ class Option:
     flag: bool = False
 
     @property
+    def word(self) -> str:
+        """Its name on the command line, after the dashes and a prefix."""
+        return self.name.replace("_", "-")
+
+    @property
     def environment(self) -> str:
         """The variable that sets it."""
         return f"HARNESS_{self.name.upper()}"
@@ -153,6 +158,20 @@ OPTIONS = (
         parse=_flag,
         flag=True,
     ),
+    Option(
+        name="steal",
+        metavar=f"{YES}|{NO}",
+        help="take over a host of a dead run",
+        parse=_flag,
+        flag=True,
+    ),
+    Option(
+        name="though_in_use",
+        metavar=f"{YES}|{NO}",
+        help="use a host though somebody is logged in",
+        parse=_flag,
+        flag=True,
+    ),
     Option(name="budget", metavar="FLOAT", help="scales time and passes of cases (default: 1)", parse=_factor),
     Option(
         name="profile",
@@ -231,7 +250,7 @@ def choose(
     chosen: dict[str, tuple[str, Origin]] = {}
     for option in OPTIONS:
         sources = (
-            (given.get(option.name), Origin(name=flag + option.name, base=cwd)),
+            (given.get(option.name), Origin(name=flag + option.word, base=cwd)),
             (environ.get(option.environment), Origin(name=option.environment, base=cwd)),
             (ini.get(option.ini), Origin(name=f"{option.ini} (ini)", base=root)),
         )
@@ -267,6 +286,8 @@ def _assemble(values: Mapping[str, object], environ: Mapping[str, str], root: Pa
         leases=path("leases", LEASES) if "leases" in values or LEASES.parent.is_dir() else None,
         mirror=None if mirror is None else str(mirror),
         cold=values.get("cold") is True,
+        steal=values.get("steal") is True,
+        though_in_use=values.get("though_in_use") is True,
     )
     return Options(
         settings=settings,

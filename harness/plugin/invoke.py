@@ -25,9 +25,9 @@ PLUGIN = ("-p", "harness", *_QUIET)
 
 def pytest_arguments(given: Mapping[str, str | None]) -> list[str]:
     """The given options, as arguments of pytest."""
-    flags = {option.name for option in OPTIONS if option.flag}
+    known = {option.name: option for option in OPTIONS}
     return [
-        f"--harness-{name}" if name in flags else f"--harness-{name}={text}"
+        f"--harness-{known[name].word}" if known[name].flag else f"--harness-{known[name].word}={text}"
         for name, text in given.items()
         if text is not None
     ]

@@ -26,7 +26,7 @@ from harness.results.store import RunStore, TrialStore
 
 RESUME = "--harness-resume"
 # Options that name the run and its display; all others select and define trials.
-FREE = ("resume", "live")
+FREE = ("resume", "live", "steal", "though_in_use")
 # pytest's options that select tests.
 SELECTING = ("file_or_dir", "keyword", "markexpr", "deselect")
 OTHER_CASES = f"{RESUME}: the run was begun with other cases; it knows them, leave them out"

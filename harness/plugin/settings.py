@@ -18,7 +18,7 @@ def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("harness", "kernel hangs under memory pressure (harness)")
     for option in OPTIONS:
         group.addoption(
-            FLAG + option.name,
+            FLAG + option.word,
             dest=option.ini,
             default=None,
             **_form(option),

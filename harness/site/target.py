@@ -10,7 +10,6 @@ from harness.drivers.protocols import AgentLink, Console, Power, Shell
 from harness.model.clock import Deadline
 from harness.model.errors import UsageError
 from harness.model.topology import Topology
-from harness.site.addressing import address_of
 from harness.site.capabilities import Offers, lacks
 from harness.site.facts import DISK_KEYS, MANAGEMENT, Disk, HostFacts, Interface
 
@@ -97,7 +96,7 @@ class Site:
             return "127.0.0.1"
         for link in self.topology.links:
             if {target.name, seen_from.name} <= set(link.hosts):
-                return address_of(self.topology, link.name, target.name)
+                return target.interface(link.name).address.partition("/")[0]
         raise UsageError(
             f"topology {self.topology.name!r}: no link between {seen_from.name!r} and {target.name!r}; add one"
         )
