@@ -71,12 +71,13 @@ def test_the_comment_of_a_key_makes_no_difference(files: HostFiles) -> None:
 
 
 def test_a_host_stays_in_quarantine_until_somebody_ends_it(files: HostFiles) -> None:
-    assert files.quarantine is None and not files.end_quarantine()
+    assert not files.end_quarantine()
     files.put_in_quarantine("it did not come back", "/results/x")
     found = files.quarantine
     assert found is not None and (found.reason, found.evidence) == ("it did not come back", "/results/x")
     assert found.since > 1e9
-    assert files.end_quarantine() and files.quarantine is None
+    assert files.end_quarantine()
+    assert HostFiles(files.state, "m1", KEY).quarantine is None
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"reason": "x", "since": "y", "evidence": ""}'])
