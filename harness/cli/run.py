@@ -71,7 +71,11 @@ def _resume(
         raise UsageError("--resume: the run was begun with other cases; it knows them, leave them out")
     given.pop("results")
     check(
-        {name: (text, Origin(name=f"--{name.replace('_', '-')}", base=Path.cwd())) for name, text in given.items() if text},
+        {
+            name: (text, Origin(name=f"--{name.replace('_', '-')}", base=Path.cwd()))
+            for name, text in given.items()
+            if text
+        },
         old.options,
         "--",
     )

@@ -17,7 +17,7 @@ class Settings:
     for the QEMU driver inside this process. `accelerator` is "auto", "kvm" or "tcg". `budget` scales the time and
     passes of every case. `leases` is the folder of the memory queue that all users of this machine share; if None, each
     state folder has its own. `mirror` replaces the package sources of this machine. `cold`: guests are booted, not
-    restored from snapshots. `steal`: an owned host whose reservation is stale is taken over. `though_in_use`: it is used
+    restored from snapshots. `steal`: take over an owned host whose reservation is stale. `though_in_use`: use one
     although somebody is logged in.
     """
 
