@@ -13,15 +13,24 @@ from harness.inventory.inventory import Inventory, load_inventory
 from harness.model.errors import InfraError
 from harness.model.obligation import Obligation
 from harness.model.settings import Settings
-from harness.model.topology import Topology
+from harness.model.topology import Host, Topology
+from harness.physical.provider import PhysicalProvider
+from harness.providers.mixed import MixedProvider
 from harness.site.provider import Provider
 from harness.state.reaper import reap
 from harness.state.state import StateDir
 
 
 def provider_of(settings: Settings, topology: Topology) -> Provider:
-    """The provider for the hosts of `topology`, by their kind: there are only guests."""
-    return GuestProvider(settings)
+    """The provider for the hosts of `topology`, by their kind."""
+    kinds = {kind_of(host) for host in topology.hosts}
+    providers = {provider.name: provider for provider in all_providers(settings)}
+    return providers[kinds.pop()] if len(kinds) == 1 else MixedProvider(providers, kind_of)
+
+
+def kind_of(host: Host) -> str:
+    """The name of the provider of a host."""
+    return GuestProvider.name if host.owned is None else PhysicalProvider.name
 
 
 def read_inventory(path: Path) -> Inventory:
@@ -36,7 +45,7 @@ def limits() -> Limits:
 
 def all_providers(settings: Settings) -> tuple[Provider, ...]:
     """Every provider."""
-    return (GuestProvider(settings),)
+    return (PhysicalProvider(settings), GuestProvider(settings))
 
 
 def fit(settings: Settings, topologies: Collection[Topology]) -> int:

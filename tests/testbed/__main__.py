@@ -1,0 +1,131 @@
+"""`python -m tests.testbed up|down|status [NAME…]`: starts and ends the test bed, or some of its machines."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+
+from tests.testbed.chassis import Chassis
+from tests.testbed.image import base_disk, key, own_disk, python_servers, run, server_root
+from tests.testbed.inventory import write_inventory
+from tests.testbed.places import DOUBLES, SSH_PORT, USER, Double, double, folder
+from tests.testbed.servers import bmc_of, start_bmc
+
+BOOT_S = 600.0
+# With the libraries of its own root, which is neither installed nor mounted anywhere.
+WRAPPER = """\
+#!/bin/sh
+root={root}
+exec "$root/lib64/ld-linux-x86-64.so.2" --library-path "$root/usr/lib/x86_64-linux-gnu:$root/lib/x86_64-linux-gnu" \\
+	"$root/usr/bin/{name}" "$@"
+"""
+
+
+def up(doubles: list[Double]) -> int:
+    """Build what is missing, start what does not run, and wait until every double answers over SSH."""
+    folder().mkdir(parents=True, exist_ok=True)
+    base_disk()
+    python_servers()
+    make_wrappers()
+    for one in DOUBLES:
+        make(one)
+    print(f"inventory: {write_inventory()}", flush=True)
+    print(f"put {folder() / 'bin'} in front of PATH: ipmitool and console of the test bed", flush=True)
+    for one in doubles:
+        start_bmc(one)
+        Chassis(one).on()
+    return max((wait(one) for one in doubles), default=0)
+
+
+def make(one: Double) -> None:
+    """Its disks and its host key, made once."""
+    one.home.mkdir(parents=True, exist_ok=True)
+    private = one.home / "host_key"
+    if not private.exists():
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", one.name, "-f", private)
+    disk = one.home / "disk.raw"
+    if not disk.exists():
+        own_disk(
+            disk,
+            {
+                "etc/hostname": (f"{one.name}\n".encode(), 0o644),
+                "etc/ssh/ssh_host_ed25519_key": (private.read_bytes(), 0o600),
+                "etc/ssh/ssh_host_ed25519_key.pub": (private.with_suffix(".pub").read_bytes(), 0o644),
+            },
+        )
+    scratch = one.home / "scratch.raw"
+    if not scratch.exists():
+        run("truncate", "-s", "512M", scratch)
+
+
+def make_wrappers() -> None:
+    """Clients of the BMCs and consoles, which are not installed on this machine."""
+    root = server_root()
+    (folder() / "bin").mkdir(exist_ok=True)
+    for name in ("ipmitool", "console"):
+        path = folder() / "bin" / name
+        path.write_text(WRAPPER.format(name=name, root=root))
+        path.chmod(0o755)
+
+
+def wait(one: Double) -> int:
+    """Wait until it answers; returns 0, or 1 if it does not."""
+    begin = time.monotonic()
+    while time.monotonic() - begin < BOOT_S:
+        if answers(one):
+            print(
+                f"{one.name}: up, ssh {USER}@{one.address} port {SSH_PORT}, after {time.monotonic() - begin:.0f} s",
+                flush=True,
+            )
+            return 0
+        time.sleep(1)
+    print(f"{one.name}: no SSH after {BOOT_S:.0f} s, see {one.home}/uart.log", flush=True)
+    return 1
+
+
+def answers(one: Double) -> bool:
+    """Whether its SSH server lets its owner in."""
+    command = [
+        *("ssh", "-F", "none", "-p", str(SSH_PORT), "-i", str(key()), "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"),
+        *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"),
+        *(f"{USER}@{one.address}", "true"),
+    ]
+    try:
+        return subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=30).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def down(doubles: list[Double]) -> int:
+    """End the processes that `up` started, and no other."""
+    for one in doubles:
+        bmc_of(one).stop()
+        was_on = Chassis(one).pid is not None
+        Chassis(one).off()
+        print(f"{one.name}: {'ended' if was_on else 'was not running'}")
+    return 0
+
+
+def status(doubles: list[Double]) -> int:
+    """Print what runs."""
+    for one in doubles:
+        pid, bmc = Chassis(one).pid, bmc_of(one).pid
+        print(f"{one.name}: {'power on' if pid else 'power off'}, BMC {'runs' if bmc else 'does not run'}")
+    return 0
+
+
+def main() -> int:
+    """Run one command."""
+    parser = argparse.ArgumentParser(prog="testbed", description=__doc__)
+    parser.add_argument("command", choices=("up", "down", "status"))
+    parser.add_argument("names", nargs="*", help="default: m1 and m2 for up, all for the others")
+    arguments = parser.parse_args()
+    default = DOUBLES[:2] if arguments.command == "up" else DOUBLES
+    doubles = [double(name) for name in arguments.names] or list(default)
+    return {"up": up, "down": down, "status": status}[arguments.command](doubles)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

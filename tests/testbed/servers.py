@@ -1,0 +1,160 @@
+"""The servers in front of the doubles, as processes that are found again and ended by what was noted of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.testbed.image import python_servers, run
+from tests.testbed.places import BMC_PASSWORD, BMC_USER, REDFISH_PORT, Double, folder
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A process of the test bed; `name` is that of its note."""
+
+    name: str
+
+    @property
+    def _note(self) -> Path:
+        return folder() / "servers" / f"{self.name}.json"
+
+    @property
+    def pid(self) -> int | None:
+        """Its process; None if it does not run. A pid that another process has now is not taken."""
+        try:
+            note = json.loads(self._note.read_text())
+            pid = int(note["pid"])
+        except (OSError, ValueError, KeyError):
+            return None
+        return pid if started(pid) == note["started"] else None
+
+    def start(self, command: list[str], environment: Mapping[str, str] = {}) -> None:
+        """Start it, unless it runs."""
+        if self.pid is not None:
+            return
+        self._note.parent.mkdir(parents=True, exist_ok=True)
+        log = self._note.with_suffix(".log").open("ab")
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            start_new_session=True,
+        )
+        self._note.write_text(json.dumps({"pid": process.pid, "started": started(process.pid)}))
+
+    def stop(self) -> bool:
+        """End it; returns whether it ran."""
+        pid = self.pid
+        if pid is None:
+            return False
+        os.kill(pid, signal.SIGTERM)
+        end = time.monotonic() + 3
+        while self.pid is not None and time.monotonic() < end:
+            time.sleep(0.05)
+        if self.pid is not None:
+            os.kill(pid, signal.SIGKILL)
+        self._note.unlink(missing_ok=True)
+        return True
+
+    def signal(self, number: int) -> None:
+        """Send it a signal, such as SIGSTOP to make it slow."""
+        if (pid := self.pid) is not None:
+            os.kill(pid, number)
+
+
+def started(pid: int) -> str:
+    """When a process started, in the kernel's ticks; "" if there is none, or only what is left of one."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] == "Z" else fields[19]
+
+
+def bmc_of(double: Double) -> Server:
+    """The BMC of a double."""
+    return Server(f"bmc-{double.name}")
+
+
+def start_bmc(double: Double) -> None:
+    """Start the BMC of a double, unless it runs."""
+    python = str(python_servers() / "bin/python")
+    if double.bmc == "ipmi":
+        bmc_of(double).start([python, "-m", "tests.testbed.bmc_ipmi", double.name])
+        return
+    config = redfish_config(double)
+    bmc_of(double).start([python, "-m", "tests.testbed.bmc_redfish", "--config", str(config)])
+
+
+def certificate(double: Double) -> Path:
+    """The certificate of its Redfish service, signed by nobody but itself; its private key is beside it."""
+    path = double.home / "redfish.pem"
+    if not path.exists():
+        run(
+            *(
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "3650",
+                "-subj",
+                f"/CN={double.name}-bmc",
+            ),
+            *(
+                "-addext",
+                f"subjectAltName=IP:{double.bmc_address}",
+                "-keyout",
+                double.home / "redfish.key",
+                "-out",
+                path,
+            ),
+            stderr=subprocess.DEVNULL,
+        )
+    return path
+
+
+def redfish_config(double: Double) -> Path:
+    """The configuration of its Redfish service."""
+    passwords = double.home / "htpasswd"
+    hashed = subprocess.run(
+        [
+            python_servers() / "bin/python",
+            "-c",
+            "import bcrypt,sys;print(bcrypt.hashpw(sys.argv[1].encode(),bcrypt.gensalt(4)).decode())",
+            BMC_PASSWORD,
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    passwords.write_text(f"{BMC_USER}:{hashed}\n")
+    values = {
+        "LISTEN_IP": double.bmc_address,
+        "LISTEN_PORT": REDFISH_PORT,
+        "SSL_CERT": str(certificate(double)),
+        "SSL_KEY": str(double.home / "redfish.key"),
+        "AUTH_FILE": str(passwords),
+        "STATE_DIR": str(double.home / "redfish-state"),
+        "FAKE_DRIVER": True,
+        "FEATURE_SET": "full",
+        "FAKE_SYSTEMS": [{"uuid": double.uuid, "name": double.name, "power_state": "Off", "nics": []}],
+    }
+    (double.home / "redfish-state").mkdir(exist_ok=True)
+    config = double.home / "redfish.conf"
+    config.write_text("".join(f"SUSHY_EMULATOR_{name} = {value!r}\n" for name, value in values.items()))
+    return config
