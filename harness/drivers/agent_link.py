@@ -77,7 +77,7 @@ class FramedAgentLink:
         self._changed = threading.Condition()
         self.damaged = 0
         self.transport = open_channel(self._feed)
-        # Where orders may come twice, numbers grow from one link to the next: no agent takes a new one for a repetition.
+        # Where orders may come twice, numbers grow from link to link: no agent takes a new one for a repetition.
         self._numbers = itertools.count(1 if self.transport.repeat_s is None else time.time_ns() // 1_000_000)
 
     def _feed(self, data: bytes) -> None:
