@@ -226,7 +226,8 @@ class FabricShell:
             key = self.address.key_file
             return f"SSH refused the key {key}" if key else "SSH refused every key of the ssh agent and of ~/.ssh"
         if isinstance(error, paramiko.ssh_exception.NoValidConnectionsError):
-            return "SSH: " + ", ".join(sorted({getattr(one, 'strerror', None) or str(one) for one in error.errors.values()}))
+            reasons = {getattr(one, "strerror", None) or str(one) for one in error.errors.values()}
+            return "SSH: " + ", ".join(sorted(reasons))
         if isinstance(error, (paramiko.SSHException, socket.error, EOFError)):
             return f"SSH: {error or type(error).__name__}"
         return f"{type(error).__name__}: {error}"
