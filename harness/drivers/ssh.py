@@ -31,6 +31,11 @@ from harness.model.errors import DeadlineExceeded, InfraError, ShellError, Usage
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 T = TypeVar("T")
+# Not every line of sudo: it also warns, such as of a host name that does not resolve, and runs the command.
+SUDO_REFUSES = (
+    *("sudo: a password is required", "sudo: a terminal is required", "sudo: sorry, you must have a tty"),
+    *("is not in the sudoers file", "is not allowed to ", "sudo: not found", "sudo: command not found"),
+)
 CONNECT_S = 3600.0  # the caller's deadline ends it much earlier
 
 
@@ -240,11 +245,10 @@ def as_root(command: str, user: str) -> str:
 
 def sudo_problem(user: str, status: int, stderr: str) -> str:
     """Why sudo refused to run a command, and the way out; "" if it did not."""
-    said = stderr.strip()
-    if status not in (1, 127) or not (said.startswith("sudo: ") or "sudo: not found" in said):
+    refusals = [line for line in stderr.splitlines() if any(words in line for words in SUDO_REFUSES)]
+    if status not in (1, 127) or not refusals:
         return ""
-    said = printable(said.splitlines()[0], ends=" ")
-    return f"{said}; in sudoers(5) is wanted: `{printable(user, ends=' ')} ALL=(ALL) NOPASSWD: ALL`"
+    return f"{printable(refusals[0])}; in sudoers(5) is wanted: `{printable(user)} ALL=(ALL) NOPASSWD: ALL`"
 
 
 def printable(text: str, *, ends: str = "\n") -> str:
