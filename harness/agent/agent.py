@@ -4,7 +4,7 @@
 One file, standard library only. Three processes, all locked in memory:
   main     real-time priority, with a ticking thread on each processor. Reads shared memory and writes lines to a UART,
            because a 16550's transmit path allocates nothing. Does nothing that can block, so its orders also come
-           through shared memory, see IvshmemMailbox.
+           through shared memory, see IvshmemMailbox. A host that is no guest may have another channel, see Udp, Stdio.
   probes   ordinary priority (a real-time probe looks healthier than any user's task), with a thread for each
            question and for each late action. A thread blocks in a system call, during which the interpreter lets
            the others run. No thread maps memory after the start, so mmap_lock blocks none of them.
@@ -15,7 +15,7 @@ Lines to the harness, each `JSON*CRC32\\n`:
   {"b": seq, "u": uptime_s, "c": [seconds since each processor ticked], "w": progress|null,
    "p": {rung: [latency_s|null, blocked_s|null, errors, detail]}}
   {"v": {counter: value}}      cumulative counters of /proc/vmstat and of the block devices asked for
-  {"id": n, "ok": bool, "out": text, "more": bool}     answer to a command, in pieces
+  {"id": n, "ok": bool, "at": n, "out": text, "more": bool}     a piece of an answer, from character `at` on
 Commands from the harness, in the same form: {"id": n, "do": verb, …}; docs/agent.md lists the verbs.
 """
 
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 INTERVAL_S = 0.5
 PRIORITY = 50
 PID_FILE = "/run/harness/agent.pid"
+SYSRQ = "/proc/sysrq-trigger"
 ECHO_PORT = 7077
 PAGE = mmap.PAGESIZE
 SLOT = struct.Struct("=dddII64s")  # started, finished, latency, count, errors, detail
@@ -60,6 +61,8 @@ FLUSH_S = 0.02
 BRISK_S = 1.0
 IVSHMEM = ("0x1af4", "0x1110")
 ANSWER = 32 * 1024  # characters of an answer; escaped, they still fit into an executor's box in all but odd cases
+ORDERS_KNOWN, ANSWERS_KNOWN = 256, 8  # how many of the last orders over UDP are remembered, and how many answers
+LEASH_PAUSE_S = 2.0  # between the order to write everything to the disks and the reboot
 PIECE = 600  # bytes of an answer per line, so that a line stays below the tty's 4 KiB even when escaped
 PROGRESS = struct.Struct("=8sIIII")  # magic, workers, slot size, process group, reserved; docs/agent.md
 PROGRESS_MAGIC = b"HRNSPRG1"
@@ -81,6 +84,8 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCSIFADDR, SIOCSIFNETMASK, SIOCSIFHWADDR = 0x8913, 0x8914, 0x8916, 0x891C, 0x8924
 IFF_UP, ARPHRD_ETHER = 1, 1
 RNDADDENTROPY, RNDRESEEDCRNG = 0x40085203, 0x5207
+# include/uapi/linux/watchdog.h
+WDIOC_KEEPALIVE, WDIOC_SETTIMEOUT = 0x80045705, 0xC0045706
 
 
 def calibrate() -> float:
@@ -284,6 +289,13 @@ class Direct:
             raise OSError("short read")
         if self.write and self.back[:16] != self.buffer[:16]:
             raise OSError("read back something else than was written")
+
+
+def disk_probe(spec: str | dict[str, Any] | None) -> Direct | None:
+    """The probe of the local disk: a file of its own, or whatever the configuration describes, or none."""
+    if isinstance(spec, str):
+        spec = {"path": spec, "create": True}
+    return None if spec is None else Direct(spec)
 
 
 class Refused:
@@ -709,6 +721,203 @@ def find_mailbox() -> IvshmemMailbox | None:
     return None
 
 
+# --- channels to the harness: `reader` is what select() waits for (None: no orders any more), `write` returns how many
+# bytes are done with, or raises BlockingIOError
+
+
+class Uart:
+    """A serial port."""
+
+    def __init__(self, path: str) -> None:
+        self.reader: int | None = os.open(path, os.O_RDWR | os.O_NOCTTY)
+        self.writer = self.reader
+        tty.setraw(self.writer, termios.TCSANOW)
+        os.set_blocking(self.writer, False)
+
+    def read(self) -> bytes:
+        return os.read(self.writer, 4096)
+
+    def write(self, data: bytes) -> int:
+        return os.write(self.writer, data[:1024])
+
+
+class Stdio:
+    """Standard input and output, which an SSH channel carries. What else is printed goes to standard error."""
+
+    def __init__(self) -> None:
+        self.reader: int | None = os.dup(0)
+        self.writer = os.dup(1)
+        os.dup2(2, 1)
+        for fd in (self.reader, self.writer):
+            os.set_blocking(fd, False)
+
+    def read(self) -> bytes:
+        assert self.reader is not None
+        data = os.read(self.reader, 4096)
+        if not data:
+            self.reader = None  # always readable from now on: the main loop would spin
+        return data
+
+    def write(self, data: bytes) -> int:
+        try:
+            return os.write(self.writer, data[:1024])
+        except BlockingIOError:
+            raise
+        except OSError:  # nobody reads any more
+            return len(data)
+
+
+class Udp:
+    """Datagrams to one address, each `MAC line`; what cannot be sent is dropped.
+
+    The MAC is BLAKE2s with the token as key, over the direction and the line. An order may come twice: the second time
+    its answer is sent again. Numbers of orders grow; one that is far below the highest is old and ignored.
+    """
+
+    def __init__(self, address: list[Any], token: str) -> None:
+        # Not from hashlib: that loads OpenSSL.
+        from _blake2 import blake2s
+
+        if not token:
+            raise ValueError("a UDP channel needs a token: whoever knows it gives orders to this host")
+        self.hash, self.key = blake2s, blake2s(token.encode()).digest()
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.connect((address[0], address[1]))
+        self.socket.setblocking(False)
+        self.reader: int | None = self.socket.fileno()
+        self.writer = self.socket.fileno()
+        self.lost: OSError | None = None  # why the last datagram was lost that was
+        self.known: dict[int, list[bytes]] = {}  # numbers of orders, and their answers as far as they are kept
+
+    def mac(self, direction: bytes, line: bytes) -> bytes:
+        return self.hash(direction + line, key=self.key, digest_size=16).hexdigest().encode()
+
+    def read(self) -> bytes:
+        """One new order, or nothing."""
+        try:
+            mac, _, line = self.socket.recv(65536).partition(b" ")
+        except OSError:  # such as ECONNREFUSED: nobody listens yet
+            return b""
+        return line if mac == self.mac(b"order ", line) and self.is_new(line) else b""
+
+    def is_new(self, line: bytes) -> bool:
+        try:
+            number = unframe(line)["id"]
+        except (ValueError, KeyError, TypeError):
+            return False
+        if not isinstance(number, int):
+            return False
+        if number in self.known:
+            for answer in self.known[number]:
+                self.write(answer)
+            return False
+        if self.known and number < max(self.known) - ORDERS_KNOWN:
+            return False
+        self.known[number] = []
+        numbers = sorted(self.known)
+        for old in numbers[:-ORDERS_KNOWN]:
+            del self.known[old]
+        for old in numbers[-ORDERS_KNOWN:-ANSWERS_KNOWN]:
+            self.known[old] = []
+        return True
+
+    def remember(self, number: Any, text: bytes) -> None:
+        """Keep a piece of an answer, in case its order comes again."""
+        if number in self.known:
+            self.known[number].append(checked(text))
+
+    def write(self, data: bytes) -> int:
+        line = data[: data.index(b"\n") + 1]
+        try:
+            self.socket.send(self.mac(b"record ", line) + b" " + line)
+        except OSError as error:
+            self.lost = error
+        return len(line)
+
+
+def open_channel(config: dict[str, Any]) -> Uart | Stdio | Udp:
+    """The one channel that the configuration names."""
+    if "udp" in config:
+        return Udp(config["udp"], config["token"])
+    return Stdio() if config.get("stdio") else Uart(config["uart"])
+
+
+class Leash:
+    """Reboots the host when nobody has said for too long that it should go on.
+
+    On a thread of the main process: that process, too, may block while it sends over a network. Allocates nothing.
+    """
+
+    def __init__(self, sysrq: int, seconds: float | None) -> None:
+        self.sysrq = sysrq
+        self.ends: float | None = None
+        self.renew(seconds)
+
+    def renew(self, seconds: float | None) -> None:
+        self.ends = None if seconds is None else time.monotonic() + float(seconds)
+
+    def watch(self) -> None:
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(PRIORITY))
+        while True:
+            time.sleep(INTERVAL_S)
+            ends = self.ends
+            if ends is not None and time.monotonic() >= ends:
+                self.reboot()
+
+    def reboot(self) -> None:
+        os.write(self.sysrq, b"s")
+        os.write(self.sysrq, b"u")
+        time.sleep(LEASH_PAUSE_S)
+        os.write(self.sysrq, b"b")
+
+
+class Watchdog:
+    """A timer of the hardware that resets the host unless it is fed; `timeout_s` is None while it is not armed.
+
+    It must be opened after the children were started: it is disarmed when the last descriptor is closed.
+    """
+
+    def __init__(self, spec: dict[str, Any] | None) -> None:
+        self.fd = -1
+        self.timeout_s: int | None = None
+        self.error = ""
+        if spec is None:
+            return
+        try:
+            self.arm(spec["device"], spec["timeout_s"])
+        except OSError as error:
+            self.error = f"{spec['device']}: {error.strerror or error}"
+            self.disarm()
+
+    def arm(self, device: str, seconds: int) -> None:
+        try:
+            with open(f"/sys/class/watchdog/{os.path.basename(device)}/nowayout") as file:
+                if file.read().strip() == "1":
+                    raise OSError("cannot be disarmed any more once it is open (nowayout)")
+        except FileNotFoundError:
+            pass  # a driver without sysfs
+        self.fd = os.open(device, os.O_WRONLY)
+        told = bytearray(struct.pack("=i", seconds))
+        fcntl.ioctl(self.fd, WDIOC_SETTIMEOUT, told, True)
+        self.timeout_s = struct.unpack("=i", told)[0]
+
+    def feed(self) -> None:
+        if self.timeout_s is not None:
+            try:
+                fcntl.ioctl(self.fd, WDIOC_KEEPALIVE, 0)
+            except OSError as error:  # told once; the beat goes on
+                self.error = self.error or str(error)
+
+    def disarm(self) -> None:
+        """Magic close: without the V, the timer would run on."""
+        fd, self.fd, self.timeout_s = self.fd, -1, None
+        if fd >= 0:
+            try:
+                os.write(fd, b"V")
+            finally:
+                os.close(fd)
+
+
 def keep_ticking(ticks: list[float], index: int, cpu: int) -> None:
     """Note the time on one processor for ever, at real-time priority; a stuck processor blocks no other thread here."""
     os.sched_setaffinity(0, {cpu})
@@ -723,11 +932,10 @@ class Agent:
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.config = config
-        self.uart = os.open(config["uart"], os.O_RDWR | os.O_NOCTTY)
-        tty.setraw(self.uart, termios.TCSANOW)
-        os.set_blocking(self.uart, False)
-        self.mailbox = find_mailbox()
-        self.sysrq = os.open("/proc/sysrq-trigger", os.O_WRONLY)
+        self.channel = open_channel(config)
+        self.mailbox = find_mailbox() if isinstance(self.channel, Uart) else None
+        self.sysrq = os.open(SYSRQ, os.O_WRONLY)
+        self.leash = Leash(self.sysrq, config.get("leash_s"))
         self.sequence = 0
         self.outgoing = b""
         self.incoming = b""
@@ -742,12 +950,15 @@ class Agent:
         self.interval = config.get("probe_interval_s", 0.8)
         self.executors = [Executor(), Executor()]
         self.newest = time.monotonic()  # when the last order came
+        self.children: list[int] = []
+        self.ending = False
         self.start_children()
+        self.watchdog = Watchdog(config.get("watchdog"))
 
     def start_children(self) -> None:
-        disk = {"path": self.config.get("disk", "/var/tmp/harness-probe"), "create": True}
         alloc = Alloc()
-        probes: dict[str, Any] = {"alloc": alloc, "disk": Direct(disk), "storage": None}
+        disk = disk_probe(self.config.get("disk", "/var/tmp/harness-probe"))
+        probes: dict[str, Any] = {"alloc": alloc, "disk": disk, "storage": None}
         peers = self.config.get("peers", [])
         probes["net"] = Echo(peers) if peers else None
         if os.path.exists(Work.PATH):
@@ -760,9 +971,9 @@ class Agent:
             inbox, self.orders[name] = os.pipe()
             orders = inbox if name in ("storage", "stats", "net") else None
             jobs.append((keep_probing, (self.slots[name], probe, orders, self.interval_of(name))))
-        child(run_threads, jobs, alloc)
+        self.children.append(child(run_threads, jobs, alloc))
         self.slots["fork"] = Slot(self.memory, len(probes))
-        child(keep_probing, self.slots["fork"], Fork(), None, self.interval)
+        self.children.append(child(keep_probing, self.slots["fork"], Fork(), None, self.interval))
 
     def run(self) -> None:
         """Beat for ever."""
@@ -770,14 +981,15 @@ class Agent:
         protect()
         os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(PRIORITY))
         self.start_ticking()
-        self.say({"hello": hello()})
+        _thread.start_new_thread(self.leash.watch, ())
+        self.say({"hello": self.hello()})
         due = time.monotonic()
         while True:
             wait = max(0.0, due - time.monotonic())
             if any(executor.busy for executor in self.executors):
                 wait = min(wait, POLL_S)
             if self.mailbox is None:
-                self.wait_for_uart(wait)
+                self.wait_for_channel(wait)
             else:
                 # Never polls the tty: that alone can block, see IvshmemMailbox.
                 time.sleep(min(wait, FLUSH_S if self.outgoing else pause_after(self.newest)))
@@ -786,7 +998,10 @@ class Agent:
                     self.newest = time.monotonic()
             self.flush()
             self.collect()
+            if self.ending and (not self.outgoing or time.monotonic() >= due):
+                os._exit(0)
             if time.monotonic() >= due:
+                self.watchdog.feed()
                 self.beat()
                 due = max(due + INTERVAL_S, time.monotonic())
 
@@ -801,9 +1016,10 @@ class Agent:
         for index, cpu in enumerate(processors):
             _thread.start_new_thread(keep_ticking, (self.ticks, index, cpu))
 
-    def wait_for_uart(self, seconds: float) -> None:
-        ready = select.select([self.uart], [self.uart] if self.outgoing else [], [], seconds)
-        if self.uart in ready[0]:
+    def wait_for_channel(self, seconds: float) -> None:
+        readers = [] if self.channel.reader is None else [self.channel.reader]
+        ready = select.select(readers, [self.channel.writer] if self.outgoing else [], [], seconds)
+        if ready[0]:
             self.listen()
 
     def say(self, record: dict[str, Any]) -> None:
@@ -818,7 +1034,7 @@ class Agent:
     def flush(self) -> None:
         try:
             while self.outgoing:
-                self.outgoing = self.outgoing[os.write(self.uart, self.outgoing[:1024]) :]
+                self.outgoing = self.outgoing[self.channel.write(self.outgoing) :]
         except BlockingIOError:
             pass
 
@@ -870,7 +1086,7 @@ class Agent:
 
     def listen(self) -> None:
         try:
-            self.incoming += os.read(self.uart, 4096)
+            self.incoming += self.channel.read()
         except BlockingIOError:
             return
         *lines, self.incoming = self.incoming.split(b"\n")
@@ -899,7 +1115,9 @@ class Agent:
         elif verb == "become":
             become(order)
             os.write(self.orders["net"], json.dumps({"peers": order["peers"]}).encode() + b"\n")
-            self.answer(order["id"], True, json.dumps(hello()))
+            self.answer(order["id"], True, json.dumps(self.hello()))
+        elif verb in ("hello", "leash", "quit"):
+            self.answer(order["id"], True, self.do_for_owned(order))
         elif verb == "calibrate":
             self.answer(order["id"], True, str(round(calibrate(), 5)))
         elif verb in ("storage", "stats"):
@@ -915,6 +1133,32 @@ class Agent:
             self.answer(order["id"], True, "")
         else:
             self.waiting.append(order)
+
+    def hello(self) -> dict[str, Any]:
+        """Facts of this host, and whether a watchdog guards it."""
+        facts = hello()
+        if self.config.get("watchdog"):
+            facts.update(watchdog=self.watchdog.timeout_s, watchdog_error=self.watchdog.error)
+        return facts
+
+    def do_for_owned(self, order: dict[str, Any]) -> str:
+        """Do what only the host of an owner is asked for; a guest is simply switched off."""
+        if order["do"] == "leash":
+            self.leash.renew(order["seconds"])
+        if order["do"] == "quit":
+            self.prepare_to_quit()
+        return json.dumps(self.hello()) if order["do"] == "hello" else ""
+
+    def prepare_to_quit(self) -> None:
+        """Leave nothing behind. Waits for no child, since that may be stuck in the kernel."""
+        self.leash.renew(None)
+        self.watchdog.disarm()
+        for pid in self.children:
+            os.kill(pid, signal.SIGKILL)
+        pid_file = self.config.get("pid_file", PID_FILE)
+        if os.path.exists(pid_file):
+            os.unlink(pid_file)
+        self.ending = True
 
     def open_progress(self, path: str | None) -> None:
         if path is None:
@@ -944,11 +1188,13 @@ class Agent:
             self.answer(order["id"], False, str(error))
 
     def answer(self, number: Any, ok: bool, out: str) -> None:
-        while True:
-            piece, out = out[:PIECE], out[PIECE:]
-            self.say({"id": number, "ok": ok, "out": piece, "more": bool(out)})
-            if not out:
-                return
+        for at in range(0, len(out) or 1, PIECE):
+            more = at + PIECE < len(out)
+            record = {"id": number, "ok": ok, "at": at, "out": out[at : at + PIECE], "more": more}
+            text = json.dumps(record, separators=(",", ":")).encode()
+            if isinstance(self.channel, Udp):
+                self.channel.remember(number, text)
+            self.send(text)
 
 
 def alive(pid: int) -> bool:

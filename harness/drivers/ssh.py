@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import io
 import logging
 import shlex
@@ -24,28 +25,38 @@ import paramiko
 
 from harness.drivers.protocols import Completed
 from harness.model.clock import Deadline
-from harness.model.errors import DeadlineExceeded, ShellError
+from harness.model.errors import DeadlineExceeded, InfraError, ShellError, UsageError
 
 # Errors of a connection come as exceptions; without a log handler, paramiko would print them as well.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 T = TypeVar("T")
+# Not every line of sudo: it also warns, such as of a host name that does not resolve, and runs the command.
+SUDO_REFUSES = (
+    *("sudo: a password is required", "sudo: a terminal is required", "sudo: sorry, you must have a tty"),
+    *("is not in the sudoers file", "is not allowed to ", "sudo: not found", "sudo: command not found"),
+)
 CONNECT_S = 3600.0  # the caller's deadline ends it much earlier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SshAddress:
-    """The address and user to log in with: `name` is a host name or an IP address.
+    """The address and user to log in with: `name` is a host name, an IP address, or a Host of the file `config`.
 
-    Only the host key `host_key` is accepted (`ssh-ed25519 AAAA…`).
+    Only the host key `host_key` is accepted (`ssh-ed25519 AAAA…`). A user who is not root runs every command through
+    `sudo -n`. Without `key_file`, the keys are those that ssh(1) would try. `config` is an ssh_config(5): it completes
+    what is None here, and `jump` (`user@host:port`) goes before its ProxyJump. The key of a jump host is the one in
+    ~/.ssh/known_hosts.
     """
 
     host: str
     name: str
-    port: int = 22
-    user: str = "root"
-    key_file: Path
+    port: int | None = 22
+    user: str | None = "root"
+    key_file: Path | None
     host_key: str
+    config: Path | None = None
+    jump: str = ""
 
 
 def quote(command: str, arguments: tuple[object, ...]) -> str:
@@ -66,7 +77,8 @@ class FabricShell:
         text = quote(command, arguments)
 
         def work(connection: Any) -> Completed:
-            result = connection.run(text, hide=True, warn=True, in_stream=False)
+            result = connection.run(as_root(text, connection.user), hide=True, warn=True, in_stream=False)
+            self._check_sudo(connection.user, text, result.exited, result.stderr)
             return Completed(command=text, exit_code=result.exited, stdout=result.stdout, stderr=result.stderr)
 
         completed = self._within(deadline, text, work)
@@ -75,7 +87,7 @@ class FabricShell:
                 host=self.address.host,
                 command=text,
                 problem=f"exit code {completed.exit_code}",
-                output=completed.stderr or completed.stdout,
+                output=printable(completed.stderr or completed.stdout),
             )
         return completed
 
@@ -87,13 +99,37 @@ class FabricShell:
             client: paramiko.SSHClient = connection.client
             # Through a command and not SFTP: one process fewer on a host that may have no memory to spare.
             quoted = shlex.quote(target)
-            channel_in, out, _ = client.exec_command(f"umask 077; cat >{quoted} && chmod {mode:o} {quoted}")
-            with channel_in:
+            writing = as_root(f"umask 077; cat >{quoted} && chmod {mode:o} {quoted}", connection.user)
+            channel_in, out, errors = client.exec_command(writing)
+            with contextlib.suppress(OSError), channel_in:  # it may have ended already, and then says why
                 channel_in.write(data)
-            if out.channel.recv_exit_status() != 0:
+            status = out.channel.recv_exit_status()
+            if status != 0:
+                self._check_sudo(connection.user, f"write {target}", status, errors.read().decode("utf-8", "replace"))
                 raise ShellError(host=self.address.host, command=f"write {target}", problem="failed")
 
         self._within(deadline, f"write {target}", work)
+
+    def start(self, command: str, *arguments: object, deadline: Deadline) -> paramiko.Channel:
+        """Start a command that goes on, as root; its input and output are the channel's.
+
+        The channel has a connection of its own, which lives as long as the channel.
+        """
+        text = quote(command, arguments)
+
+        def work(connection: Any) -> paramiko.Channel:
+            channel: paramiko.Channel = connection.transport.open_session()
+            channel.exec_command(as_root(text, connection.user))
+            channel.keeps = connection  # type: ignore[attr-defined]
+            return channel
+
+        return self._on_connection(self._new_connection(), deadline, text, work)
+
+    def _check_sudo(self, user: str, what: str, status: int, stderr: str) -> None:
+        """Raise ShellError if it was sudo that refused, and not the command that failed."""
+        problem = sudo_problem(user, status, stderr) if user != "root" else ""
+        if problem:
+            raise ShellError(host=self.address.host, command=what, problem=problem)
 
     def close(self) -> None:
         """See `Shell.close`."""
@@ -103,10 +139,16 @@ class FabricShell:
             _cut(connection)
 
     def _within(self, deadline: Deadline, what: str, work: Callable[[Any], T]) -> T:
-        """Do `work` with an open connection on a thread; close the connection under it when the deadline passes."""
+        """Do `work` with the kept connection, or a new one."""
+        connection = self._take_connection()
+        done = self._on_connection(connection, deadline, what, work)
+        self._give_back(connection)
+        return done
+
+    def _on_connection(self, connection: Any, deadline: Deadline, what: str, work: Callable[[Any], T]) -> T:
+        """Do `work` on a thread, the connection open; close the connection under it when the deadline passes."""
         outcome: list[T] = []
         failure: list[BaseException] = []
-        connection = self._take_connection()
 
         def body() -> None:
             try:
@@ -121,7 +163,6 @@ class FabricShell:
         thread.join(deadline.remaining)
         still_running = thread.is_alive()  # checked first: once the thread has ended, one of the two lists is filled
         if outcome:
-            self._give_back(connection)
             return outcome[0]
         _cut(connection)
         if still_running:
@@ -142,53 +183,149 @@ class FabricShell:
 
     def _new_connection(self) -> Any:
         address = self.address
+        own_keys = address.key_file is None
+        config = _config_of(address)
         connection = fabric.Connection(
             host=address.name,
             port=address.port,
             user=address.user,
-            config=fabric.Config(overrides={"load_ssh_configs": False}),
+            config=config,
+            gateway=fabric.Connection(address.jump, config=config.clone()) if address.jump else None,
             connect_timeout=int(CONNECT_S),
             connect_kwargs={
-                "key_filename": str(address.key_file),
-                "look_for_keys": False,
-                "allow_agent": False,
+                **({} if own_keys else {"key_filename": str(address.key_file)}),
+                "look_for_keys": own_keys,
+                "allow_agent": own_keys,
                 "banner_timeout": CONNECT_S,
                 "auth_timeout": CONNECT_S,
                 "channel_timeout": CONNECT_S,
+                "disabled_algorithms": {"keys": _other_kinds(address.host_key)},
             },
         )
-        kind, text = address.host_key.split()[:2]
-        key = paramiko.PKey.from_type_string(kind, base64.b64decode(text))
-        name = address.name if address.port == 22 else f"[{address.name}]:{address.port}"
+        kind, key = pinned_key(address.host_key)
+        name = connection.host if connection.port == 22 else f"[{connection.host}]:{connection.port}"
         connection.client.get_host_keys().add(name, kind, key)
         connection.client.set_missing_host_key_policy(paramiko.RejectPolicy())
+        for gateway in _gateways(connection):
+            gateway.client.load_system_host_keys()
+            gateway.client.set_missing_host_key_policy(paramiko.RejectPolicy())
         return connection
 
     def _explain(self, what: str, error: BaseException) -> ShellError:
-        host = self.address.host
         if isinstance(error, ShellError):
             return error
-        if isinstance(error, paramiko.AuthenticationException):
-            problem = f"SSH refused the key {self.address.key_file}"
-        elif isinstance(error, paramiko.BadHostKeyException):
-            problem = "SSH shows another host key than the one that was pinned"
-        elif isinstance(error, (paramiko.SSHException, socket.error, EOFError)):
-            problem = f"SSH: {error or type(error).__name__}"
-        else:
-            problem = f"{type(error).__name__}: {error}"
-        explained = ShellError(host=host, command=what, problem=problem)
+        explained = ShellError(host=self.address.host, command=what, problem=printable(self._problem(error), ends=" "))
         explained.__cause__ = error
         return explained
+
+    def _problem(self, error: BaseException) -> str:
+        if isinstance(error, paramiko.BadHostKeyException):
+            return (
+                f"SSH shows another host key than the one that was pinned: {fingerprint(error.key)}, not "
+                f"{fingerprint(error.expected_key)}; if its owner changed it, `harness enrol` fetches it"
+            )
+        if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
+            kind = self.address.host_key.split()[0]
+            return f"SSH: nothing in common; is there a host key of the pinned kind {kind}? {error}"
+        if isinstance(error, paramiko.AuthenticationException):
+            key = self.address.key_file
+            return f"SSH refused the key {key}" if key else "SSH refused every key of the ssh agent and of ~/.ssh"
+        if isinstance(error, paramiko.ssh_exception.NoValidConnectionsError):
+            reasons = {getattr(one, "strerror", None) or str(one) for one in error.errors.values()}
+            return "SSH: " + ", ".join(sorted(reasons))
+        if isinstance(error, (paramiko.SSHException, socket.error, EOFError)):
+            return f"SSH: {error or type(error).__name__}"
+        return f"{type(error).__name__}: {error}"
+
+
+def as_root(command: str, user: str) -> str:
+    """The command as root runs it; in sudo's own words, English ones."""
+    return command if user == "root" else f"LC_ALL=C sudo -n -- sh -c {shlex.quote(command)}"
+
+
+def sudo_problem(user: str, status: int, stderr: str) -> str:
+    """Why sudo refused to run a command, and the way out; "" if it did not."""
+    refusals = [line for line in stderr.splitlines() if any(words in line for words in SUDO_REFUSES)]
+    if status not in (1, 127) or not refusals:
+        return ""
+    return f"{printable(refusals[0])}; in sudoers(5) is wanted: `{printable(user)} ALL=(ALL) NOPASSWD: ALL`"
+
+
+def printable(text: str, *, ends: str = "\n") -> str:
+    """Text of a host without control characters, which a terminal would obey; `ends` replaces the end of a line."""
+    lines = [
+        "".join(char if char.isprintable() or char == "\t" else "\ufffd" for char in line) for line in text.splitlines()
+    ]
+    return ends.join(lines)
+
+
+def fingerprint(key: paramiko.PKey) -> str:
+    """`SHA256:…`, as ssh-keygen -l prints it."""
+    return "SHA256:" + base64.b64encode(hashlib.sha256(key.asbytes()).digest()).decode().rstrip("=")
+
+
+def pinned_key(text: str) -> tuple[str, paramiko.PKey]:
+    """The kind and the key of `ssh-ed25519 AAAA…`; raises UsageError."""
+    try:
+        kind, data = text.split()[:2]
+        return kind, paramiko.PKey.from_type_string(kind, base64.b64decode(data, validate=True))
+    except Exception as error:
+        raise UsageError(f"{text[:40]!r} is no host key; `harness enrol` fetches it") from error
+
+
+def fetch_host_key(address: str, port: int, *, deadline: Deadline) -> tuple[str, str]:
+    """The host key that a server shows, as `ssh-ed25519 AAAA…`, and its fingerprint; raises InfraError."""
+    problem = f"{address} port {port}: no host key:"
+    try:
+        connection = socket.create_connection((address, port), timeout=max(0.1, deadline.remaining))
+    except OSError as error:
+        raise InfraError(f"{problem} {error.strerror or error}") from error
+    transport = paramiko.Transport(connection)
+    try:
+        transport.banner_timeout = max(0.1, deadline.remaining)
+        transport.start_client(timeout=max(0.1, deadline.remaining))
+        key = transport.get_remote_server_key()
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        raise InfraError(printable(f"{problem} {error or type(error).__name__}", ends=" ")) from error
+    finally:
+        connection.close()
+        transport.close()
+    return f"{key.get_name()} {key.get_base64()}", fingerprint(key)
+
+
+def _config_of(address: SshAddress) -> Any:
+    """Fabric's configuration: it reads no other file than the one of the address."""
+    if address.config is None or not address.config.exists():
+        return fabric.Config(overrides={"load_ssh_configs": False})
+    return fabric.Config(runtime_ssh_path=str(address.config))
+
+
+def _other_kinds(host_key: str) -> list[str]:
+    """The kinds of host key that are not the pinned one: a server with several would else choose."""
+    kind = host_key.split()[0]
+    wanted = ("rsa-sha2-512", "rsa-sha2-256") if kind == "ssh-rsa" else (kind,)
+    return [known for known in paramiko.Transport._preferred_keys if known not in wanted]  # type: ignore[attr-defined]
+
+
+def _gateways(connection: Any) -> list[Any]:
+    """The jump hosts on the way, the nearest to the host first."""
+    found = []
+    gateway = connection.gateway
+    while isinstance(gateway, fabric.Connection):
+        found.append(gateway)
+        gateway = gateway.gateway
+    return found
 
 
 def _cut(connection: Any) -> None:
     """Close the socket first: an orderly close would wait for a host that may be dead."""
-    transport = getattr(connection, "transport", None)
-    with contextlib.suppress(Exception):
-        if transport is not None and transport.sock is not None:
-            transport.sock.close()
-    with contextlib.suppress(Exception):
-        connection.client.close()
+    for hop in (*_gateways(connection)[::-1], connection):
+        transport = getattr(hop, "transport", None)
+        with contextlib.suppress(Exception):
+            if transport is not None and transport.sock is not None:
+                transport.sock.close()
+        with contextlib.suppress(Exception):
+            hop.client.close()
 
 
 def read_key(path: Path) -> str:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
 from uuid import uuid4
 
 from harness.artifacts.recipes import vm_images
+from harness.drivers.agent_link import FramedAgentLink
+from harness.drivers.channels.uart import UartTransport
 from harness.drivers.libvirt.guest import OFFERS, GuestSpec, LibvirtGuest, Nic, killed_when_overdue
 from harness.drivers.protocols import Console, Shell
-from harness.drivers.serial.agent_link import SerialAgentLink
 from harness.drivers.serial.bounded_file import BoundedFile
 from harness.drivers.serial.ivshmem_mailbox import IvshmemMailbox
 from harness.drivers.serial.serial_socket import SerialSocket
@@ -69,7 +71,8 @@ class Guest:
         self.wire = SerialSocket(run.path / f"{label}.con", self.on_console)
         self._stack.callback(self.wire.close)
         self.mailbox = IvshmemMailbox(run.path / f"{label}.box")
-        self.link = SerialAgentLink(run.path / f"{label}.uart", host.name, self._on_record, self.mailbox)
+        self.uart = run.path / f"{label}.uart"
+        self.link = FramedAgentLink(host.name, self._on_record, partial(UartTransport, self.uart, self.mailbox))
         self._stack.callback(self.link.close)
         state = self.ground.state
         wanted = take_port(state, host.ssh_port) if host.ssh_port else port_lease(state)
@@ -100,7 +103,7 @@ class Guest:
             initrd=machine.kernel.initrd if self.parts.is_restored else run.path / f"{self.parts.label}.initrd",
             cmdline=cmdline_of(host),
             disks=self.parts.disks,
-            wires=(self.wire.path, self.link.path),
+            wires=(self.wire.path, self.uart),
             nics=self._nics(port),
             devices=tuple(self.mailbox.device),
         )

@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.agent import agent
-from harness.drivers.serial import agent_link
+from harness.drivers import agent_link
 
 RECORDS = st.dictionaries(
     st.text(max_size=8), st.one_of(st.integers(), st.text(), st.booleans(), st.none()), max_size=5
@@ -197,6 +197,13 @@ def bare_agent(progress: bytes | None = None) -> agent.Agent:
     return made
 
 
+def pipe_channel(fd: int) -> agent.Uart:
+    """A serial port that is one end of a pipe."""
+    made = agent.Uart.__new__(agent.Uart)
+    made.reader = made.writer = fd
+    return made
+
+
 def progress_file(group: int, *workers: tuple[int, int, int, int]) -> bytes:
     head = agent.PROGRESS.pack(agent.PROGRESS_MAGIC, len(workers), 64, group, 0).ljust(64, b"\0")
     return head + b"".join(agent.WORKER.pack(*worker).ljust(64, b"\0") for worker in workers)
@@ -246,8 +253,8 @@ def test_a_progress_file_that_is_too_short_is_refused(tmp_path: Path) -> None:
 
 def test_an_order_that_makes_no_sense_does_not_end_the_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
     made = bare_agent()
-    reader, made.uart = os.pipe()
-    made.uart, reader = reader, made.uart
+    inbox, reader = os.pipe()
+    made.channel = pipe_channel(inbox)
     made.incoming = b""
     answers: list[tuple[object, bool, str]] = []
     monkeypatch.setattr(made, "answer", lambda *answer: answers.append(answer))
@@ -258,7 +265,7 @@ def test_an_order_that_makes_no_sense_does_not_end_the_heartbeat(monkeypatch: py
         os.write(reader, line)
     made.listen()
     os.close(reader)
-    os.close(made.uart)
+    os.close(inbox)
     assert [(number, ok) for number, ok, _ in answers] == [(1, False), (2, False), (3, True), (None, False)]
 
 
@@ -302,8 +309,9 @@ class Port:
     def __init__(self) -> None:
         self.agent = bare_agent(progress_file(4242, (9, 90, 1, os.getpid())))
         self.agent.outgoing = b""
-        self.reader, self.agent.uart = os.pipe()
-        os.set_blocking(self.agent.uart, False)
+        self.reader, self.writer = os.pipe()
+        self.agent.channel = pipe_channel(self.writer)
+        os.set_blocking(self.writer, False)
         os.set_blocking(self.reader, False)
 
     def heard(self) -> list[dict[str, object]]:
@@ -317,7 +325,7 @@ class Port:
 
     def close(self) -> None:
         os.close(self.reader)
-        os.close(self.agent.uart)
+        os.close(self.writer)
 
 
 @pytest.fixture

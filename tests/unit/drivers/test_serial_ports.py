@@ -5,13 +5,15 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes import FakeClock
 
-from harness.drivers.serial.agent_link import LINE_LIMIT, SerialAgentLink, frame, unframe
+from harness.drivers.agent_link import LINE_LIMIT, FramedAgentLink, frame, unframe
+from harness.drivers.channels.uart import UartTransport
 from harness.drivers.serial.serial_socket import SerialSocket
 from harness.model.clock import Deadline
 from harness.model.errors import DeadlineExceeded, InfraError, ShellError
@@ -49,7 +51,7 @@ class Uart:
 
     def __init__(self, folder: Path) -> None:
         self.heard = Heard()
-        self.link = SerialAgentLink(folder / "uart", "c1", self.heard.take)
+        self.link = FramedAgentLink("c1", self.heard.take, partial(UartTransport, folder / "uart", None))
         self.guest = guest(folder / "uart")
 
     def say(self, *records: dict[str, Any]) -> None:
@@ -151,15 +153,19 @@ def test_a_line_without_end_is_not_kept(uart: Uart) -> None:
 
 
 def test_an_answer_in_pieces(uart: Uart) -> None:
-    stale = {"id": 999, "ok": True, "out": "stale", "more": False}
-    pieces = [{"ok": True, "out": "one ", "more": True}, stale, {"ok": True, "out": "two", "more": False}]
+    stale = {"id": 999, "ok": True, "at": 0, "out": "stale", "more": False}
+    pieces = [
+        {"ok": True, "at": 0, "out": "one ", "more": True},
+        stale,
+        {"ok": True, "at": 4, "out": "two", "more": False},
+    ]
     playing = uart.answer(*pieces)
     assert uart.link.ask("read", path="/proc/swaps", deadline=Deadline.after(WAIT_S)) == "one two"
     playing.join()
 
 
 def test_an_order_that_the_agent_refuses(uart: Uart) -> None:
-    playing = uart.answer({"ok": False, "out": "OSError: no such device", "more": False})
+    playing = uart.answer({"ok": False, "at": 0, "out": "OSError: no such device", "more": False})
     with pytest.raises(ShellError, match="no such device"):
         uart.link.ask("storage", path="/dev/nbd9", deadline=Deadline.after(WAIT_S))
     playing.join()
@@ -170,16 +176,16 @@ def test_no_answer_before_the_deadline_and_one_that_comes_too_late(uart: Uart) -
         uart.link.ask("ping", deadline=Deadline.after(0.05))
     with pytest.raises(DeadlineExceeded):
         uart.link.ask("ping", deadline=Deadline(0.0, FakeClock()))
-    uart.say({"id": 1, "ok": True, "out": "late", "more": False})
+    uart.say({"id": 1, "ok": True, "at": 0, "out": "late", "more": False})
     reader = uart.guest.makefile("rb")
     assert [unframe(reader.readline())["id"] for _ in range(2)] == [1, 2]
-    playing = uart.answer({"ok": True, "out": "in time", "more": False})
+    playing = uart.answer({"ok": True, "at": 0, "out": "in time", "more": False})
     assert uart.link.ask("ping", deadline=Deadline.after(WAIT_S)) == "in time"
     playing.join()
 
 
 def test_nobody_on_the_uart(tmp_path: Path) -> None:
-    link = SerialAgentLink(tmp_path / "uart", "c1", lambda record: None)
+    link = FramedAgentLink("c1", lambda record: None, partial(UartTransport, tmp_path / "uart", None))
     with pytest.raises(ShellError, match="no guest"):
         link.ask("ping", deadline=Deadline.after(WAIT_S))
     link.close()
@@ -192,7 +198,7 @@ def test_a_listener_that_fails_is_noted(tmp_path: Path) -> None:
         heard.take(record)
         raise ValueError("no disk")
 
-    link = SerialAgentLink(tmp_path / "uart", "c1", listen)
+    link = FramedAgentLink("c1", listen, partial(UartTransport, tmp_path / "uart", None))
     end = guest(tmp_path / "uart")
     end.sendall(frame({"b": 1}))
     heard.until(bool)

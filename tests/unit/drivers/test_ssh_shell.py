@@ -127,5 +127,6 @@ def test_close_before_anything_and_twice(address: SshAddress) -> None:
 
 
 def test_the_public_half_of_a_key(address: SshAddress, tmp_path: Path) -> None:
+    assert address.key_file is not None
     kind, text = read_key(address.key_file).split()
     assert kind == "ssh-ed25519" and text.startswith("AAAA")
