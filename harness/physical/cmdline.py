@@ -6,10 +6,10 @@ TOKEN = "harness.run"
 # Words that belong to the owner's way of booting, or that say less on the console. Without crashkernel= the owner's
 # kdump stays out of the way: it would make an initramfs for this kernel on the owner's disk, and catch its panics.
 _DROPPED_KEYS = ("BOOT_IMAGE", "initrd", "crashkernel", "panic", TOKEN)
-_DROPPED_WORDS = ("quiet", "splash", "rhgb", "nokaslr", "kaslr")
 # nokaslr: a kernel that unpacks itself to a random place is silent for a minute on a slow host. dkms would build the
 # owner's modules for this kernel, on the owner's disk.
 _ADDED = ("nokaslr", "noresume", "systemd.mask=dkms.service", "panic=10")
+_DROPPED_WORDS = ("quiet", "splash", "rhgb", "kaslr", *_ADDED)
 
 
 def cmdline_of(owner: str, more: str, token: str) -> str:
