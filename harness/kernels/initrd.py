@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from harness.artifacts.cache import BUILD_LOG, Cache, digest_of
 from harness.artifacts.cpio import make_cpio
@@ -17,6 +16,7 @@ from harness.model.topology import MIB
 
 # Incremented whenever the same input would give another archive.
 BUILDER = 1
+COMMON = "init-common.h"  # included by every init
 
 
 def build_initrd(cache: Cache, kernel: str, modules: Path, recipe: ModulesRecipe, progress: Progress) -> Path:
@@ -41,20 +41,24 @@ def build_initrd(cache: Cache, kernel: str, modules: Path, recipe: ModulesRecipe
     return cache.get_or_build("initrd", key, build, need=16 * MIB)
 
 
-def build_init(cache: Cache, progress: Progress) -> Path:
-    """The cache entry with the guests' `init`, compiled from vm-images/init.c; raises HostEnvironmentError."""
-    source = vm_images() / "init.c"
-    try:
-        key: dict[str, Any] = {"builder": BUILDER, "source": source.read_text(encoding="utf-8")}
-    except OSError as error:
-        remedy = "restore it from the repository"
-        raise HostEnvironmentError(f"{source} cannot be read: {error.strerror}", remedy=remedy) from error
+def build_init(cache: Cache, progress: Progress, source: str = "init.c") -> Path:
+    """The cache entry with an `init`, compiled from vm-images/`source`; raises HostEnvironmentError."""
+    texts = {name: _read(vm_images() / name) for name in (source, COMMON)}
 
     def build(folder: Path) -> None:
-        progress.step("init: compiling")
+        progress.step(f"{source}: compiling")
         target = folder / "init"
-        run_tool(["gcc", "-O2", "-static", "-Wall", "-o", str(target), str(source)], log=folder / BUILD_LOG)
+        command = ["gcc", "-O2", "-static", "-Wall", "-o", str(target), str(vm_images() / source)]
+        run_tool(command, log=folder / BUILD_LOG)
         run_tool(["strip", str(target)], log=folder / BUILD_LOG)
         target.chmod(0o755)
 
-    return cache.get_or_build("init", key, build, need=8 * MIB)
+    return cache.get_or_build("init", {"builder": BUILDER, "sources": texts}, build, need=8 * MIB)
+
+
+def _read(source: Path) -> str:
+    try:
+        return source.read_text(encoding="utf-8")
+    except OSError as error:
+        remedy = "restore it from the repository"
+        raise HostEnvironmentError(f"{source} cannot be read: {error.strerror}", remedy=remedy) from error

@@ -1,4 +1,4 @@
-"""Source and headers of a distribution's kernel, from which modules are built."""
+"""Packages of a distribution's kernel: source and headers, from which modules are built, and the kernel itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.artifacts.apt import PrivateApt
 from harness.artifacts.cache import BUILD_LOG, Cache
 from harness.artifacts.mirror import find_sources, suite_of
 from harness.artifacts.run_tool import CommandFailed, run_tool
-from harness.kernels.kernels import Kernel
+from harness.kernels.kernels import Kernel, download_parts
 from harness.model.errors import UsageError
 from harness.model.observe import Progress
 from harness.model.settings import Settings
@@ -23,7 +23,7 @@ BUILDER = 1
 
 
 class KernelPackages:
-    """Packages of the distribution of `kernel` for a module build, in the cache and never installed."""
+    """Packages of the distribution of `kernel`, in the cache and never installed."""
 
     def __init__(self, settings: Settings, kernel: Kernel, cache: Cache, progress: Progress) -> None:
         self._settings = settings
@@ -46,6 +46,11 @@ class KernelPackages:
     def headers(self) -> Path:
         """The cache entry with the packages that a module build needs."""
         return self._entry("kernel-headers", {}, self._download_headers, 50 * MIB)
+
+    def image(self) -> Path:
+        """The package of the kernel itself, as it came; those of its parts are beside it."""
+        entry = self._entry("kernel-package", {}, self._download_image, 200 * MIB)
+        return next(entry.glob("linux-image-*.deb"))
 
     def _entry(self, kind: str, more: dict[str, Any], build: Any, need: int) -> Path:
         key = {"builder": BUILDER, "kernel": self._kernel.name, "version": self._kernel.version, **more}
@@ -100,6 +105,12 @@ class KernelPackages:
         names += filter(None, (headers.dependency(r"linux-headers-.*-common"), headers.dependency(r"linux-kbuild-.*")))
         for name in names:
             apt.download(name, version, folder)
+        shutil.rmtree(folder / "apt")
+
+    def _download_image(self, folder: Path) -> None:
+        apt = self._apt(folder)
+        package = apt.show(f"linux-image-{self._kernel.release}")
+        download_parts(apt, package, self._kernel.version, folder)
         shutil.rmtree(folder / "apt")
 
     def _apt(self, folder: Path) -> PrivateApt:

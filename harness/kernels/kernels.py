@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.artifacts.apt import PrivateApt
+from harness.artifacts.apt import Package, PrivateApt
 from harness.artifacts.cache import BUILD_LOG, Cache, digest_of
 from harness.artifacts.ext4 import mke2fs_command
 from harness.artifacts.mirror import Sources, find_sources, suite_of
@@ -138,10 +138,15 @@ class _Build:
         if name is None:
             raise HostEnvironmentError(f"{self._package} of {self._sources.codename} depends on no kernel image")
         package = apt.show(name)
-        parts = (package.dependency(re.escape(part)) for part in part_names(name))
-        files = [apt.download(part, package.version, self._folder) for part in (name, *filter(None, parts))]
+        files = download_parts(apt, package, package.version, self._folder)
         shutil.rmtree(self._folder / "apt")
         return files, package.version
+
+
+def download_parts(apt: PrivateApt, package: Package, version: str, folder: Path) -> list[Path]:
+    """The files of a kernel's package at `version`, first its own, then those of its parts if it is in parts."""
+    parts = (package.dependency(re.escape(part)) for part in part_names(package.name))
+    return [apt.download(name, version, folder) for name in (package.name, *filter(None, parts))]
 
 
 def fill_entry(folder: Path, full: Path, release: str, version: str, recipe: ModulesRecipe) -> None:

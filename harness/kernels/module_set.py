@@ -37,12 +37,19 @@ def reduce_modules(full: Path, reduced: Path, release: str, recipe: ModulesRecip
     Both are roots as depmod's `-b` takes them. Raises CommandFailed if depmod fails.
     """
     source = full / "lib/modules" / release
-    target = reduced / "lib/modules" / release
     if not (source / "modules.dep").exists():
         # depmod runs only when a package is installed.
         run_tool(["depmod", "-b", str(full), release], log=log)
+    copy_modules(full, reduced, release, select(read_dependencies(source), recipe), log)
+    run_tool(["depmod", "-b", str(reduced), release], log=log)
+
+
+def copy_modules(full: Path, reduced: Path, release: str, wanted: set[str], log: Path) -> None:
+    """Copy the modules `wanted`, and those that they need, from one root to another, uncompressed; no indexes."""
+    source = full / "lib/modules" / release
+    target = reduced / "lib/modules" / release
     depends = read_dependencies(source)
-    copies = {target / _SUFFIX.sub(".ko", path): source / path for path in closure(select(depends, recipe), depends)}
+    copies = {target / uncompressed(path): source / path for path in closure(wanted, depends)}
     _strip([copy for copy, original in copies.items() if _copy_uncompressed(original, copy)], log)
     target.mkdir(parents=True, exist_ok=True)
     for name in (ORDER, BUILT_IN, "modules.builtin.modinfo"):
@@ -50,7 +57,11 @@ def reduce_modules(full: Path, reduced: Path, release: str, recipe: ModulesRecip
             shutil.copyfile(source / name, target / name)
     if not (target / ORDER).exists():
         (target / ORDER).write_text("".join(f"{path}\n" for path in depends), encoding="utf-8")
-    run_tool(["depmod", "-b", str(reduced), release], log=log)
+
+
+def uncompressed(path: str) -> str:
+    """The path of a module file without the ending of its compression."""
+    return _SUFFIX.sub(".ko", path)
 
 
 def read_dependencies(folder: Path) -> dict[str, tuple[str, ...]]:
