@@ -3,12 +3,13 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo check lint types contracts docs unit plugin live smoke nightly soak selftest bench clean distclean
+.PHONY: help setup demo check lint types contracts docs unit plugin live testbed testbed-down live-physical smoke
+.PHONY: nightly soak selftest bench clean distclean
 
 PYTEST := .venv/bin/python -m pytest
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
 	@echo
 	@echo "PYTHON=python3.12 before or after make names the interpreter of the virtual environment."
 
@@ -43,6 +44,17 @@ plugin: setup ## tests of the pytest plugin
 live: setup ## all tests that boot guests, and all others marked slow
 	@status=0; $(PYTEST) tests/unit tests/plugin -m slow </dev/null || status=1; \
 		$(PYTEST) tests/live </dev/null || status=1; exit $$status
+
+testbed: setup ## start machines that the harness did not make, with BMCs and consoles, as hosts that somebody owns
+	@PYTHONPATH=. .venv/bin/python -m tests.testbed up </dev/null
+
+testbed-down: setup ## end what `make testbed` started
+	@PYTHONPATH=. .venv/bin/python -m tests.testbed down </dev/null
+
+live-physical: setup ## the tests on owned hosts: the test bed's, or with HARNESS_PHYSICAL=rack.toml that inventory's
+	@[ -n "$$HARNESS_PHYSICAL" ] || PYTHONPATH=. .venv/bin/python -m tests.testbed up </dev/null
+	@PYTHONPATH=. PATH="$$(PYTHONPATH=. .venv/bin/python -m tests.testbed path):$$PATH" \
+		$(PYTEST) tests/physical -m physical </dev/null
 
 smoke: setup ## the quick cases of testcases/ (minutes)
 	@.venv/bin/harness run testcases -n 2 --profile smoke </dev/null

@@ -1,25 +1,24 @@
-"""`python -m tests.testbed up|down|status [NAME…]`: starts and ends the test bed, or some of its machines."""
+"""`python -m tests.testbed up|down|status|bmc|path [NAME…]`: starts and ends the test bed, or some of its machines."""
 
 from __future__ import annotations
 
 import argparse
-import subprocess
+import shlex
 import sys
 import time
 
 from tests.testbed.chassis import Chassis
-from tests.testbed.image import base_disk, key, own_disk, python_servers, run, server_root
+from tests.testbed.image import base_disk, own_disk, python_servers, run
 from tests.testbed.inventory import write_inventory
+from tests.testbed.login import answers
 from tests.testbed.places import DOUBLES, SSH_PORT, USER, Double, double, folder
-from tests.testbed.servers import bmc_of, start_bmc
+from tests.testbed.servers import bmc_of, conserver, in_root, start_bmc, start_conserver
 
 BOOT_S = 600.0
 # With the libraries of its own root, which is neither installed nor mounted anywhere.
 WRAPPER = """\
 #!/bin/sh
-root={root}
-exec "$root/lib64/ld-linux-x86-64.so.2" --library-path "$root/usr/lib/x86_64-linux-gnu:$root/lib/x86_64-linux-gnu" \\
-	"$root/usr/bin/{name}" "$@"
+exec {command} "$@"
 """
 
 
@@ -33,6 +32,7 @@ def up(doubles: list[Double]) -> int:
         make(one)
     print(f"inventory: {write_inventory()}", flush=True)
     print(f"put {folder() / 'bin'} in front of PATH: ipmitool and console of the test bed", flush=True)
+    start_conserver()
     for one in doubles:
         start_bmc(one)
         Chassis(one).on()
@@ -62,11 +62,10 @@ def make(one: Double) -> None:
 
 def make_wrappers() -> None:
     """Clients of the BMCs and consoles, which are not installed on this machine."""
-    root = server_root()
     (folder() / "bin").mkdir(exist_ok=True)
     for name in ("ipmitool", "console"):
         path = folder() / "bin" / name
-        path.write_text(WRAPPER.format(name=name, root=root))
+        path.write_text(WRAPPER.format(command=shlex.join(in_root(f"usr/bin/{name}"))))
         path.chmod(0o755)
 
 
@@ -85,19 +84,6 @@ def wait(one: Double) -> int:
     return 1
 
 
-def answers(one: Double) -> bool:
-    """Whether its SSH server lets its owner in."""
-    command = [
-        *("ssh", "-F", "none", "-p", str(SSH_PORT), "-i", str(key()), "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"),
-        *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"),
-        *(f"{USER}@{one.address}", "true"),
-    ]
-    try:
-        return subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=30).returncode == 0
-    except subprocess.TimeoutExpired:
-        return False
-
-
 def down(doubles: list[Double]) -> int:
     """End the processes that `up` started, and no other."""
     for one in doubles:
@@ -105,6 +91,8 @@ def down(doubles: list[Double]) -> int:
         was_on = Chassis(one).pid is not None
         Chassis(one).off()
         print(f"{one.name}: {'ended' if was_on else 'was not running'}")
+    if not any(Chassis(one).pid or bmc_of(one).pid for one in DOUBLES):
+        print(f"conserver: {'ended' if conserver().stop() else 'was not running'}")
     return 0
 
 
@@ -116,15 +104,31 @@ def status(doubles: list[Double]) -> int:
     return 0
 
 
+def bmc(doubles: list[Double]) -> int:
+    """Start the BMCs only."""
+    for one in doubles:
+        start_bmc(one)
+    return 0
+
+
+def path(_: list[Double]) -> int:
+    """Print the folder to put in front of PATH."""
+    print(folder() / "bin")
+    return 0
+
+
+COMMANDS = {"up": up, "down": down, "status": status, "bmc": bmc, "path": path}
+
+
 def main() -> int:
     """Run one command."""
     parser = argparse.ArgumentParser(prog="testbed", description=__doc__)
-    parser.add_argument("command", choices=("up", "down", "status"))
+    parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("names", nargs="*", help="default: m1 and m2 for up, all for the others")
     arguments = parser.parse_args()
     default = DOUBLES[:2] if arguments.command == "up" else DOUBLES
     doubles = [double(name) for name in arguments.names] or list(default)
-    return {"up": up, "down": down, "status": status}[arguments.command](doubles)
+    return COMMANDS[arguments.command](doubles)
 
 
 if __name__ == "__main__":

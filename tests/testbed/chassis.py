@@ -40,9 +40,9 @@ class Chassis:
         own = folder() / "net" / self.double.name
         own.parent.mkdir(exist_ok=True)
         own.unlink(missing_ok=True)  # QEMU does not replace its own socket
-        log = (self.double.home / "qemu.log").open("ab")
         # Detached, and without the BMC's sockets: those would keep its port when it is restarted.
-        subprocess.Popen(self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        with (self.double.home / "qemu.log").open("ab") as log:
+            subprocess.Popen(self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         end = time.monotonic() + 10
         while self.pid is None and time.monotonic() < end:
             time.sleep(0.05)
@@ -75,7 +75,7 @@ class Chassis:
         self.monitor("inject-nmi")
 
     def monitor(self, command: str, **arguments: object) -> None:
-        """One command of QEMU's monitor; raises OSError if it does not answer."""
+        """One command of QEMU's monitor; raises OSError if it does not answer, or refuses it."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(10)
             connection.connect(str(self.double.home / "qmp"))
@@ -84,8 +84,10 @@ class Chassis:
             for name, given in (("qmp_capabilities", {}), (command, arguments)):
                 file.write(json.dumps({"execute": name, "arguments": given}) + "\n")
                 file.flush()
-                while "event" in json.loads(file.readline()):
+                while "event" in (answer := json.loads(file.readline())):
                     pass
+                if "error" in answer:
+                    raise OSError(f"{name}: {answer['error']['desc']}")
 
     def _command(self) -> list[str]:
         double = self.double

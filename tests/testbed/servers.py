@@ -11,10 +11,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.testbed.image import python_servers, run
-from tests.testbed.places import BMC_PASSWORD, BMC_USER, REDFISH_PORT, Double, folder
+from tests.testbed.image import python_servers, run, server_root
+from tests.testbed.places import (
+    BMC_PASSWORD,
+    BMC_USER,
+    CONSERVER_ADDRESS,
+    CONSERVER_PORT,
+    CONSOLE_PORT,
+    DOUBLES,
+    REDFISH_PORT,
+    Double,
+    folder,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
+CONSERVER = """\
+config * {{ defaultaccess allowed; sslrequired no; }}
+default * {{ master localhost; rw *; logfile {home}/&.log; options ondemand; }}
+break 1 {{ string "\\z"; }}
+access * {{ trusted {address}; allowed {address}; }}
+"""
+CONSOLE = "console {name} {{ type host; host {host}; port {port}; protocol telnet; }}\n"
 
 
 @dataclass(frozen=True)
@@ -42,16 +59,16 @@ class Server:
         if self.pid is not None:
             return
         self._note.parent.mkdir(parents=True, exist_ok=True)
-        log = self._note.with_suffix(".log").open("ab")
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-            start_new_session=True,
-        )
+        with self._note.with_suffix(".log").open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+                start_new_session=True,
+            )
         self._note.write_text(json.dumps({"pid": process.pid, "started": started(process.pid)}))
 
     def stop(self) -> bool:
@@ -96,6 +113,34 @@ def start_bmc(double: Double) -> None:
         return
     config = redfish_config(double)
     bmc_of(double).start([python, "-m", "tests.testbed.bmc_redfish", "--config", str(config)])
+
+
+def start_conserver() -> None:
+    """Start conserver, unless it runs. It takes a console only while somebody reads it there: QEMU has one reader."""
+    home = folder() / "conserver"
+    home.mkdir(exist_ok=True)
+    (home / "passwd").write_text("*any*:*any*\n")
+    consoles = "".join(CONSOLE.format(name=one.name, host=one.bmc_address, port=CONSOLE_PORT) for one in by_telnet())
+    (home / "conserver.cf").write_text(CONSERVER.format(home=home, address=CONSERVER_ADDRESS) + consoles)
+    command = [*in_root("usr/sbin/conserver"), "-C", str(home / "conserver.cf"), "-P", str(home / "passwd")]
+    conserver().start([*command, "-M", CONSERVER_ADDRESS, "-p", str(CONSERVER_PORT), "-L", str(home / "conserver.log")])
+
+
+def conserver() -> Server:
+    """The console server of all doubles whose consoles their BMCs do not hold."""
+    return Server("conserver")
+
+
+def by_telnet() -> list[Double]:
+    """The doubles whose consoles are behind a TCP port."""
+    return [one for one in DOUBLES if one.bmc != "ipmi"]
+
+
+def in_root(program: str) -> list[str]:
+    """The beginning of a command that is a program of the servers' root, with the libraries of that root."""
+    root = server_root()
+    libraries = f"{root}/usr/lib/x86_64-linux-gnu:{root}/lib/x86_64-linux-gnu"
+    return [str(root / "lib64/ld-linux-x86-64.so.2"), "--library-path", libraries, str(root / program)]
 
 
 def certificate(double: Double) -> Path:
