@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from rack import inventory
+from tests.testbed.rack import inventory
 
 collect_ignore_glob = [] if inventory().exists() else ["test_*.py"]

@@ -7,7 +7,6 @@ import uuid
 from dataclasses import replace
 
 import pytest
-from rack import ask, hosts, shell
 
 from harness.drivers.bmc import power_of
 from harness.drivers.consoles import open_console
@@ -17,6 +16,7 @@ from harness.model.owned_host import ConsoleSpec, OwnedHost
 from harness.model.power import PowerState
 from tests.testbed import faults
 from tests.testbed.places import CONSERVER_ADDRESS, CONSERVER_PORT, double
+from tests.testbed.rack import ask, hosts, shell
 from tests.testbed.servers import by_telnet
 
 # Only machines of the test bed have a plug that a test can pull.

@@ -5,13 +5,13 @@ from __future__ import annotations
 import uuid
 
 import pytest
-from rack import ask, hosts
 
 from harness.drivers.bmc import power_of
 from harness.drivers.consoles import open_console
 from harness.model.clock import Deadline
 from harness.model.owned_host import OwnedHost
 from harness.model.power import PowerState
+from tests.testbed.rack import ask, hosts
 
 pytestmark = pytest.mark.physical
 BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
