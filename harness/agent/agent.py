@@ -753,7 +753,12 @@ class Stdio:
 
     def read(self) -> bytes:
         assert self.reader is not None
-        data = os.read(self.reader, 4096)
+        try:
+            data = os.read(self.reader, 4096)
+        except BlockingIOError:
+            raise
+        except OSError:  # the other end was closed before it had read all: ECONNRESET
+            data = b""
         if not data:
             self.reader = None  # always readable from now on: the main loop would spin
         return data

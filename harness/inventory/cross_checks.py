@@ -13,8 +13,11 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from harness.inventory import owned_checks
 from harness.inventory.diagnostics import Loc, Problem, names, nearest, shown
-from harness.inventory.schema import as_subnet, is_kernel_file, is_module_file, is_variant
+from harness.inventory.owned_checks import PHYSICAL
+from harness.inventory.schema import as_subnet
+from harness.inventory.values import is_kernel_file, is_module_file, is_variant
 from harness.model.sizes import format_size, parse_size
 
 _DEFAULT_SUBNET = "10.77.0.0/24"
@@ -69,12 +72,15 @@ def check(document: Table, *, folder: Path, limits: Limits, variants: Sequence[s
     for loc, host in hosts:
         yield from _files(loc, host, folder)
         yield from _variants(loc, host, variants)
-        yield from _host_memory(loc, host, limits.machine_memory)
+        if host.get("kind") != PHYSICAL:
+            yield from _host_memory(loc, host, limits.machine_memory)
+    yield from owned_checks.check(hosts, folder)
     sizes = {host["name"]: _memory(host) for _, host in hosts if isinstance(host.get("name"), str)}
     for topology in topologies:
         yield from _roles(topology)
         yield from _topology_memory(topology, sizes, limits.machine_memory)
         yield from _links(topology, limits.reserved)
+        yield from owned_checks.links(topology.links, {str(host.get("name")): host for _, host in hosts})
         yield from _shared_disk(topology)
 
 

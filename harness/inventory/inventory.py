@@ -9,14 +9,15 @@ import re
 import stat
 import tomllib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness.inventory import cross_checks, schema
+from harness.inventory import cross_checks, schema, values
 from harness.inventory.cross_checks import Limits
 from harness.inventory.diagnostics import failure, names, shown, shown_path
-from harness.inventory.schema import HostTable, InventoryTables, TopologyTable
+from harness.inventory.owned_schema import OwnedTable, owned_host
+from harness.inventory.schema import HostTable, TopologyTable
 from harness.model.errors import InventoryError, UsageError
 from harness.model.topology import Host, Link, SharedDisk, Topology
 
@@ -26,10 +27,17 @@ _WHERE = re.compile(r"(?P<what>.*) \(at (?P<where>[^()]*)\)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
-    """The topologies of one file, by name."""
+    """The topologies and hosts of one file, by name."""
 
     path: Path
     topologies: dict[str, Topology]
+    hosts: dict[str, Host] = field(default_factory=dict)
+
+    def host(self, name: str) -> Host:
+        """The host called `name`; raises UsageError if there is none."""
+        if name not in self.hosts:
+            raise UsageError(f"no host {shown(name)} in {shown_path(self.path)}; it has: {names(self.hosts)}")
+        return self.hosts[name]
 
     def topology(self, name: str) -> Topology:
         """The topology called `name`; raises UsageError if there is none."""
@@ -62,7 +70,9 @@ def load_inventory(path: Path, *, limits: Limits, variants: Sequence[str] | None
     problems += cross_checks.check(document, folder=folder, limits=limits, variants=variants)
     if problems or isinstance(tables, list):
         raise failure(path, problems, document)
-    return Inventory(path=path, topologies=_topologies(tables, folder))
+    hosts = {table.name: _host(table, folder) for table in tables.host}
+    topologies = {table.name: _topology(table, hosts) for table in tables.topology}
+    return Inventory(path=path, topologies=topologies, hosts=hosts)
 
 
 def _read(path: Path) -> str:
@@ -108,16 +118,11 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
         raise InventoryError(path=shown_path(path), place=where, problem=problem, hint=hint) from error
 
 
-def _topologies(tables: InventoryTables, folder: Path) -> dict[str, Topology]:
-    hosts = {table.name: _host(table, folder) for table in tables.host}
-    return {table.name: _topology(table, hosts) for table in tables.topology}
-
-
-def _host(table: HostTable, folder: Path) -> Host:
-    values = table.model_dump()
-    modules = (_resolved(m, schema.is_module_file(m), folder) for m in table.modules)
-    kernel = _resolved(table.kernel, schema.is_kernel_file(table.kernel), folder)
-    return Host(**{**values, "modules": tuple(modules), "kernel": kernel})
+def _host(table: HostTable | OwnedTable, folder: Path) -> Host:
+    host = owned_host(table, folder) if isinstance(table, OwnedTable) else Host(**table.model_dump(exclude={"kind"}))
+    modules = (_resolved(m, values.is_module_file(m), folder) for m in table.modules)
+    kernel = _resolved(table.kernel, values.is_kernel_file(table.kernel), folder)
+    return replace(host, modules=tuple(modules), kernel=kernel)
 
 
 def _resolved(name: str, is_file: bool, folder: Path) -> str:

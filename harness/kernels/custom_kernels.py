@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.artifacts.cache import BUILD_LOG, Cache
 from harness.artifacts.cache_eviction import hold, keep_within
 from harness.artifacts.recipes import read_recipe, vm_images
-from harness.inventory.schema import is_kernel_file
+from harness.inventory.values import is_kernel_file
 from harness.kernels.find_kernel import find_origin
 from harness.kernels.kernels import TREE, Kernel, fetch_kernel, fill_entry, kernel_of
 from harness.kernels.module_set import ModulesRecipe

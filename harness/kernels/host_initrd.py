@@ -15,7 +15,7 @@ from harness.artifacts.cache_eviction import hold, keep_within
 from harness.artifacts.cpio import make_cpio
 from harness.artifacts.recipes import read_recipe, vm_images
 from harness.artifacts.run_tool import run_tool
-from harness.inventory.schema import is_kernel_file
+from harness.inventory.values import is_kernel_file
 from harness.kernels.find_kernel import Origin, Package, find_origin
 from harness.kernels.host_modules import ModuleIndex, Wanted
 from harness.kernels.initrd import build_init

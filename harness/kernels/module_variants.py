@@ -12,7 +12,7 @@ from pydantic import Field, StringConstraints, model_validator
 from harness.artifacts.cache import BUILD_LOG, Cache, digest_of
 from harness.artifacts.recipes import Recipe, read_recipe, vm_images
 from harness.artifacts.run_tool import CommandFailed, run_tool
-from harness.inventory.schema import is_kernel_file
+from harness.inventory.values import is_kernel_file
 from harness.kernels.kernel_checks import check_module
 from harness.kernels.kernel_source import KernelPackages
 from harness.kernels.kernels import Kernel

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from harness.artifacts.cache import BUILD_LOG, MANIFEST, Cache, digest_of
 from harness.artifacts.run_tool import run_tool
-from harness.inventory.schema import is_kernel_file
+from harness.inventory.values import is_kernel_file
 from harness.kernels.kbuild import CORE, Built, Makefiles, file_of
 from harness.kernels.kernel_checks import check_module
 from harness.kernels.kernel_source import KernelPackages

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import pytest
 
 from harness.inventory import cross_checks, schema
+from harness.inventory import values as inventory_values
 from harness.inventory.diagnostics import nearest, place, shown
 from harness.inventory.inventory import Inventory, require_role
 from harness.kernels.module_variants import read_variant
@@ -140,7 +141,7 @@ def _topology(mark: TopologyMark, item: pytest.Item, inventory: Inventory) -> To
     folder = item.path.parent
     _check(topology, changes, folder)
     hosts = tuple(_changed(host, changes.get(host.name, {}), folder) for host in topology.hosts)
-    for module in (module for host in hosts for module in host.modules if not schema.is_module_file(module)):
+    for module in (module for host in hosts for module in host.modules if not inventory_values.is_module_file(module)):
         read_variant(module)
     return replace(topology, hosts=hosts)
 
@@ -179,9 +180,9 @@ def _changed(host: Host, changes: Mapping[str, Any], folder: Path) -> Host:
     for key in SIZES & values.keys():
         values[key] = parse_size(values[key])
     if "modules" in values:
-        values["modules"] = tuple(_resolved(m, schema.is_module_file(m), folder) for m in values["modules"])
+        values["modules"] = tuple(_resolved(m, inventory_values.is_module_file(m), folder) for m in values["modules"])
     if "kernel" in values:
-        values["kernel"] = _resolved(values["kernel"], schema.is_kernel_file(values["kernel"]), folder)
+        values["kernel"] = _resolved(values["kernel"], inventory_values.is_kernel_file(values["kernel"]), folder)
     return replace(host, **values)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.inventory.schema import is_kernel_file
+from harness.inventory.values import is_kernel_file
 from harness.model.observe import Progress
 from harness.model.overrides import MachineOverrides
 from harness.model.settings import Settings

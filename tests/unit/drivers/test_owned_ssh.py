@@ -56,7 +56,8 @@ class Login(paramiko.ServerInterface):
         return OPEN_SUCCEEDED
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
-        threading.Thread(target=self.server.execute, args=(channel, command), daemon=True).start()
+        # Later: paramiko accepts the request when this has returned, and a closed channel would come before that.
+        threading.Timer(0.1, self.server.execute, (channel, command)).start()
         return True
 
 

@@ -165,7 +165,7 @@ BAD = [
         "cpus = 2",
         "zebra = 2",
         "host[0] \"small\": unknown key 'zebra'; "
-        "the keys are: name, memory, cpus, disk, scratch, kernel, cmdline, ssh_port, modules",
+        "the keys are: name, kind, memory, cpus, disk, scratch, kernel, cmdline, ssh_port, modules",
     ),
     (
         'scratch = "512 MiB"',
