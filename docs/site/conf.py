@@ -44,10 +44,18 @@ CONTENTS = {
         "docs/bisect",
         "docs/resume",
         "docs/warm-starts",
+        "docs/physical-hosts",
         "docs/options",
     ],
     "Cases": ["testcases/README", "docs/writing-a-testcase", "docs/reference/*", "inventories/README"],
-    "Inside": ["docs/agent", "docs/selftest", "docs/adding-a-backend", "docs/decisions", "vm-images/README"],
+    "Inside": [
+        "docs/agent",
+        "docs/selftest",
+        "docs/testbed",
+        "docs/adding-a-backend",
+        "docs/decisions",
+        "vm-images/README",
+    ],
     "Project": ["results/README", "benchmarks/README", "CONTRIBUTING", "CHANGELOG"],
 }
 

@@ -112,22 +112,11 @@ def remove_tree(path: Path) -> None:
 def bootstrap(packages: tuple[str, ...], target: Path, *extra: str) -> None:
     """A Debian root with these packages, in the folder or tar file `target`, from this machine's own archive."""
     sources = find_sources(os.environ.get("HARNESS_MIRROR"), SUITE)
-    options = [f'--aptopt={name} "{value}"' for name, value in (line.split("=", 1) for line in sources.options)]
+    words = [f'--aptopt={name} "{value}"' for name, value in (line.split("=", 1) for line in sources.options)]
+    words += [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("locale", "man", "doc")]
     run(
         *("mmdebstrap", "--variant=minbase", "--mode=root", '--aptopt=Apt::Install-Recommends "false"'),
-        *(
-            '--aptopt=Acquire::Retries "3"',
-            "--dpkgopt=path-exclude=/usr/share/locale/*",
-            "--dpkgopt=path-exclude=/usr/share/man/*",
-        ),
-        *(
-            "--dpkgopt=path-exclude=/usr/share/doc/*",
-            "--include=" + ",".join(packages),
-            *options,
-            *extra,
-            SUITE,
-            target,
-        ),
+        *('--aptopt=Acquire::Retries "3"', f"--include={','.join(packages)}", *words, *extra, SUITE, str(target)),
         *sources.lines,
     )
 
@@ -156,7 +145,7 @@ def python_servers() -> Path:
 
 
 def base_disk() -> Path:
-    """The disk of an owned machine as its owner installed it: GRUB, two kernels, a user with sudo."""
+    """The disk of an owned machine as its owner installed it: GRUB, a kernel, a user with sudo."""
     disk = folder() / f"base-{recipe_digest()}.raw"
     if not disk.exists():
         root = folder() / "base.root"

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import tomllib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+
+import psutil
 
 from harness.drivers.ssh import FabricShell, SshAddress
+from harness.inventory.cross_checks import Limits
+from harness.inventory.inventory import load_inventory
 from harness.model.clock import Deadline
 from harness.model.errors import HarnessError
-from harness.model.owned_host import ConsoleSpec, OwnedHost, PowerSpec, Secret
+from harness.model.owned_host import OwnedHost
 from tests.testbed.places import folder
 
 POLL_S = 1.0
@@ -24,31 +25,11 @@ def inventory() -> Path:
 
 def hosts() -> dict[str, OwnedHost]:
     """The hosts that may be power-cycled, by name; HARNESS_PHYSICAL_HOSTS names some of them."""
-    wanted = os.environ.get("HARNESS_PHYSICAL_HOSTS", "").split()
-    tables = {table["name"]: table for table in tomllib.loads(inventory().read_text())["host"]}
-    return {name: owned(tables[name]) for name in wanted or tables if tables[name].get("disposable")}
-
-
-def owned(table: Mapping[str, Any]) -> OwnedHost:
-    """What these tests need of a host's table."""
-    return OwnedHost(
-        address=table["address"],
-        host_key=table["host_key"],
-        user=table.get("user", ""),
-        ssh_port=table.get("port"),
-        identity=table.get("identity", ""),
-        power=PowerSpec(**with_secret(table["power"])),
-        console=ConsoleSpec(**with_secret(table["console"])),
-        boot_s=table.get("boot_s", 900),
-    )
-
-
-def with_secret(table: Mapping[str, Any]) -> dict[str, Any]:
-    """The table with its password as a record."""
-    values = dict(table)
-    for kind, name in values.get("password", {}).items():
-        values["password"] = Secret(kind=kind, name=name)
-    return values
+    limits = Limits(machine_memory=psutil.virtual_memory().total)
+    topologies = load_inventory(inventory(), limits=limits).topologies.values()
+    found = {host.name: host.owned for topology in topologies for host in topology.hosts}
+    wanted = os.environ.get("HARNESS_PHYSICAL_HOSTS", "").split() or sorted(found)
+    return {name: host for name in wanted if (host := found[name]) is not None and host.disposable and host.power}
 
 
 def shell(name: str, host: OwnedHost) -> FabricShell:
@@ -56,7 +37,7 @@ def shell(name: str, host: OwnedHost) -> FabricShell:
     key = Path(host.identity) if host.identity else None
     return FabricShell(
         SshAddress(
-            host=host.address, name=name, port=host.ssh_port, user=host.user, key_file=key, host_key=host.host_key
+            host=name, name=host.address, port=host.ssh_port, user=host.user, key_file=key, host_key=host.host_key
         )
     )
 

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.inventory.cross_checks import Limits
+from harness.inventory.inventory import load_inventory
 from tests.testbed import image, inventory
 from tests.testbed.chassis import Chassis
-from tests.testbed.places import DOUBLES, double
+from tests.testbed.places import BMC_PASSWORD, DOUBLES, double
 from tests.testbed.servers import Server, in_root, started
 
 # A server outlives who started it.
@@ -50,9 +52,10 @@ def test_a_server_is_started_once_and_ended(server: Server) -> None:
     server.start(SLEEP)
     first = server.pid
     server.start(SLEEP)
-    assert first is not None and server.pid == first
+    assert first is not None
+    assert server.pid == first
     assert server.stop()
-    assert server.pid is None
+    assert not started(first)
     assert not server.stop()
     reap()
 
@@ -127,13 +130,17 @@ def test_a_program_of_the_root_runs_with_the_libraries_of_the_root(monkeypatch: 
 
 
 def test_the_inventory_has_no_password_and_every_double(own_folder: Path) -> None:
+    public = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJf1JHTrTlHSHFsXZ5zXQ9a9v5BFw8VRBtqmnrZUGb0W m1"
     for one in DOUBLES:
         one.home.mkdir()
-        (one.home / "host_key.pub").write_text("ssh-ed25519 AAAA\n")
+        (one.home / "host_key.pub").write_text(f"{public}\n")
+    (own_folder / "key").touch()
+    (double("m2").home / "redfish.pem").touch()
     text = inventory.write_inventory().read_text()
     hosts = {table["name"]: table for table in tomllib.loads(text)["host"]}
     assert set(hosts) == {one.name for one in DOUBLES}
-    assert inventory.BMC_PASSWORD not in text
+    assert BMC_PASSWORD not in text
     assert (own_folder / "bmc.password").stat().st_mode & 0o077 == 0
     assert {table["power"]["driver"] for table in hosts.values()} == {"ipmi", "redfish"}
+    load_inventory(own_folder / "inventory.toml", limits=Limits(machine_memory=2**30))
     assert len({table["address"] for table in hosts.values()}) == len(DOUBLES)
