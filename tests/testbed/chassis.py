@@ -142,5 +142,5 @@ class Chassis:
 
 
 def accelerator() -> str:
-    """KVM where a machine may use it, else emulation, with less memory for translations than QEMU takes by itself."""
+    """HARNESS_TESTBED_ACCEL (`kvm` where that works), else emulation with less memory for it than QEMU takes by itself."""
     return os.environ.get("HARNESS_TESTBED_ACCEL", "tcg,thread=multi,tb-size=128")
