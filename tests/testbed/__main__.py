@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import subprocess
 import sys
 import time
 
@@ -128,7 +129,11 @@ def main() -> int:
     arguments = parser.parse_args()
     default = DOUBLES[:2] if arguments.command == "up" else DOUBLES
     doubles = [double(name) for name in arguments.names] or list(default)
-    return COMMANDS[arguments.command](doubles)
+    try:
+        return COMMANDS[arguments.command](doubles)
+    except subprocess.CalledProcessError as error:
+        print(f"testbed: {error.cmd[0]} failed with exit code {error.returncode}; see above", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

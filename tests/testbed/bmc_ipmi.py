@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import queue
 import signal
 import socket
@@ -12,7 +13,7 @@ import uuid
 from typing import Any
 
 from pyghmi.ipmi import bmc, console  # type: ignore[import-not-found, unused-ignore]
-from pyghmi.ipmi.private import session  # type: ignore[import-not-found, unused-ignore]
+from pyghmi.ipmi.private import serversession, session  # type: ignore[import-not-found, unused-ignore]
 
 from tests.testbed.chassis import Chassis
 from tests.testbed.places import BMC_PASSWORD, BMC_PORT, BMC_USER, CONSOLE_PORT, double
@@ -66,6 +67,8 @@ class Bmc(bmc.Bmc):  # type: ignore[misc, no-any-unimported, unused-ignore]
         """Serve for ever. What the serial port prints is sent from this thread: the library knows no other."""
         while True:
             session.Session.wait_for_rsp(0.02)
+            if self.sol is not None and self.sol.broken:  # its client is gone; the next one may have the port
+                self.sol, self.activated = None, False
             while not self._heard.empty():
                 data = self._heard.get()
                 for begin in range(0, len(data), PIECE):
@@ -137,5 +140,8 @@ def strip_negotiation(data: bytes) -> bytes:
 
 
 if __name__ == "__main__":
+    # The end of a session whose client is gone reads this, and the library does not set it: the BMC would die of it.
+    serversession.ServerSession._customkeepalives = None
+    faulthandler.register(signal.SIGUSR1)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies of QEMU
     Bmc(sys.argv[1]).serve()
