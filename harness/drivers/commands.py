@@ -13,6 +13,7 @@ from harness.model.clock import Deadline
 from harness.model.errors import HostEnvironmentError, InfraError
 
 LIMIT = 64 * 1024
+NOISE = "IANA PEN registry"  # ipmitool wants a list of vendors, which it needs for nothing here
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Output:
     @property
     def reason(self) -> str:
         """The last line that it printed, for a message; printable."""
-        lines = [line for line in (self.err + "\n" + self.out).splitlines() if line.strip()]
+        lines = [line for line in (self.err + "\n" + self.out).splitlines() if line.strip() and NOISE not in line]
         return printable(lines[0]) if lines else f"exit code {self.exit_code}"
 
 

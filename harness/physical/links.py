@@ -8,7 +8,6 @@ from ipaddress import IPv4Interface
 
 from harness.drivers.protocols import Shell
 from harness.model.clock import Deadline
-from harness.model.errors import UsageError
 from harness.model.owned_host import OwnedHost
 from harness.physical.survey import HostSurvey
 
@@ -32,19 +31,21 @@ class Address:
             shell.run(DOWN, self.interface, deadline=deadline)
 
 
-def own_addresses(host: str, spec: OwnedHost, survey: HostSurvey, links: Mapping[str, str]) -> dict[str, str]:
-    """The addresses with prefix that the interfaces of `links` have already, by link; "" for one that has none.
+def give_addresses(
+    shell: Shell, spec: OwnedHost, survey: HostSurvey, wanted: Mapping[str, str], deadline: Deadline
+) -> tuple[dict[str, str], list[Address]]:
+    """The addresses with prefix on the links of `wanted`, and those among them that the host got now.
 
-    Raises UsageError if the host has no such interface.
+    An interface without an address gets the wanted one.
     """
-    found = {}
-    for link in links:
-        name = spec.links[link]
-        interface = next((one for one in survey.interfaces if one.name == name), None)
-        if interface is None:
-            known = ", ".join(one.name for one in survey.interfaces)
-            raise UsageError(f"host {host}: link {link!r} is interface {name!r} in the inventory; it has: {known}")
-        addresses = [IPv4Interface(text) for text in interface.addresses if ":" not in text]
-        usable = [address for address in addresses if not address.is_link_local]
-        found[link] = str(usable[0]) if usable else ""
-    return found
+    interfaces = {one.name: one for one in survey.interfaces}
+    found: dict[str, str] = {}
+    given: list[Address] = []
+    for link, address in wanted.items():
+        interface = interfaces[spec.links[link]]  # the interlocks have looked whether it is there
+        own = [text for text in interface.addresses if ":" not in text and not IPv4Interface(text).is_link_local]
+        if not own:
+            shell.run(ADD, interface.name, address, interface.name, deadline=deadline)
+            given.append(Address(interface=interface.name, address=address, was_up=interface.up))
+        found[link] = own[0] if own else address
+    return found, given

@@ -23,8 +23,10 @@ from harness.model.owned_host import OWN_KERNEL
 from harness.model.settings import Settings
 from harness.model.topology import Host, Topology
 from harness.physical.home_again import meet_owed
+from harness.physical.kexec_boot import INSTALLED
 from harness.physical.offers import offers, owned
 from harness.physical.owed import PROVIDER
+from harness.physical.run_kernel import RunKernel
 from harness.physical.session import Ground, Session
 from harness.site.addressing import address_of
 from harness.site.capabilities import check_offers
@@ -39,15 +41,6 @@ CONSOLE_LIMIT = 8 * 1024 * 1024
 ANY = 1 << 16  # no limit of ours
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunKernel:
-    """The kernel of the run for one host, with the modules that replace its own, and those that replace none."""
-
-    kernel: Kernel
-    modules: Mapping[str, Path]
-    own_modules: Mapping[str, Path]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +146,10 @@ class PhysicalProvider:
                 wait=wait,
                 programs=prepared.needs.programs,
                 modules=prepared.needs.kernel,
+                links={
+                    host.name: tuple(link.name for link in topology.links if host.name in link.hosts)
+                    for host in topology.hosts
+                },
             )
             rack = Rack(topology, prepared, ground)
             stack.callback(rack.close)
@@ -174,7 +171,8 @@ class PhysicalProvider:
 
 
 def _is_of_the_run(host: Host) -> bool:
-    return host.kernel != OWN_KERNEL
+    """Whether it boots a kernel from this machine, and neither stays on its owner's nor boots one that is installed."""
+    return host.kernel != OWN_KERNEL and not host.kernel.startswith(INSTALLED)
 
 
 def _unusable(host: Host) -> Iterator[str]:
@@ -186,7 +184,7 @@ def _unusable(host: Host) -> Iterator[str]:
         )
     if not _is_of_the_run(host) and (host.modules or host.patches):
         yield (
-            f"host {host.name} stays on its owner's kernel, whose modules are not replaced; "
+            f"host {host.name} stays on a kernel of its owner's, whose modules are not replaced; "
             'give it a kernel of the run, such as kernel = "debian:12"'
         )
 
@@ -220,9 +218,7 @@ class Rack:
         return Site(topology=self._topology, targets={one.name: one for one in targets}, failure=self._failure)
 
     def _boot(self, session: Session) -> None:
-        run = self._prepared.kernels.get(session.name)
-        if run is not None:
-            session.boot(run.kernel, run.modules, run.own_modules)
+        session.boot(self._prepared.kernels.get(session.name))
 
     def _give_addresses(self, session: Session) -> dict[str, str]:
         wanted = {}

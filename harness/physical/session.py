@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.agent.agent import ECHO_PORT
+from harness.drivers.agent_link import FramedAgentLink
 from harness.drivers.bmc import power_of
 from harness.drivers.consoles import open_console
 from harness.drivers.protocols import AgentLink, Console, Power
@@ -20,17 +21,22 @@ from harness.model.clock import SYSTEM_CLOCK, Deadline
 from harness.model.errors import BootError, HarnessError, InfraError, UsageError
 from harness.model.obligation import Obligation
 from harness.model.observe import Progress
+from harness.model.owned_host import OWN_KERNEL
 from harness.model.settings import Settings
 from harness.model.topology import Host
 from harness.physical import channels, home, interlocks, reservation
+from harness.physical.boot_facts import BootFacts, read_boot_facts
 from harness.physical.deploy import Deployment
 from harness.physical.hand_back import HandBack
 from harness.physical.keeper import LEASH_S, Keeper
-from harness.physical.kexec import KexecBoot, arrived, kexec_into
+from harness.physical.kexec import arrived, kexec_into
+from harness.physical.kexec_boot import INSTALLED, KexecBoot, installed_boot, make_boot
+from harness.physical.kexec_refusal import refusal
 from harness.physical.links import Address, give_addresses
 from harness.physical.offers import NoPower, owned
 from harness.physical.owed import CHANGES, RESERVATION, Debt
 from harness.physical.proof import prove_console
+from harness.physical.run_kernel import RunKernel
 from harness.physical.survey import HostSurvey, survey
 from harness.site.capabilities import Offers
 from harness.site.own_speed import own_speed
@@ -50,6 +56,7 @@ LOOK_S = 5.0
 WAIT_POLL_S = 5.0
 WATCHDOG_S = 600  # longer than evidence of a host that is locked up takes
 TAIL = 1500
+HAS_MODULE = 'modprobe -n -q %s || grep -q "/%s[.]ko" /lib/modules/$(uname -r)/modules.builtin'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +73,7 @@ class Ground:
     wait: Deadline
     programs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     modules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    links: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def note(self, text: str) -> None:
         """Note one line in the trial's history."""
@@ -88,11 +96,12 @@ class Session:
         self.power: Power = power_of(self.spec.power, self.name) if self.spec.power else NoPower(self.name)
         self._keeper: Keeper | None = None
         self._console: Any = None
-        self._agent: channels.Agent | None = None
+        self._agent: FramedAgentLink | None = None
         self._deployment = Deployment(self.name, self.shell)
         self._addresses: list[Address] = []
         self._owed: dict[str, Obligation] = {}
         self._boot: KexecBoot | None = None
+        self._boot_facts: BootFacts | None = None
         self.before: HostSurvey | None = None
         self.now: HostSurvey | None = None
 
@@ -144,10 +153,18 @@ class Session:
             self.spec,
             self.before,
             bmc_uuid=self._bmc_uuid(),
+            own_machine=_own_uuid(),
             in_use=self.ground.settings.though_in_use,
             programs=self.ground.programs.get(self.name, ()),
-            modules=self.ground.modules.get(self.name, ()) if self.host.kernel == "owner" else (),
+            links=self.ground.links.get(self.name, ()),
         )
+        if self.host.kernel != OWN_KERNEL:
+            self._boot_facts = read_boot_facts(self.shell, deadline=self._within(SSH_S))
+            installed = self.host.kernel.startswith(INSTALLED)
+            if reason := refusal(self._boot_facts, installed=installed, cmdline=self.host.cmdline):
+                found.append(f"host {self.name}: {reason}")
+        else:
+            found += kernel_lacks(self.name, self.shell, self.ground.modules.get(self.name, ()), self._within(SSH_S))
         if not found and self.spec.console.driver != "none":
             found = self._open_console()
         return found
@@ -184,19 +201,25 @@ class Session:
 
     # --- boot
 
-    def boot(self, boot: KexecBoot | None) -> None:
-        """Put it under the kernel of the run, if there is one; raises BootError if it does not arrive there."""
-        if boot is None:
+    def boot(self, run: RunKernel | None) -> None:
+        """Put it under the kernel of the run, unless it stays on its owner's; raises BootError if that fails."""
+        if self._boot_facts is None:
             return
-        assert self.before is not None, "checked first"
+        boot = self._boot = self._make_boot(run, self._boot_facts)
         self._owe(CHANGES)
-        self._boot = boot
         deadline = Deadline.after(self.spec.boot_s)
         self.ground.note(f"{self.name}: kexec into {boot.release}")
         try:
-            kexec_into(self.shell, self.name, boot, deadline=deadline)
-            arrived(self.shell, self.name, boot, self.before.kernel.boot_id, deadline=deadline)
-        except UsageError:
+            kexec_into(self.shell, boot, self._boot_facts, host=self.name, deadline=deadline)
+            arrived(
+                self.shell,
+                boot,
+                self._boot_facts.boot_id,
+                host=self.name,
+                deadline=deadline,
+                console_tail=self._console_tail,
+            )
+        except (UsageError, BootError):
             raise
         except HarnessError as error:
             raise self._error(f"it did not arrive in {boot.release}: {error}") from error
@@ -208,13 +231,30 @@ class Session:
         )
         self.now = self._survey()
 
+    def _make_boot(self, run: RunKernel | None, facts: BootFacts) -> KexecBoot:
+        if run is None:
+            release = self.host.kernel.removeprefix(INSTALLED)
+            return installed_boot(release, facts, token=self.ground.token, cmdline=self.host.cmdline)
+        return make_boot(
+            self.ground.settings,
+            run.kernel,
+            run.modules,
+            run.own_modules,
+            facts,
+            self.ground.notes,
+            token=self.ground.token,
+            leash_s=int(self.spec.boot_s),
+            cmdline=self.host.cmdline,
+            modules_from=self.host.modules_from,
+        )
+
     # --- start
 
     def give_addresses(self, wanted: Mapping[str, str]) -> dict[str, str]:
         """The address of the host on each link, with its prefix: its own, or the one `wanted`, which it gets."""
         assert self.now is not None, "checked first"
         self._owe(CHANGES)
-        found, self._addresses = give_addresses(self.name, self.shell, self.spec, self.now, wanted, self._within(SSH_S))
+        found, self._addresses = give_addresses(self.shell, self.spec, self.now, wanted, self._within(SSH_S))
         return found
 
     def start(self, peers: Sequence[str], own_modules: Mapping[str, Path], addresses: Mapping[str, str]) -> None:
@@ -222,19 +262,22 @@ class Session:
         assert self.now is not None, "checked first"
         self._owe(CHANGES)
         self._peers, self._link_addresses = tuple(peers), dict(addresses)
-        config = channels.agent_config(self.spec, self.now, peers, self.ground.token)
+        config = channels.agent_config(self.spec, self.now, peers, self.ground.token, self.shell, self._within(SSH_S))
+        config["leash_s"] = LEASH_S
+        if self.now.watchdogs:
+            config["watchdog"] = {"device": self.now.watchdogs[0], "timeout_s": WATCHDOG_S}
         self._deployment.put(config, own_modules, self._within(SSH_S))
         try:
             self._agent = channels.start_agent(
-                self.name, self.spec, self.shell, config, self._on_record, self._within(START_S)
+                self.name, self.spec, self.shell, self.ground.token, self._on_record, self._within(START_S)
             )
             self._stack.callback(self._agent.close)
-            self._agent.link.ask("leash", seconds=LEASH_S, deadline=self._within(START_S))
+            self._agent.ask("leash", seconds=LEASH_S, deadline=self._within(START_S))
             self.shell.run("touch %s", channels.LEASH_FILE, deadline=self._within(SSH_S))
         except HarnessError as error:
             raise self._error(f"its agent does not answer: {error}") from error
         assert self._keeper is not None, "reserved first"
-        self._keeper.watch(self._agent.link)
+        self._keeper.watch(self._agent)
 
     def _on_record(self, record: dict[str, Any]) -> None:
         self.ground.listener.on_record(self.name, record)
@@ -242,7 +285,7 @@ class Session:
     def target(self, offered: Offers) -> Target:
         """The live host, with its speed measured now."""
         assert self._agent is not None and self.now is not None, "started first"
-        link: AgentLink = self._agent.link
+        link: AgentLink = self._agent
         seconds = float(link.ask("calibrate", deadline=self._within(SPEED_S)))
         drivers: dict[type, object] = dict.fromkeys(offered[self.name], self.power)
         if Console in drivers:
@@ -300,7 +343,7 @@ class Session:
             spec=self.spec,
             shell=self.shell,
             power=None if isinstance(self.power, NoPower) else self.power,
-            kernel=self.before.kernel.release if self.before is not None else "",
+            kernel=self.before.kernel if self.before is not None else "",
             before=self.before,
             files=self._files,
             note=self.ground.note,
@@ -316,7 +359,7 @@ class Session:
         """Undo every change without a boot; returns whether the host is as it was."""
         try:
             if self._agent is not None:
-                self._agent.link.ask("quit", deadline=self._within(home.SSH_S))
+                self._agent.ask("quit", deadline=self._within(home.SSH_S))
             self._stop_agent_link()
             for address in self._addresses:
                 address.take_away(self.shell, self._within(home.SSH_S))
@@ -346,7 +389,7 @@ class Session:
     def _owe(self, kind: str) -> None:
         if kind in self._owed:
             return
-        kernel = self.before.kernel.release if self.before is not None else ""
+        kernel = self.before.kernel if self.before is not None else ""
         debt = Debt(
             host=self.name,
             token=self.ground.token,
@@ -362,5 +405,28 @@ class Session:
         return Deadline.after(seconds)
 
     def _error(self, problem: str) -> BootError:
+        return BootError(host=self.name, problem=problem, console_tail=self._console_tail())
+
+    def _console_tail(self) -> str:
         tail = bytes(self._tail).decode("utf-8", "replace")
-        return BootError(host=self.name, problem=problem, console_tail="\n".join(tail.splitlines()[-12:]))
+        return "\n".join(tail.splitlines()[-12:])
+
+
+def kernel_lacks(host: str, shell: FabricShell, names: Sequence[str], deadline: Deadline) -> list[str]:
+    """What a case needs of the owner's kernel, and it lacks; options (CONFIG_…) are not looked up."""
+    lines = []
+    for name in names:
+        if (
+            not name.startswith("CONFIG_")
+            and shell.run(HAS_MODULE, name, name, deadline=deadline, check=False).exit_code
+        ):
+            lines.append(f"host {host}: its kernel has no module {name}, which this case needs; name another kernel")
+    return lines
+
+
+def _own_uuid() -> str:
+    """The UUID of this machine; "" if only root may read it."""
+    try:
+        return Path("/sys/class/dmi/id/product_uuid").read_text().strip()
+    except OSError:
+        return ""

@@ -43,10 +43,11 @@ class HostNeeds:
     """Needs of a plan, by the name of a host.
 
     `kernel` has names of modules ("nbd"), which may also be built in, and options ("CONFIG_SWAP"); `capabilities` has
-    the protocols that the hosts must offer.
+    the protocols that the hosts must offer, `programs` those that must be installed.
     """
 
     kernel: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    programs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     capabilities: tuple[Requirement, ...] = ()
 
 

@@ -7,10 +7,11 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
-from tests.testbed.places import AGENT_PORT, CONSOLE_PORT, ECHO_PORT, SSH_PORT, Double, folder
+from tests.testbed.places import AGENT_PORT, CONSOLE_PORT, ECHO_PORT, SSH_PORT, Double, double, folder
 
 MEMORY_MIB, CPUS = 640, 2
 PEER = {1: 2, 2: 1}  # whose data card is whose
@@ -142,5 +143,28 @@ class Chassis:
 
 
 def accelerator() -> str:
-    """HARNESS_TESTBED_ACCEL (`kvm` where that works), else emulation with less memory for it than QEMU takes by itself."""
+    """HARNESS_TESTBED_ACCEL (`kvm` where that works), else emulation with less memory for it than QEMU takes."""
     return os.environ.get("HARNESS_TESTBED_ACCEL", "tcg,thread=multi,tb-size=128")
+
+
+def main() -> int:
+    """What ipmi_sim calls: `get power` and the like, or `set NAME VALUE`."""
+    name, verb, *words = sys.argv[1:]
+    chassis = Chassis(double(name))
+    if verb == "get":
+        answers = {"power": f"power:{int(chassis.pid is not None)}", "boot": "boot:default"}
+        print("\n".join(answers[word] for word in words if word in answers))
+        return 0
+    acts = {
+        ("power", "1"): chassis.on,
+        ("power", "0"): chassis.off,
+        ("reset", "1"): chassis.reset,
+        ("shutdown", "1"): chassis.shutdown,
+    }
+    for what, value in zip(words[::2], words[1::2], strict=False):
+        acts.get((what, value), lambda: None)()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,9 +6,10 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from harness.artifacts.mirror import find_sources
 from tests.testbed.places import USER, folder
@@ -45,8 +46,17 @@ QUIET = (
         "fstrim.timer",
     ),
 )
-SERVER_PACKAGES = ("ipmitool", "conserver-server", "conserver-client", "ser2net", "netbase", "procps", "python3")
-PYTHON_SERVERS = ("sushy-tools==2.2.0", "pyghmi==1.6.19", "bcrypt")
+SERVER_PACKAGES = (
+    "ipmitool",
+    "openipmi",
+    "conserver-server",
+    "conserver-client",
+    "ser2net",
+    "netbase",
+    "procps",
+    "python3",
+)
+PYTHON_SERVERS = ("sushy-tools==2.2.0", "bcrypt")
 
 FILES = {
     "etc/hostname": "owned-machine\n",
@@ -88,15 +98,23 @@ MENU
 """
 
 
-def recipe_digest() -> str:
-    """Changes with what goes into an image; BUILDER changes with how it is built."""
-    recipe = (BUILDER, SIZE_MIB, SUITE, PACKAGES, QUIET, SERVER_PACKAGES, PYTHON_SERVERS, FILES, INSTALL)
+def disk_digest() -> str:
+    """Changes with what goes into the disk; BUILDER changes with how it is built."""
+    return _digest(BUILDER, SIZE_MIB, SUITE, PACKAGES, QUIET, FILES, INSTALL)
+
+
+def servers_digest() -> str:
+    """Changes with the packages of the servers."""
+    return _digest(BUILDER, SUITE, SERVER_PACKAGES, PYTHON_SERVERS)
+
+
+def _digest(*recipe: object) -> str:
     return hashlib.sha256(repr(recipe).encode()).hexdigest()[:12]
 
 
-def run(*command: str | Path, **options: object) -> None:
+def run(*command: str | Path, **options: Any) -> None:
     """Run a command; its output goes to this process's."""
-    subprocess.run([str(word) for word in command], check=True, **options)  # type: ignore[call-overload]
+    subprocess.run([str(word) for word in command], check=True, **options)
 
 
 def remove_tree(path: Path) -> None:
@@ -109,7 +127,7 @@ def remove_tree(path: Path) -> None:
         shutil.rmtree(path)
 
 
-def bootstrap(packages: tuple[str, ...], target: Path, *extra: str) -> None:
+def bootstrap(packages: Sequence[str], target: Path, *extra: str) -> None:
     """A Debian root with these packages, in the folder or tar file `target`, from this machine's own archive."""
     sources = find_sources(os.environ.get("HARNESS_MIRROR"), SUITE)
     words = [f'--aptopt={name} "{value}"' for name, value in (line.split("=", 1) for line in sources.options)]
@@ -123,7 +141,7 @@ def bootstrap(packages: tuple[str, ...], target: Path, *extra: str) -> None:
 
 def server_root() -> Path:
     """The root of the servers and of ipmitool, which are not installed on this machine."""
-    target = folder() / f"servers-{recipe_digest()}"
+    target = folder() / f"servers-{servers_digest()}"
     if not (target / "ready").exists():
         remove_tree(target)
         policy = 'printf "#!/bin/sh\\nexit 101\\n" >"$1/usr/sbin/policy-rc.d"; chmod 755 "$1/usr/sbin/policy-rc.d"'
@@ -135,7 +153,7 @@ def server_root() -> Path:
 
 def python_servers() -> Path:
     """A virtual environment with the servers that are Python packages."""
-    target = folder() / f"venv-{recipe_digest()}"
+    target = folder() / f"venv-{servers_digest()}"
     if not (target / "ready").exists():
         remove_tree(target)
         run("python3", "-m", "venv", target)
@@ -145,8 +163,8 @@ def python_servers() -> Path:
 
 
 def base_disk() -> Path:
-    """The disk of an owned machine as its owner installed it: GRUB, a kernel, a user with sudo."""
-    disk = folder() / f"base-{recipe_digest()}.raw"
+    """The disk of an owned machine as its owner installed it: GRUB, two kernels, a user with sudo."""
+    disk = folder() / f"base-{disk_digest()}.raw"
     if not disk.exists():
         root = folder() / "base.root"
         remove_tree(root)

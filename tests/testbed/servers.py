@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from tests.testbed.image import python_servers, run, server_root
 from tests.testbed.places import (
     BMC_PASSWORD,
+    BMC_PORT,
     BMC_USER,
     CONSERVER_ADDRESS,
     CONSERVER_PORT,
@@ -32,6 +34,35 @@ break 1 {{ string "\\z"; }}
 access * {{ trusted {address}; allowed {address}; }}
 """
 CONSOLE = "console {name} {{ type host; host {host}; port {port}; protocol telnet; }}\n"
+
+# Closes what it inherits: QEMU would keep the port of a simulator that is restarted.
+CHASSIS = """\
+#!/bin/sh
+for fd in /proc/self/fd/*; do fd=${{fd##*/}}; [ "$fd" -gt 2 ] && eval "exec $fd>&-" 2>/dev/null; done
+cd {root} && shift && exec {python} -m tests.testbed.chassis {name} "$@"
+"""
+LAN = """\
+name "{name}"
+set_working_mc 0x20
+  startlan 1
+    addr {address} {port}
+    priv_limit admin
+    allowed_auths_callback none md2 md5 straight
+    allowed_auths_user none md2 md5 straight
+    allowed_auths_operator none md2 md5 straight
+    allowed_auths_admin none md2 md5 straight
+    guid {guid}
+  endlan
+  chassis_control "{chassis} 0x20"
+  sol "telnet:{address}:{console}" 115200 history=65536
+  user 2 true "{user}" "{password}" admin 10 none md2 md5 straight
+"""
+COMMANDS = """\
+mc_setbmc 0x20
+mc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02 persist_sdr
+sel_enable 0x20 1000 0x0a
+mc_enable 0x20
+"""
 
 
 @dataclass(frozen=True)
@@ -107,12 +138,35 @@ def bmc_of(double: Double) -> Server:
 
 def start_bmc(double: Double) -> None:
     """Start the BMC of a double, unless it runs."""
-    python = str(python_servers() / "bin/python")
     if double.bmc == "ipmi":
-        bmc_of(double).start([python, "-m", "tests.testbed.bmc_ipmi", double.name])
-        return
-    config = redfish_config(double)
-    bmc_of(double).start([python, "-m", "tests.testbed.bmc_redfish", "--config", str(config)])
+        config, commands = ipmi_config(double)
+        # With the libraries of its own root, which is neither installed nor mounted anywhere.
+        argv = [*in_root("usr/bin/ipmi_sim"), "-n", "-c", str(config), "-f", str(commands), "-s", str(double.home)]
+    else:
+        argv = [str(python_servers() / "bin/python"), "-m", "tests.testbed.bmc_redfish", "--config"]
+        argv.append(str(redfish_config(double)))
+    bmc_of(double).start(argv)
+
+
+def in_root(program: str) -> list[str]:
+    """The beginning of a command that runs a program of the servers' root, such as `usr/bin/ipmitool`."""
+    root = server_root()
+    libraries = f"{root}/usr/lib/x86_64-linux-gnu:{root}/lib/x86_64-linux-gnu"
+    return [f"{root}/lib64/ld-linux-x86-64.so.2", "--library-path", libraries, f"{root}/{program}"]
+
+
+def ipmi_config(double: Double) -> tuple[Path, Path]:
+    """The configuration of its IPMI simulator, and the commands that it begins with."""
+    home = double.home
+    chassis = home / "chassis"
+    chassis.write_text(CHASSIS.format(python=sys.executable, root=ROOT, name=double.name))
+    chassis.chmod(0o755)
+    config, commands = home / "lan.conf", home / "cmd.emu"
+    guid = double.uuid.replace("-", "")
+    values = {"name": double.name, "address": double.bmc_address, "port": BMC_PORT, "guid": guid, "chassis": chassis}
+    config.write_text(LAN.format(user=BMC_USER, password=BMC_PASSWORD, console=CONSOLE_PORT, **values))
+    commands.write_text(COMMANDS)
+    return config, commands
 
 
 def start_conserver() -> None:
@@ -134,13 +188,6 @@ def conserver() -> Server:
 def by_telnet() -> list[Double]:
     """The doubles whose consoles are behind a TCP port."""
     return [one for one in DOUBLES if one.bmc != "ipmi"]
-
-
-def in_root(program: str) -> list[str]:
-    """The beginning of a command that is a program of the servers' root, with the libraries of that root."""
-    root = server_root()
-    libraries = f"{root}/usr/lib/x86_64-linux-gnu:{root}/lib/x86_64-linux-gnu"
-    return [str(root / "lib64/ld-linux-x86-64.so.2"), "--library-path", libraries, str(root / program)]
 
 
 def certificate(double: Double) -> Path:

@@ -116,10 +116,10 @@ def test_a_folder_is_removed(own_folder: Path) -> None:
 
 
 def test_the_recipe_names_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = image.recipe_digest()
-    assert image.recipe_digest() == before
+    before = image.disk_digest()
+    assert image.disk_digest() == before
     monkeypatch.setattr(image, "PACKAGES", (*image.PACKAGES, "one-more"))
-    assert image.recipe_digest() != before
+    assert image.disk_digest() != before
 
 
 def test_a_program_of_the_root_runs_with_the_libraries_of_the_root(monkeypatch: pytest.MonkeyPatch) -> None:

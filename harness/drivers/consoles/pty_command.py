@@ -131,7 +131,7 @@ def _begin_sol(channel: PtyChannel, power: PowerSpec, host: str, deadline: Deadl
         while SOL_BEGUN not in said:
             data = channel.read()
             if not data:
-                said = said or b"no response"
+                said = said if b"rror" in said or b"SOL" in said else b"no response"
                 raise InfraError(ipmi.explain(power, host, Output(1, "", said.decode("utf-8", "replace"))))
             said += data
     finally:

@@ -1,0 +1,127 @@
+"""How an owned host is reached: its SSH address, the channel of its agent, and its facts for the cases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from harness.drivers.agent_link import FramedAgentLink
+from harness.drivers.channels.console import ConsoleTransport
+from harness.drivers.channels.ssh import SshTransport
+from harness.drivers.channels.udp import UdpTransport
+from harness.drivers.consoles import Stream, open_console
+from harness.drivers.ssh import FabricShell, SshAddress
+from harness.model.clock import Deadline
+from harness.model.errors import InfraError
+from harness.model.owned_host import OwnedHost
+from harness.physical.deploy import RUN, START
+from harness.physical.survey import HostSurvey, SurveyedDisk
+from harness.site.addressing import SEED
+from harness.site.facts import MANAGEMENT, ROOT, SCRATCH, Disk, HostFacts, Interface
+
+LEASH_FILE = f"{SEED}/leash"  # vm-images/host-init.c waits for it
+SSH_CONFIG = "~/.ssh/config"
+# Where this machine is, as the host sees it.
+CALLER = """\
+p=$$; while [ "$p" -gt 1 ]; do
+c=$(tr '\\0' '\\n' </proc/$p/environ 2>/dev/null | sed -n 's/^SSH_CONNECTION=//p'); [ "$c" ] && break
+p=$(sed 's/.*) //' /proc/$p/stat | cut -d" " -f2); done; echo $c"""
+
+
+def address_of(host: str, spec: OwnedHost) -> SshAddress:
+    """Where and how to log in."""
+    config = Path(SSH_CONFIG).expanduser()
+    return SshAddress(
+        host=host,
+        name=spec.address,
+        port=spec.ssh_port,
+        user=spec.user or None,
+        key_file=Path(spec.identity) if spec.identity else None,
+        host_key=spec.host_key,
+        config=config if config.is_file() else None,
+        jump=spec.jump,
+    )
+
+
+def agent_config(
+    spec: OwnedHost, found: HostSurvey, peers: Sequence[str], token: str, shell: FabricShell, deadline: Deadline
+) -> dict[str, Any]:
+    """The configuration of the agent: its channel, and a disk probe that only reads."""
+    root = root_disk(found)
+    config: dict[str, Any] = {
+        "peers": list(peers),
+        "disk": {"path": f"/dev/{root.name}", "write": False} if root is not None else None,
+    }
+    if spec.agent.udp is not None:
+        caller = shell.run(CALLER, deadline=deadline).stdout.split()
+        if not caller:
+            raise InfraError("the host does not say from where it is called; use another channel for its agent")
+        return {**config, "udp": [caller[0], spec.agent.udp], "token": token}
+    return {**config, "uart": spec.agent.port} if spec.agent.port else {**config, "stdio": True}
+
+
+def start_agent(
+    host: str,
+    spec: OwnedHost,
+    shell: FabricShell,
+    token: str,
+    on_record: Callable[[dict[str, Any]], None],
+    deadline: Deadline,
+) -> FramedAgentLink:
+    """Start the agent that was deployed, and open its channel; raises InfraError."""
+    agent = spec.agent
+    if not agent.port and agent.udp is None:
+        channel = shell.start(f"cd / && exec {RUN}", deadline=deadline)
+        return FramedAgentLink(host, on_record, partial(SshTransport, channel))
+    if agent.udp is not None:
+        link = FramedAgentLink(host, on_record, partial(UdpTransport, agent.udp, token))
+    else:
+        assert agent.over is not None, "checked with the inventory"
+        over = agent.over
+
+        def open_stream(sink: Callable[[bytes], None]) -> Stream:
+            return open_console(over, host, spec.power, sink, deadline=deadline)
+
+        link = FramedAgentLink(host, on_record, partial(ConsoleTransport, open_stream))
+    try:
+        shell.run(START, deadline=deadline)
+    except BaseException:
+        link.close()
+        raise
+    return link
+
+
+def root_disk(found: HostSurvey) -> SurveyedDisk | None:
+    """The disk with the root file system; None if that is on no plain disk."""
+    device = next((mount[0] for mount in found.mounts if mount[1] == "/"), "")
+    name = device.rpartition("/")[2]
+    return next((disk for disk in found.disks if name in (disk.name, *disk.partitions)), None)
+
+
+def facts_of(spec: OwnedHost, found: HostSurvey, addresses: Mapping[str, str], slowdown: float) -> HostFacts:
+    """The facts of a host that was surveyed; `addresses` with prefix, by link."""
+    disks = {}
+    if (root := root_disk(found)) is not None:
+        disks[ROOT] = Disk(path=f"/dev/{root.name}", size=root.size)
+    if spec.scratch and (scratch := found.disk(spec.scratch)) is not None:
+        disks[SCRATCH] = Disk(path=f"/dev/{scratch.name}", size=scratch.size)
+    by_name = {one.name: one for one in found.interfaces}
+    interfaces = {
+        link: Interface(name=spec.links[link], address=address, driver=by_name[spec.links[link]].driver)
+        for link, address in addresses.items()
+    }
+    for one in found.interfaces:
+        if one.is_management:
+            address = next((text for text in one.addresses if ":" not in text), "")
+            interfaces[MANAGEMENT] = Interface(name=one.name, address=address, driver=one.driver)
+    return HostFacts(
+        memory=found.memory,
+        cpus=found.cpus,
+        kernel=found.kernel,
+        slowdown=slowdown,
+        disks=disks,
+        interfaces=interfaces,
+        disposable=spec.disposable,
+    )
