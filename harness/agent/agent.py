@@ -726,12 +726,16 @@ def find_mailbox() -> IvshmemMailbox | None:
 
 
 class Uart:
-    """A serial port."""
+    """A serial port; its speed stays as it is unless one is given, such as 115200."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, baud: int | None = None) -> None:
         self.reader: int | None = os.open(path, os.O_RDWR | os.O_NOCTTY)
         self.writer = self.reader
         tty.setraw(self.writer, termios.TCSANOW)
+        if baud:
+            settings = termios.tcgetattr(self.writer)
+            settings[4] = settings[5] = getattr(termios, f"B{baud}")
+            termios.tcsetattr(self.writer, termios.TCSANOW, settings)
         os.set_blocking(self.writer, False)
 
     def read(self) -> bytes:
@@ -844,7 +848,7 @@ def open_channel(config: dict[str, Any]) -> Uart | Stdio | Udp:
     """The one channel that the configuration names."""
     if "udp" in config:
         return Udp(config["udp"], config["token"])
-    return Stdio() if config.get("stdio") else Uart(config["uart"])
+    return Stdio() if config.get("stdio") else Uart(config["uart"], config.get("baud"))
 
 
 class Leash:

@@ -59,7 +59,10 @@ def agent_config(
         if not caller:
             raise InfraError("the host does not say from where it is called; use another channel for its agent")
         return {**config, "udp": [caller[0], spec.agent.udp], "token": token}
-    return {**config, "uart": spec.agent.port} if spec.agent.port else {**config, "stdio": True}
+    if spec.agent.port:
+        assert spec.agent.over is not None, "checked with the inventory"
+        return {**config, "uart": spec.agent.port, "baud": spec.agent.over.baud}
+    return {**config, "stdio": True}
 
 
 def start_agent(
