@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,8 @@ from harness.site.addressing import SEED
 from harness.site.facts import MANAGEMENT, ROOT, SCRATCH, Disk, HostFacts, Interface
 
 LEASH_FILE = f"{SEED}/leash"  # vm-images/host-init.c waits for it
+LOG = f"{SEED}/agent.log"
+LOG_S = 20.0
 SSH_CONFIG = "~/.ssh/config"
 # Where this machine is, as the host sees it.
 CALLER = """\
@@ -73,27 +76,51 @@ def start_agent(
     on_record: Callable[[dict[str, Any]], None],
     deadline: Deadline,
 ) -> FramedAgentLink:
-    """Start the agent that was deployed, and open its channel; raises InfraError."""
+    """Start the agent that was deployed, open its channel, and wait for its first record; raises InfraError.
+
+    What is sent to a serial port that nobody has opened yet is lost.
+    """
+    heard = threading.Event()
+
+    def hear(record: dict[str, Any]) -> None:
+        heard.set()
+        on_record(record)
+
+    link = _open_link(host, spec, shell, token, hear, deadline)
+    try:
+        if spec.agent.port or spec.agent.udp is not None:
+            shell.run(START, deadline=deadline)
+        if not heard.wait(deadline.remaining):
+            log = shell.run("tail -n 3 %s", LOG, deadline=Deadline.after(LOG_S), check=False).stdout.strip()
+            raise InfraError(f"nothing is heard of it over {link.transport.name}; its log: {log[-300:] or 'empty'}")
+    except BaseException:
+        link.close()
+        raise
+    return link
+
+
+def _open_link(
+    host: str,
+    spec: OwnedHost,
+    shell: FabricShell,
+    token: str,
+    on_record: Callable[[dict[str, Any]], None],
+    deadline: Deadline,
+) -> FramedAgentLink:
+    """Its channel; over SSH, that starts it as well."""
     agent = spec.agent
     if not agent.port and agent.udp is None:
         channel = shell.start(f"cd / && exec {RUN}", deadline=deadline)
         return FramedAgentLink(host, on_record, partial(SshTransport, channel))
     if agent.udp is not None:
-        link = FramedAgentLink(host, on_record, partial(UdpTransport, agent.udp, token))
-    else:
-        assert agent.over is not None, "checked with the inventory"
-        over = agent.over
+        return FramedAgentLink(host, on_record, partial(UdpTransport, agent.udp, token))
+    assert agent.over is not None, "checked with the inventory"
+    over = agent.over
 
-        def open_stream(sink: Callable[[bytes], None]) -> Stream:
-            return open_console(over, host, spec.power, sink, deadline=deadline)
+    def open_stream(sink: Callable[[bytes], None]) -> Stream:
+        return open_console(over, host, spec.power, sink, deadline=deadline)
 
-        link = FramedAgentLink(host, on_record, partial(ConsoleTransport, open_stream))
-    try:
-        shell.run(START, deadline=deadline)
-    except BaseException:
-        link.close()
-        raise
-    return link
+    return FramedAgentLink(host, on_record, partial(ConsoleTransport, open_stream))
 
 
 def root_disk(found: HostSurvey) -> SurveyedDisk | None:
