@@ -100,6 +100,7 @@ class Session:
         self._deployment = Deployment(self.name, self.shell)
         self._addresses: list[Address] = []
         self._owed: dict[str, Obligation] = {}
+        self._away = False  # it did not come home
         self._boot: KexecBoot | None = None
         self._boot_facts: BootFacts | None = None
         self.before: HostSurvey | None = None
@@ -321,7 +322,10 @@ class Session:
         if self._keeper is not None:
             self._keeper.close()
         if RESERVATION in self._owed:
-            self._give_back()
+            if self._away:
+                meet(self._owed[RESERVATION])
+            else:
+                self._give_back()
         self._stack.close()
         for shell in (self.shell, self.probe_shell, self._keeping_shell):
             shell.close()
@@ -334,7 +338,7 @@ class Session:
             hung = not self._is_well()
             if hung or self._boot is not None or not self._undo(back):
                 self._stop_agent_link()
-                back.boot(hung=hung, evidence=str(self._console_file.path))
+                self._away = not back.boot(hung=hung, evidence=str(self._console_file.path))
         meet(self._owed[CHANGES])
 
     def _hand_back(self) -> HandBack:

@@ -36,6 +36,7 @@ T = TypeVar("T")
 ByRole = Mapping[str, object]
 CHANGES = ("modules", "memory", "kernel", "cpus", "cmdline", "scratch")
 SIZES = {"memory", "scratch"}
+ANY_MIB = 1024  # stands for the memory of a machine, which no inventory says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +164,7 @@ def _check(topology: Topology, changes: Mapping[str, Mapping[str, object]], fold
     from harness.providers import limits
 
     hosts = [
-        {"name": host.name, "memory": f"{host.memory // MIB} MiB", **changes.get(host.name, {})}
+        {"name": host.name, "memory": f"{host.memory // MIB or ANY_MIB} MiB", **changes.get(host.name, {})}
         for host in topology.hosts
     ]
     document = {"host": hosts, "topology": [{"name": topology.name, "roles": dict(topology.roles)}]}
@@ -176,7 +177,8 @@ def _check(topology: Topology, changes: Mapping[str, Mapping[str, object]], fold
 
 
 def _changed(host: Host, changes: Mapping[str, Any], folder: Path) -> Host:
-    values = dict(changes)
+    # A machine has the sizes that it has.
+    values = {key: value for key, value in changes.items() if host.owned is None or key not in (*SIZES, "cpus")}
     for key in SIZES & values.keys():
         values[key] = parse_size(values[key])
     if "modules" in values:

@@ -35,10 +35,9 @@ access * {{ trusted {address}; allowed {address}; }}
 """
 CONSOLE = "console {name} {{ type host; host {host}; port {port}; protocol telnet; }}\n"
 
-# Closes what it inherits: QEMU would keep the port of a simulator that is restarted.
+# Python closes what it inherits before it starts QEMU, which would keep the port of a simulator that is restarted.
 CHASSIS = """\
 #!/bin/sh
-for fd in /proc/self/fd/*; do fd=${{fd##*/}}; [ "$fd" -gt 2 ] && eval "exec $fd>&-" 2>/dev/null; done
 cd {root} && shift && exec {python} -m tests.testbed.chassis {name} "$@"
 """
 LAN = """\
