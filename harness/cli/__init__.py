@@ -43,6 +43,9 @@ _GROUPS = {
         "logs": ("harness.cli.logs", "Print the consoles of guests"),
         "down": ("harness.cli.down", "End guests"),
     },
+    "Hosts that somebody owns": {
+        "hosts": ("harness.cli.hosts", "List hosts, their state, and who has them"),
+    },
     "Kernels": {
         "compare": ("harness.cli.compare", "Does a case hang more often on one kernel than on another?"),
         "bisect": ("harness.cli.bisect", "Find the first bad commit, kernel or patch"),
