@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from harness.drivers.bmc import power_of
+from harness.drivers.consoles.pty_command import end_sol
 from harness.drivers.ssh import FabricShell
 from harness.model.clock import Deadline
 from harness.model.errors import HarnessError, InfraError
@@ -30,6 +31,8 @@ def meet_owed(obligation: Obligation, state: StateDir) -> list[str]:
     if files.quarantine is not None:
         return []
     with files.held("clean", Deadline.after(LOCK_S), lambda _: None):
+        if debt.owned.console.driver == "ipmi-sol" and debt.owned.power is not None:
+            end_sol(debt.owned.power)  # a BMC keeps the session of a dead run for a minute or more
         shell = FabricShell(address_of(debt.host, debt.owned))
         try:
             if obligation.kind == RESERVATION:

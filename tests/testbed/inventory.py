@@ -63,6 +63,10 @@ roles = { client = "m1", server = "m1" }
 [[topology]]
 name = "third"
 roles = { client = "m3", server = "m3" }
+
+[[topology]]
+name = "fourth"
+roles = { client = "m4", server = "m4" }
 """
 
 

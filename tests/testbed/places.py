@@ -58,6 +58,7 @@ DOUBLES = (
     Double(1, bmc="ipmi", agent="serial"),
     Double(2, bmc="redfish", agent="udp"),
     Double(3, bmc="ipmi", agent="ssh"),
+    Double(4, bmc="ipmi", agent="ssh"),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import threading
@@ -16,7 +17,7 @@ from harness.drivers.bmc import ipmi
 from harness.drivers.commands import Output, run_command
 from harness.drivers.consoles.base import READ_SIZE, Channel, Opening, Stream
 from harness.model.clock import Deadline
-from harness.model.errors import HarnessError, InfraError
+from harness.model.errors import HarnessError, HostEnvironmentError, InfraError
 from harness.model.owned_host import PowerSpec
 
 END_S = 1.0
@@ -32,24 +33,24 @@ class PtyChannel(Channel):
     def __init__(
         self, argv: Sequence[str], environment: Mapping[str, str], escape: str, end: Callable[[], None]
     ) -> None:
+        if shutil.which(argv[0]) is None:
+            raise HostEnvironmentError(f"{argv[0]} is not installed", remedy=f"apt install {argv[0]}")
         self._escape, self._end = escape, end
         self._lock = threading.Lock()
         self._master, slave = pty.openpty()
         tty.setraw(slave)
         try:
+            # With the terminal as its own (setsid -c), so that it is hung up when this process dies, whatever kills it.
             self._process = subprocess.Popen(
-                argv,
+                ["setsid", "-c", *argv],
                 stdin=slave,
                 stdout=slave,
                 stderr=slave,
                 env={**os.environ, **environment},
-                start_new_session=True,
-                # Its own terminal, so that ssh asks nobody on this one for a password.
-                preexec_fn=None,
             )
         except OSError as error:
             os.close(self._master)
-            raise InfraError(f"cannot run {argv[0]}: {error.strerror}; apt install {argv[0]}") from error
+            raise InfraError(f"cannot run setsid: {error.strerror}; apt install util-linux") from error
         finally:
             os.close(slave)
 
@@ -80,6 +81,7 @@ class PtyChannel(Channel):
             self._process.wait(END_S)
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()  # if it has no group of its own yet
         self._process.wait()
         self._end()
         with suppress(OSError):
