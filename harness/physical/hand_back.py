@@ -33,6 +33,7 @@ class HandBack:
     before: HostSurvey | None
     files: HostFiles
     note: Callable[[str], None]
+    boot_id: str = ""
 
     def boot(self, *, hung: bool, evidence: str = "") -> bool:
         """Boot it into its owner's kernel; returns whether it came back. One that does not is put into quarantine."""
@@ -43,6 +44,7 @@ class HandBack:
             kernel=self.kernel,
             boot_s=self.spec.boot_s,
             note=self.note,
+            boot_id=self.boot_id,
         )
         try:
             way.boot(hung=hung)

@@ -37,7 +37,10 @@ class NotHome(InfraError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WayHome:
-    """What is needed to bring one host home: `kernel` is its owner's ("" if unknown), `boot_s` its time to boot."""
+    """What is needed to bring one host home: `kernel` is its owner's ("" if unknown), `boot_s` its time to boot.
+
+    `boot_id` is that of the boot before; a host that hangs is not asked for it.
+    """
 
     host: str
     shell: Shell
@@ -45,6 +48,7 @@ class WayHome:
     kernel: str
     boot_s: float
     note: Note
+    boot_id: str = ""
     clock: Clock = SYSTEM_CLOCK
 
     def boot(self, *, hung: bool) -> None:
@@ -53,7 +57,7 @@ class WayHome:
         A host that is not `hung` is asked to shut down in order. One that does not is reset: by its power source, or
         by its own kernel. One that does not come up then is reset once more: firmware hangs now and then.
         """
-        before = self._boot_id()
+        before = self.boot_id if hung and self.boot_id else self._boot_id()
         ways: list[tuple[str, Callable[[], None]]] = [("reboot", lambda: self._over_ssh(REBOOT))]
         if hung or not before:
             ways.clear()

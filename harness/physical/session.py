@@ -351,6 +351,7 @@ class Session:
             before=self.before,
             files=self._files,
             note=self.ground.note,
+            boot_id=self.now.boot_id if self.now is not None else "",
         )
 
     def _is_well(self) -> bool:

@@ -116,7 +116,7 @@ class Chassis:
             *("-drive", f"if=none,id=scratch,file={home}/scratch.raw,format=raw,cache=unsafe"),
             *("-device", f"virtio-blk-pci,drive=scratch,serial={double.scratch_serial}"),
             *("-netdev", f"user,id=lan,{forward}"),
-            *("-device", f"virtio-net-pci,netdev=lan,mac=52:54:00:aa:00:01,romfile="),
+            *("-device", "virtio-net-pci,netdev=lan,mac=52:54:00:aa:00:01,romfile="),
             *("-device", "virtio-rng-pci", "-device", "i6300esb", "-action", "watchdog=reset"),
             *(
                 "-chardev",
