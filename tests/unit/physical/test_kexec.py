@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from boots import FACTS, facts
+from fakes import FakeClock, FakeShell
 
 from harness.drivers.protocols import Completed
 from harness.model.clock import Deadline
 from harness.model.errors import BootError, DeadlineExceeded, LostHost, ShellError, UsageError
 from harness.physical.kexec import FOLDER, arrived, kexec_into
 from harness.physical.kexec_boot import KexecBoot, installed_boot
-from tests.unit.boots import FACTS, facts
-from tests.unit.fakes import FakeClock, FakeShell
 
 CMDLINE = "root=/dev/sda1 harness.run=t1"
 

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from boots import FACTS, UUID, facts, on_root
+from kernel_makers import RELEASE, boot_image, installed, module
 
 from harness.artifacts.cpio import make_cpio
 from harness.kernels.host_initrd import build_host_initrd
@@ -16,8 +18,6 @@ from harness.model.observe import Silent
 from harness.model.settings import Settings
 from harness.physical.boot_facts import SCRIPT, BootFacts
 from harness.physical.kexec_boot import KexecBoot, conf_of, wanted_of
-from tests.unit.boots import FACTS, UUID, facts, on_root
-from tests.unit.kernel_makers import RELEASE, boot_image, installed, module
 
 
 def test_the_script_for_hosts_says_all_that_is_asked_of_it() -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from boots import FACTS, facts, on_root
 
 from harness.physical.boot_facts import BootFacts
 from harness.physical.kexec_refusal import refusal
-from tests.unit.boots import FACTS, facts, on_root
 
 OF_ROOT = [
     (on_root(device="/dev/dm-0"), "device mapper"),
