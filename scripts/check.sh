@@ -13,8 +13,8 @@ unset PYTHONDONTWRITEBYTECODE
 sh scripts/setup.sh || exit 2
 mkdir -p build || exit 2
 failed=""
-types="" prepare=""
-trap 'kill $types $prepare 2>/dev/null' EXIT
+types="" prepare="" testbed=""
+trap 'kill $types $prepare $testbed 2>/dev/null' EXIT
 trap 'exit 130' INT TERM
 
 check() {
@@ -55,6 +55,10 @@ tests() {
 prepare=$!
 .venv/bin/mypy >build/check-types.log 2>&1 &
 types=$!
+# One owned host for the smoke. What it is made of is in the cache after the first time.
+.venv/bin/python -m tests.testbed status m3 | grep -q "power on" && keep=yes || keep=no
+.venv/bin/python -m tests.testbed up m3 >build/check-testbed.log 2>&1 &
+testbed=$!
 check lint .venv/bin/ruff check .
 check format .venv/bin/ruff format --check .
 check "import contracts" .venv/bin/lint-imports
@@ -65,11 +69,15 @@ finish types "$types"
 types=""
 finish prepare "$prepare"
 prepare=""
+finish testbed "$testbed"
+testbed=""
+tests owned-host tests/physical -m smoke "$@"
+[ "$keep" = yes ] || .venv/bin/python -m tests.testbed down m3
 # Last, so that nothing else takes the guests' time. Tests of one file share guests, and stay together.
 tests live-tests tests/live -n "$(nproc)" --dist loadfile "$@"
 
 printf 'check: all tests\n'
-for name in tests-without-guests live-tests; do
+for name in tests-without-guests owned-host live-tests; do
 	tail -n 1 "build/check-$name.log"
 done
 if [ -n "$failed" ]; then

@@ -1,0 +1,53 @@
+"""The target contract, kept by hosts that somebody owns."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+from target_contract import BringUp, TargetContract
+
+from harness.model.observe import Silent
+from harness.model.options import resolve
+from harness.providers import provider_of, read_inventory
+from harness.site.provider import Deaf, HostNeeds
+from harness.site.target import Site
+from tests.testbed.rack import inventory
+
+pytestmark = pytest.mark.physical
+TOPOLOGY = os.environ.get("HARNESS_CONTRACT_TOPOLOGY", "third")
+
+
+@contextmanager
+def site(folder: Path) -> Iterator[Site]:
+    given = {"state": str(folder / "s"), "results": str(folder / "results")}
+    settings = resolve(given, flag="--", environ=os.environ, ini={}, cwd=folder, root=folder).settings
+    topology = read_inventory(inventory()).topology(TOPOLOGY)
+    provider = provider_of(settings, topology)
+    provided = provider.provide(
+        topology,
+        provider.prepare(topology, HostNeeds(), Silent()),
+        purpose="a contract",
+        listener=Deaf(),
+        console_path=lambda name: folder / f"{name}.console",
+        notes=Silent(),
+        on_wait=lambda _: None,
+        on_begin=lambda: None,
+    )
+    with provided as found:
+        yield found
+
+
+class TestPhysical(TargetContract):
+    """A host behind IPMI, with serial over LAN and an agent over SSH; or what the environment names."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def bring_up(cls, tmp_path_factory: pytest.TempPathFactory) -> BringUp:
+        def bring_up() -> AbstractContextManager[Site]:
+            return site(tmp_path_factory.mktemp("c"))
+
+        return bring_up
