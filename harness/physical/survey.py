@@ -27,6 +27,9 @@ RESTLESS_SERVICES = (
     "serial-getty@",
 )
 
+# The kernel computes these from the memory that is free when it boots, which is never quite the same.
+SIZED_AT_BOOT = ("vm.user_reserve_kbytes", "vm.admin_reserve_kbytes", "vm.min_free_kbytes")
+
 T = TypeVar("T")
 
 
@@ -159,7 +162,7 @@ def survey(shell: Shell, host: str, *, programs: Sequence[str], deadline: Deadli
         raise InfraError(f"host {host} cannot be surveyed: {reason}; it needs Python 3.7 or later")
     try:
         return HostSurvey.from_dict(json.loads(done.stdout[:LIMIT].splitlines()[-1]))
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise InfraError(f"host {host}: its survey is not understood: {_text(error)}") from error
 
 
@@ -177,6 +180,8 @@ def differences(before: HostSurvey, after: HostSurvey) -> tuple[str, ...]:
         lines += [f"{what} {entry} is new" for entry in sorted(new - old)]
         lines += [f"{what} {entry} is gone" for entry in sorted(old - new)]
     for key in sorted(before.settings.keys() & after.settings.keys()):
+        if key in SIZED_AT_BOOT and before.boot_id != after.boot_id:
+            continue
         if before.settings[key] != after.settings[key]:
             lines.append(f"{key} is {after.settings[key]}, and was {before.settings[key]}")
     return tuple(lines)
