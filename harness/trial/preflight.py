@@ -26,7 +26,23 @@ def kernel_needs(plan: Plan) -> Mapping[str, tuple[str, ...]]:
 
 def host_needs(plan: Plan) -> HostNeeds:
     """All requirements of a plan on its hosts."""
-    return HostNeeds(kernel=kernel_needs(plan), capabilities=requirements(plan.parts, plan.topology))
+    return HostNeeds(
+        kernel=kernel_needs(plan),
+        programs=program_needs(plan),
+        capabilities=requirements(plan.parts, plan.topology),
+    )
+
+
+def program_needs(plan: Plan) -> Mapping[str, tuple[str, ...]]:
+    """By host: programs that its part in the storage needs. An image of guests has all of them."""
+    protocol = plan.storage.protocol
+    if protocol is None:
+        return {}
+    by_host = []
+    for client, servers in plan.storage.served_by(plan.topology).items():
+        by_host.append({client: protocol.client_programs})
+        by_host += [{server: protocol.server_programs} for server in servers]
+    return together(*by_host)
 
 
 def check_side(side: MachineOverrides, settings: Settings, progress: Progress) -> None:

@@ -8,6 +8,7 @@ from harness.model.storage_protocols.record import Message, StorageProtocol
 AOE = StorageProtocol(
     name="aoe",
     client_modules=("aoe",),
+    server_programs=("vblade",),
     server_modules=("af_packet",),
     symbols={"aoe": "ATA_OVER_ETH", "af_packet": "PACKET"},
     servers=("vblade",),

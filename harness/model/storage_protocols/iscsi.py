@@ -11,6 +11,7 @@ _CONNECTION = r"(?:iscsi: )?connection\d{1,9}:\d{1,9}"
 ISCSI = StorageProtocol(
     name="iscsi",
     client_modules=("iscsi_tcp", "sd_mod"),
+    client_programs=("iscsiadm", "iscsid"),
     server_modules=("configfs", "iscsi_target_mod", "target_core_file"),
     symbols={
         "configfs": "CONFIGFS_FS", "iscsi_target_mod": "ISCSI_TARGET", "iscsi_tcp": "ISCSI_TCP",

@@ -8,6 +8,8 @@ from harness.model.storage_protocols.record import Message, Sign, StorageProtoco
 NFS = StorageProtocol(
     name="nfs",
     client_modules=("nfs", "nfsv3", "nfsv4"),
+    client_programs=("mount.nfs",),
+    server_programs=("rpc.nfsd", "rpc.mountd", "exportfs"),
     server_modules=("nfsd",),
     symbols={"nfs": "NFS_FS", "nfsd": "NFSD", "nfsv3": "NFS_V3", "nfsv4": "NFS_V4"},
     servers=("ganesha.nfsd", "unfsd", "rpc.nfsd3"),

@@ -16,6 +16,7 @@ _ABOUT = r"\s*nvme (?P<about>nvme\d{1,5}): "
 NVME_TCP = StorageProtocol(
     name="nvme-tcp",
     client_modules=("nvme_tcp",),
+    client_programs=("nvme",),
     server_modules=("configfs", "nvmet", "nvmet_tcp"),
     symbols={"nvme_tcp": "NVME_TCP", "nvmet": "NVME_TARGET", "nvmet_tcp": "NVME_TARGET_TCP", "configfs": "CONFIGFS_FS"},
     port=4420,

@@ -40,8 +40,9 @@ class Sign:
 class StorageProtocol:
     """One protocol. Pattern strings contain patterns separated by blanks, each matched from the start of a name.
 
-    `client_modules` and `server_modules` are kernel modules, `symbols` the options that build them. `servers` are task
-    names of user-space servers; `port` is IANA's. `bound` names the settings that end a wait; `loopback` says whether
+    `client_modules` and `server_modules` are kernel modules, `symbols` the options that build them. `client_programs`
+    and `server_programs` must be installed on a host that plays that part. `servers` are task names of user-space
+    servers; `port` is IANA's. `bound` names the settings that end a wait; `loopback` says whether
     server and client can be on one host. `device` is a part of the paths of its devices; `shares_device`: local devices
     have the same part. Functions of its block driver have `function` in their names.
 
@@ -52,6 +53,8 @@ class StorageProtocol:
 
     name: str
     client_modules: tuple[str, ...] = ()
+    client_programs: tuple[str, ...] = ()
+    server_programs: tuple[str, ...] = ()
     server_modules: tuple[str, ...] = ()
     symbols: Mapping[str, str] = field(default_factory=dict, hash=False)
     servers: tuple[str, ...] = ()

@@ -8,6 +8,8 @@ from harness.model.storage_protocols.record import Message, StorageProtocol
 SMB = StorageProtocol(
     name="smb",
     client_modules=("cifs",),
+    client_programs=("mount.cifs",),
+    server_programs=("smbd",),
     symbols={"cifs": "CIFS"},
     port=445,
     bound="echo_interval",

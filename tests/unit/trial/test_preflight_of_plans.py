@@ -128,3 +128,23 @@ def test_a_plan_whose_hosts_lack_what_it_needs_is_refused_before_a_kernel_is_loo
     storage, pause = str(raised.value).splitlines()
     assert storage.startswith("NfsDisk needs DiskThrottle, which host 'back'")
     assert pause.startswith("Pause needs Pausable, which host 'front' does not offer")
+
+
+@pytest.mark.parametrize(
+    ("storage", "programs"),
+    [
+        (NbdSwap(), {"front": {"nbd-client"}, "back": {"nbd-server"}}),
+        (NfsDisk(), {"front": {"mount.nfs"}, "back": {"rpc.nfsd", "rpc.mountd", "exportfs"}}),
+        (AoeDisk(), {"front": set(), "back": {"vblade"}}),
+        (NvmeTcpDisk(), {"front": {"nvme"}, "back": set()}),
+        (MappedDisk(), {}),
+    ],
+)
+def test_a_plan_names_the_programs_of_client_and_server(storage: Storage, programs: dict[str, set[str]]) -> None:
+    plan = Plan(name="x", topology=PAIR, storage=storage, workload=SwapThrash())
+    assert {host: set(names) for host, names in host_needs(plan).programs.items()} == programs
+
+
+def test_a_host_that_serves_itself_needs_both() -> None:
+    plan = Plan(name="x", topology=ALONE, storage=NbdSwap(), workload=SwapThrash())
+    assert set(host_needs(plan).programs["front"]) == {"nbd-client", "nbd-server"}
