@@ -13,6 +13,7 @@ from typing import Any
 from harness.agent.agent import ECHO_PORT
 from harness.drivers.agent_link import FramedAgentLink
 from harness.drivers.bmc import power_of
+from harness.drivers.bmc.base import ASK_S, PowerDriver
 from harness.drivers.consoles import open_console
 from harness.drivers.protocols import AgentLink, Console, Power
 from harness.drivers.serial.bounded_file import BoundedFile
@@ -23,6 +24,7 @@ from harness.model.obligation import Obligation
 from harness.model.observe import Progress
 from harness.model.owned_host import OWN_KERNEL
 from harness.model.settings import Settings
+from harness.model.power import PowerState
 from harness.model.topology import Host
 from harness.physical import channels, home, interlocks, reservation
 from harness.physical.boot_facts import BootFacts, read_boot_facts
@@ -147,6 +149,8 @@ class Session:
 
     def check(self) -> Sequence[str]:
         """Survey it; returns why it must not be used, one line for each reason. Changes nothing."""
+        if reason := self._power_problem():
+            return [reason]
         self.before = self.now = self._survey()
         (self.ground.run.path / self._before_file).write_text(json.dumps(self.before.to_dict()))
         found = interlocks.refusals(
@@ -169,6 +173,18 @@ class Session:
         if not found and self.spec.console.driver != "none":
             found = self._open_console()
         return found
+
+    def _power_problem(self) -> str:
+        """Why its power source cannot be used; "" if it answers. Found now, and not once the host hangs."""
+        if not isinstance(self.power, PowerDriver):
+            return ""
+        try:
+            state = self.power.ask(self._within(ASK_S))
+        except HarnessError as error:
+            return str(error)
+        return (
+            "" if state is PowerState.ON else f"{self.power.source} says that host {self.name} is {state}, yet it runs"
+        )
 
     def _survey(self) -> HostSurvey:
         return survey(

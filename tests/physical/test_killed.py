@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.drivers.secrets import read_secret
 from harness.model.clock import Deadline
 from harness.physical import reservation
 from harness.physical.survey import HostSurvey, differences, survey
@@ -54,6 +55,10 @@ def harness(*words: str, state: Path) -> list[str]:
     return [sys.executable, "-m", "harness.cli", *words, "--state", str(state)]
 
 
+def files_of(*folders: Path) -> list[Path]:
+    return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+
+
 def inventory_for(host: str, folder: Path) -> Path:
     """The inventory, with the topology of the case on this host."""
     text = inventory().read_text()
@@ -68,6 +73,9 @@ def inventory_for(host: str, folder: Path) -> Path:
 def test_the_host_of_a_killed_run_comes_home(number: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     state = Path("/tmp") / f"hk-{os.getpid()}"
     before = look()
+    power = hosts()[HOST].power
+    assert power is not None and power.password is not None
+    secret = read_secret(power.password, deadline=Deadline.after(10.0)).encode()
     chance = random.Random(number)
     boots = number % 5 == 4
     after_s = chance.uniform(0.5, BOOTS_S if boots else STAYS_S)
@@ -84,6 +92,7 @@ def test_the_host_of_a_killed_run_comes_home(number: int, tmp_path_factory: pyte
     while left(mark) and not deadline.passed:
         time.sleep(0.2)
     assert not left(mark), f"killed after {after_s:.1f} s"
+    assert not [path for path in files_of(folder, state) if secret in path.read_bytes()], "a file has the password"
     cleaned = subprocess.run(
         harness("clean", state=state), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900
     )
