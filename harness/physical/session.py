@@ -23,8 +23,8 @@ from harness.model.errors import BootError, HarnessError, InfraError, UsageError
 from harness.model.obligation import Obligation
 from harness.model.observe import Progress
 from harness.model.owned_host import OWN_KERNEL
-from harness.model.settings import Settings
 from harness.model.power import PowerState
+from harness.model.settings import Settings
 from harness.model.topology import Host
 from harness.physical import channels, home, interlocks, reservation
 from harness.physical.boot_facts import BootFacts, read_boot_facts
