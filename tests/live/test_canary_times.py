@@ -112,7 +112,7 @@ def test_a_disk_that_stands_still_is_seen_by_the_canary_that_writes_to_it_and_by
     assert all(found[f"{name} load worst"] < OUTAGE_S * 1000 for name in ("fork", "date", "ls"))
     assert 0 < found["writer load p50"] < found["writer load p99"] <= found["writer load worst"]
     assert "under load" in (tmp_path / "canaries-client.txt").read_text(encoding="utf-8")
-    time.sleep(3.0)
+    canaries.end(site)
     assert not _run(site, "pgrep -f canaries.py"), "told to stop, they are gone"
     disk.tear_down(site)
 

@@ -16,6 +16,7 @@ from harness.model.measure import Measure
 from harness.model.storage_protocols import PROTOCOLS
 from harness.model.topology import Topology
 from harness.monitors.instrument import ASK_S, ask
+from harness.monitors.instruments.guest.stalls import MOVED
 from harness.site.needs import Needs
 from harness.site.target import Site, Target
 from harness.site.zipapp import pack
@@ -147,8 +148,8 @@ def _stalls(name: str, direction: Mapping[str, Any], begun: float, now: float, s
     if since is not None and now - since >= stall_s:
         stalls.append([since, now - since])
         count += 1
-    if not count and since is None:
-        return []
+    if not count and since is None and direction["bytes"] < MOVED:
+        return []  # it carried nothing but acknowledgements; a transfer that has ended is told, with 0 stalls
     found = [Measure(name=f"{name} stalls", value=count, unit="1")]
     if stalls:
         onset, length = max(stalls, key=lambda stall: stall[1])

@@ -114,6 +114,12 @@ def test_a_stall_under_way_lasts_until_it_is_asked_about() -> None:
     assert "outgoing stalls" not in found
 
 
+def test_a_transfer_that_has_ended_without_a_stall_is_told() -> None:
+    ended = {**MOVING, "moved_at": None}
+    found = reported(board(directions={"outgoing": ended, "incoming": SILENT}))
+    assert {name: value for name, value in found.items() if "stall" in name} == {"outgoing stalls": 0}
+
+
 def test_a_ping_under_way_counts_as_well() -> None:
     assert reported(board(ping={**PING, "waiting": 140.0}), now=190.0)["longest ping on the link"] == 50.0
 
