@@ -45,6 +45,8 @@ CONTENTS = {
         "docs/resume",
         "docs/warm-starts",
         "docs/physical-hosts",
+        "docs/physical-drivers",
+        "docs/kexec",
         "docs/options",
     ],
     "Cases": ["testcases/README", "docs/writing-a-testcase", "docs/reference/*", "inventories/README"],
