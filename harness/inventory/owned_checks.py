@@ -22,6 +22,7 @@ def check(hosts: Entries, folder: Path) -> Iterator[Problem]:
         yield from _kernel(loc, host)
     yield from _twice(machines, ("address", "port", "jump"), lambda host: host, "address")
     yield from _twice(machines, ("address", "port", "system", "outlet"), lambda host: host.get("power"), "power")
+    yield from _udp(machines)
 
 
 def _files(loc: Loc, host: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
@@ -74,6 +75,19 @@ def _twice(machines: Entries, keys: Sequence[str], part: Any, what: str) -> Iter
             problem = f"is that of host[{first[value][1]}]"
             yield Problem(loc=(*loc, what), problem=problem, hint="a machine is in an inventory once")
         first.setdefault(value, loc)
+
+
+def _udp(machines: Entries) -> Iterator[Problem]:
+    first: dict[int, Loc] = {}
+    for loc, host in machines:
+        agent = host.get("agent")
+        port = agent.get("udp") if isinstance(agent, dict) else None
+        if not isinstance(port, int):
+            continue
+        if port in first:
+            problem = f"port {port} is that of host[{first[port][1]}]"
+            yield Problem(loc=(*loc, "agent", "udp"), problem=problem, hint="give each agent a port of its own")
+        first.setdefault(port, loc)
 
 
 def links(entries: Entries, hosts: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:

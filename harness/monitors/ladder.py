@@ -243,7 +243,7 @@ class HostMonitor:
         self._probes = {
             Rung.SHELL: BackgroundProbe(shell_sample(target.probe_shell), SHELL_PERIOD_S, clock, f"shell {target.name}")
         }
-        if not target.peers:
+        if not target.peers and target.echo is not None:
             self._echo = Echo(target.echo)
             self._probes[Rung.NET] = BackgroundProbe(self._echo.sample, PERIOD_S, clock, f"echo {target.name}")
 

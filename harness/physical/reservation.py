@@ -145,9 +145,15 @@ def take(shell: Shell, host: str, mine: Reservation, deadline: Deadline) -> None
 
 
 def beat(shell: Shell, host: str, token: str, deadline: Deadline) -> None:
-    """Show that the holder lives; raises InfraError if somebody else has taken the host over."""
-    if shell.run(BEAT, token, deadline=deadline, check=False).exit_code:
-        raise InfraError(f"host {host} is no longer reserved for this run: {look(shell, deadline)}")
+    """Show that the holder lives; raises InfraError if somebody else has taken the host over.
+
+    A reservation that is gone is nobody else's: the host has booted by itself, as after a panic.
+    """
+    if not shell.run(BEAT, token, deadline=deadline, check=False).exit_code:
+        return
+    holding = look(shell, deadline)
+    if holding.reservation is not None and not holding.is_of(token):
+        raise InfraError(f"host {host} is no longer reserved for this run: {holding}")
 
 
 def give_back(shell: Shell, token: str, deadline: Deadline) -> None:

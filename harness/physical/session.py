@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -57,6 +58,7 @@ BACK_S = 60.0  # for services to start once SSH answers
 LOOK_S = 5.0
 WAIT_POLL_S = 5.0
 WATCHDOG_S = 600  # longer than evidence of a host that is locked up takes
+ECHO_S = 5.0
 TAIL = 1500
 HAS_MODULE = 'modprobe -n -q %s || grep -q "/%s[.]ko" /lib/modules/$(uname -r)/modules.builtin'
 
@@ -318,9 +320,23 @@ class Session:
             power=self.power,
             drivers=drivers,
             offers=offered,
-            echo=(channels.address_of(self.name, self.spec).name, ECHO_PORT),
+            echo=self._echo(),
             peers=self._peers,
         )
+
+    def _echo(self) -> tuple[str, int] | None:
+        """Where its agent's echo answers, if this machine reaches it: a firewall may not let it."""
+        address = (self.spec.address, ECHO_PORT)
+        try:
+            with socket.create_connection(address, timeout=ECHO_S) as connection:
+                connection.sendall(b"h")
+                if connection.recv(1):
+                    return address
+        except OSError:
+            pass
+        if not self._peers:
+            self.ground.note(f"{self.name}: no echo at {address[0]}:{ECHO_PORT}; the network rung is left out")
+        return None
 
     @property
     def failure(self) -> Exception | None:
