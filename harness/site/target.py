@@ -21,8 +21,8 @@ class Target:
     """One live host: its facts, its channels and its capabilities.
 
     `shell` is for work, `probe_shell` a connection of its own for the ladder, so that neither waits for the other.
-    `echo` is the address of the agent's TCP echo on the management network, None where this machine cannot reach it. `drivers` implement the capabilities of
-    this host; `offers` has those of every host of its topology.
+    `echo` is the address of the agent's TCP echo on the management network, None where this machine cannot reach it.
+    `drivers` implement the capabilities of this host; `offers` has those of every host of its topology.
     """
 
     name: str
