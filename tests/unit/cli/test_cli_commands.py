@@ -97,12 +97,15 @@ def test_without_a_command_the_help_is_shown(capsys: Capture) -> None:
     assert "selftest" in err
 
 
+HOSTS = ["Hosts that somebody owns:"]
+
+
 def test_the_help_has_a_line_for_each_command_in_groups(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     assert call(["--help"]) == 0
     lines = capsys.readouterr().out.splitlines()
     headings = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
-    assert headings == ["Options:", "Run:", "Look at results:", "Guests by hand:", "Kernels:", "Upkeep:"]
+    assert headings == ["Options:", "Run:", "Look at results:", "Guests by hand:", *HOSTS, "Kernels:", "Upkeep:"]
     listed = [line.split()[0] for line in lines[lines.index("Run:") :] if line[:3].strip() and line.startswith("  ")]
     names = _group.list_commands(click.Context(_group))
     assert sorted(name for name in listed if name in names) == names
