@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -156,7 +157,7 @@ def python_servers() -> Path:
     target = folder() / f"venv-{servers_digest()}"
     if not (target / "ready").exists():
         remove_tree(target)
-        run("python3", "-m", "venv", target)
+        run(sys.executable, "-m", "venv", target)
         run(target / "bin/pip", "install", "-q", *PYTHON_SERVERS, env={**os.environ, "PYTHONPATH": ""})
         (target / "ready").touch()
     return target
