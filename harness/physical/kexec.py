@@ -25,6 +25,7 @@ SPARE = 64 * MIB
 LOAD_S = 120.0  # kexec reads and checks some 50 MB
 LEAVE_S = 20.0  # a host that goes down answers at once, or not at all
 PROBE_S, PAUSE_S = 15.0, 2.0
+NO_STATUS = -1  # of SSH: the connection ended before the command did, as when its session is stopped with the host
 # In the background, so that this connection is not the one that waits for the end of the system.
 _KEXEC_SYSTEMD = "systemctl --no-block kexec"
 _KEXEC_BARE = (
@@ -164,7 +165,7 @@ def _leave(shell: Shell, command: str, facts: BootFacts, host: str, deadline: De
         done = shell.run(command, deadline=deadline.within(LEAVE_S), check=False)
     except ShellError:
         return
-    if done.exit_code == 0:
+    if done.exit_code in (0, NO_STATUS):
         return
     with suppress(ShellError):
         shell.run("%s -u", facts.kexec, deadline=deadline.within(LEAVE_S), check=False)

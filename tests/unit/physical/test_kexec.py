@@ -81,6 +81,13 @@ def test_a_connection_that_breaks_is_how_a_host_leaves(boot: KexecBoot) -> None:
     kexec_into(shell, boot, facts(has_systemd=False), host="ib1", deadline=deadline())
 
 
+def test_a_session_that_is_stopped_before_its_command_has_ended_is_how_a_host_leaves_too(boot: KexecBoot) -> None:
+    shell = FakeShell()
+    shell.answer("systemctl", exit_code=-1)
+    kexec_into(shell, boot, FACTS, host="ib1", deadline=deadline())
+    assert not shell.commands[-1].endswith("kexec -u")
+
+
 def test_an_installed_kernel_takes_the_owners_initramfs() -> None:
     shell = FakeShell()
     shell.answer("vmlinuz-6.9", "/boot/vmlinuz-6.9\n")
