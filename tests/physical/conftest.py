@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
 from tests.testbed.rack import inventory
 
 collect_ignore_glob = [] if inventory().exists() else ["test_*.py"]
+
+
+@pytest.fixture
+def state() -> Iterator[Path]:
+    """A state folder of its own, with a path short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="hp-", dir="/tmp") as folder:
+        yield Path(folder) / "s"

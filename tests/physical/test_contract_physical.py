@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ TOPOLOGY = os.environ.get("HARNESS_CONTRACT_TOPOLOGY", "third")
 
 @contextmanager
 def site(folder: Path) -> Iterator[Site]:
-    given = {"state": str(folder / "s"), "results": str(folder / "results")}
+    given = {"state": tempfile.mkdtemp(prefix="hp-", dir="/tmp"), "results": str(folder / "results")}
     settings = resolve(given, flag="--", environ=os.environ, ini={}, cwd=folder, root=folder).settings
     topology = read_inventory(inventory()).topology(TOPOLOGY)
     provider = provider_of(settings, topology)

@@ -19,7 +19,7 @@ HOST = os.environ.get("HARNESS_SECRETS_HOST", "m3")
 LOOK_S = 0.2
 
 
-def test_a_password_is_nowhere(tmp_path: Path) -> None:
+def test_a_password_is_nowhere(state: Path) -> None:
     power = hosts()[HOST].power
     assert power is not None and power.password is not None
     secret = read_secret(power.password, deadline=Deadline.after(10.0)).encode()
@@ -39,12 +39,12 @@ def test_a_password_is_nowhere(tmp_path: Path) -> None:
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     done = subprocess.run(
-        [*command, "--state", str(tmp_path / "s"), "--", "sleep 5"], stdin=subprocess.DEVNULL, capture_output=True
+        [*command, "--state", str(state), "--", "sleep 5"], stdin=subprocess.DEVNULL, capture_output=True
     )
     ended.set()
     watcher.join()
     assert done.returncode == 0, done.stderr
     assert not seen, "a process list shows it"
     assert secret not in done.stdout + done.stderr
-    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    files = [path for path in state.rglob("*") if path.is_file()]
     assert not [path for path in files if secret in path.read_bytes()]

@@ -20,7 +20,7 @@ HOST, TOPOLOGY = "m3", "third"
 LOOK = "cat /run/harness-reservation; grep -c ' /run/harness ramfs ' /proc/mounts; pgrep -cf /run/harness/agent.py"
 
 
-def test_a_host_is_reserved_used_and_given_back_as_it_was(tmp_path: Path) -> None:
+def test_a_host_is_reserved_used_and_given_back_as_it_was(state: Path) -> None:
     login = shell(HOST, hosts()[HOST])
     try:
         before = survey(login, HOST, programs=(), deadline=Deadline.after(120.0))
@@ -28,7 +28,7 @@ def test_a_host_is_reserved_used_and_given_back_as_it_was(tmp_path: Path) -> Non
         # ipmitool of the test bed, for a machine that has none.
         path = f"{folder() / 'bin'}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
-            [*command, "--state", str(tmp_path / "s"), "--", LOOK],
+            [*command, "--state", str(state), "--", LOOK],
             env={**os.environ, "PATH": path},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -42,6 +42,6 @@ def test_a_host_is_reserved_used_and_given_back_as_it_was(tmp_path: Path) -> Non
         assert BMC_PASSWORD not in done.stdout + done.stderr
         assert reservation.look(login, Deadline.after(60.0)).is_free
         assert differences(before, survey(login, HOST, programs=(), deadline=Deadline.after(120.0))) == ()
-        assert not list((tmp_path / "s" / "r").glob("[0-9a-f]*")), "nothing is owed"
+        assert not list((state / "r").glob("[0-9a-f]*")), "nothing is owed"
     finally:
         login.close()

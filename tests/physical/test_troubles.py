@@ -65,13 +65,13 @@ def is_free() -> bool:
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Path:
-    """A state folder of its own."""
-    return tmp_path / "s"
+def other(state: Path) -> Path:
+    """The state folder of another controller."""
+    return state.with_name("o")
 
 
-def test_of_two_controllers_the_second_waits(tmp_path: Path, state: Path) -> None:
-    with holding(tmp_path / "other", 20.0) as first:
+def test_of_two_controllers_the_second_waits(other: Path, state: Path) -> None:
+    with holding(other, 20.0) as first:
         second = up(state, "true")
         assert first.wait() == 0
     assert second.returncode == 0, second.stderr
@@ -79,9 +79,9 @@ def test_of_two_controllers_the_second_waits(tmp_path: Path, state: Path) -> Non
     assert is_free()
 
 
-def test_a_controller_that_took_the_host_over_is_obeyed(tmp_path: Path, state: Path) -> None:
+def test_a_controller_that_took_the_host_over_is_obeyed(other: Path, state: Path) -> None:
     """The first one is stopped, so its reservation becomes stale; the second one has to say --steal."""
-    with holding(tmp_path / "other", 5.0) as first:
+    with holding(other, 5.0) as first:
         os.kill(first.pid, 19)
         login = shell(HOST, hosts()[HOST])
         login.run("touch -d '1 hour ago' %s", reservation.FILE, deadline=Deadline.after(60.0))
@@ -105,7 +105,7 @@ def test_a_dead_bmc_refuses_the_host_in_one_line_and_changes_nothing(state: Path
     assert is_free() and differences(before, look()) == ()
 
 
-def test_a_bmc_that_dies_in_the_middle_is_not_missed_by_a_host_that_is_well(state: Path, tmp_path: Path) -> None:
+def test_a_bmc_that_dies_in_the_middle_is_not_missed_by_a_host_that_is_well(state: Path) -> None:
     before = look()
     with holding(state, 15.0) as process, faults.bmc_dead(double(HOST)):
         assert process.wait() == 0
