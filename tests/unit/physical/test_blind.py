@@ -61,7 +61,7 @@ def test_drivers_of_owned_hosts_know_nothing_of_what_the_doubles_are() -> None:
         "from tests.testbed.places import double",
         'importlib.import_module("harness.guests.guest")',
         'run(["pkill", "qemu-system-x86_64"])',
-        'connect("/root/.cache/harness/testbed/m1/qmp")',
+        'connect("/home/somebody/testbed/m1/qmp")',
         'subprocess.run(["virsh", "reset", name])',
     ],
 )
