@@ -152,20 +152,28 @@ def _short(key: str, value: Any) -> Any:
 
 
 def _guests(trials: Any) -> list[tuple[str, str]]:
-    """Every kernel, replaced module, image and accelerator of the run's guests."""
+    """Every kernel, replaced module, image and accelerator of the run's guests, and the machines that it had."""
     hosts = [
-        host
+        (name, host)
         for trial in (trials.values() if isinstance(trials, Mapping) else ())
-        for host in (trial.get("hosts", {}).values() if isinstance(trial, Mapping) else ())
+        for name, host in (trial.get("hosts", {}).items() if isinstance(trial, Mapping) else ())
         if isinstance(host, Mapping)
     ]
+    guests = [host for _, host in hosts if host.get("kind") != "physical"]
+    machines = [(name, host) for name, host in hosts if host.get("kind") == "physical"]
     found = {
-        "guests' kernel": [f"{host.get('kernel')} (package {host.get('kernel_package')})" for host in hosts],
-        "replaced modules": [str(name) for host in hosts for name in host.get("variants", ())],
-        "guests' image": [str(host.get("image_digest"))[:16] for host in hosts],
-        "accelerator": [str(host.get("accelerator")) for host in hosts],
+        "guests' kernel": [f"{host.get('kernel')} (package {host.get('kernel_package')})" for host in guests],
+        "replaced modules": [str(name) for _, host in hosts for name in host.get("variants", ())],
+        "guests' image": [str(host.get("image_digest"))[:16] for host in guests],
+        "accelerator": [str(host.get("accelerator")) for host in guests],
+        "machines": [f"{name} at {host.get('address')}, {_kernel_of(host)}" for name, host in machines],
     }
     return [(name, plain_line(", ".join(dict.fromkeys(values)), 300)) for name, values in found.items() if values]
+
+
+def _kernel_of(host: Mapping[str, Any]) -> str:
+    wanted = host.get("kernel_from")
+    return "its owner's kernel" if wanted == "owner" else f"kernel {host.get('kernel') or wanted}"
 
 
 def _in_words(value: Any) -> str:
