@@ -26,7 +26,8 @@ from synthetic_run import (
 from harness.model.errors import HostEnvironmentError, UsageError
 from harness.model.history import Event, Kind, Rung
 from harness.model.verdict import Stall, Verdict, VerdictKind
-from harness.report import page, write_report
+from harness.report import page as report_page
+from harness.report import write_report
 from harness.results.store import RunStore
 
 VOID = {"meta", "wbr", "link", "br", "img", "input", "hr"}
@@ -327,7 +328,7 @@ def test_machines_are_told_apart_from_guests() -> None:
     guest = {"kernel": "6.1", "kernel_package": "6.1-1", "image_digest": "ab", "accelerator": "tcg"}
     owned = {"kind": "physical", "address": "192.0.2.11", "kernel_from": "owner"}
     booted = {**owned, "kernel_from": "debian:12", "kernel": "6.1.0-57"}
-    facts = dict(page._guests({"x": {"hosts": {"g1": guest, "ib1": owned, "ib2": booted}}}))
+    facts = dict(report_page._guests({"x": {"hosts": {"g1": guest, "ib1": owned, "ib2": booted}}}))
     assert facts["machines"] == "ib1 at 192.0.2.11, its owner's kernel, ib2 at 192.0.2.11, kernel 6.1.0-57"
     assert facts["guests' kernel"] == "6.1 (package 6.1-1)" and facts["accelerator"] == "tcg"
-    assert set(dict(page._guests({"x": {"hosts": {"ib1": owned}}}))) == {"machines"}
+    assert set(dict(report_page._guests({"x": {"hosts": {"ib1": owned}}}))) == {"machines"}
