@@ -9,11 +9,11 @@ import sys
 import time
 
 from tests.testbed.chassis import Chassis
-from tests.testbed.image import base_disk, own_disk, python_servers, run
+from tests.testbed.image import key, own_disk, run
 from tests.testbed.inventory import write_inventory
 from tests.testbed.login import answers
 from tests.testbed.places import DOUBLES, SSH_PORT, USER, Double, double, folder
-from tests.testbed.servers import bmc_of, conserver, in_root, start_bmc, start_conserver
+from tests.testbed.servers import bmc_of, certificate, conserver, in_root, start_bmc, start_conserver
 
 BOOT_S = 600.0
 # With the libraries of its own root, which is neither installed nor mounted anywhere.
@@ -26,11 +26,11 @@ exec {command} "$@"
 def up(doubles: list[Double]) -> int:
     """Build what is missing, start what does not run, and wait until every double answers over SSH."""
     folder().mkdir(parents=True, exist_ok=True)
-    base_disk()
-    python_servers()
     make_wrappers()
     for one in DOUBLES:
-        make(one)
+        make_keys(one)
+    for one in doubles:
+        make_disks(one)
     print(f"inventory: {write_inventory()}", flush=True)
     print(f"put {folder() / 'bin'} in front of PATH: ipmitool and console of the test bed", flush=True)
     start_conserver()
@@ -40,18 +40,27 @@ def up(doubles: list[Double]) -> int:
     return max((wait(one) for one in doubles), default=0)
 
 
-def make(one: Double) -> None:
-    """Its disks and its host key, made once."""
+def make_keys(one: Double) -> None:
+    """Its host key and the certificate of its BMC, which the inventory names, made once."""
     one.home.mkdir(parents=True, exist_ok=True)
     private = one.home / "host_key"
     if not private.exists():
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", one.name, "-f", private)
+    key()
+    if one.bmc == "redfish":
+        certificate(one)
+
+
+def make_disks(one: Double) -> None:
+    """Its disks, made once."""
+    private = one.home / "host_key"
     disk = one.home / "disk.raw"
     if not disk.exists():
         own_disk(
             disk,
             {
                 "etc/hostname": (f"{one.name}\n".encode(), 0o644),
+                "etc/hosts": (f"127.0.0.1 localhost\n127.0.1.1 {one.name}\n".encode(), 0o644),
                 "etc/ssh/ssh_host_ed25519_key": (private.read_bytes(), 0o600),
                 "etc/ssh/ssh_host_ed25519_key.pub": (private.with_suffix(".pub").read_bytes(), 0o644),
             },
