@@ -61,6 +61,7 @@ def make_disks(one: Double) -> None:
             {
                 "etc/hostname": (f"{one.name}\n".encode(), 0o644),
                 "etc/hosts": (f"127.0.0.1 localhost\n127.0.1.1 {one.name}\n".encode(), 0o644),
+                f"home/{USER}/.ssh/authorized_keys": (key().with_suffix(".pub").read_bytes(), 0o644),
                 "etc/ssh/ssh_host_ed25519_key": (private.read_bytes(), 0o600),
                 "etc/ssh/ssh_host_ed25519_key.pub": (private.with_suffix(".pub").read_bytes(), 0o644),
             },

@@ -212,10 +212,8 @@ def customize(root: Path) -> None:
     (root / f"etc/sudoers.d/{USER}").chmod(0o440)
     inside = ["chroot", str(root)]
     run(*inside, "useradd", "-m", "-s", "/bin/bash", "-G", "sudo", USER)
-    ssh = root / f"home/{USER}/.ssh"
-    ssh.mkdir(mode=0o700)
-    (ssh / "authorized_keys").write_text(key().with_suffix(".pub").read_text())
-    run(*inside, "chown", "-R", f"{USER}:{USER}", f"/home/{USER}/.ssh")
+    (root / f"home/{USER}/.ssh").mkdir(mode=0o700)
+    run(*inside, "chown", f"{USER}:{USER}", f"/home/{USER}/.ssh")
     run(*inside, "sh", "-c", f"echo {USER}:{USER} | chpasswd; echo root:root | chpasswd")
     run(*inside, "systemctl", "enable", "systemd-networkd", "ssh", "serial-getty@ttyS0")
     for unit in QUIET:
