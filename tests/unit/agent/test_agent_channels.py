@@ -275,7 +275,10 @@ def test_over_standard_input_and_output(host: Host) -> None:
     link.ask("quit", deadline=Deadline.after(WAIT_S))
     until(host.ended)
     assert link.damaged == 0, "nothing else is printed there"
-    with pytest.raises(ShellError, match="the SSH channel of the agent"):
+    transport = link.transport
+    assert isinstance(transport, SshTransport)
+    until(lambda: transport.ended)
+    with pytest.raises(ShellError, match="has ended"):
         link.ask("ping", deadline=Deadline.after(WAIT_S))
 
 
