@@ -1,0 +1,128 @@
+"""A look at an owned host: its survey, its BMC, and what speaks against using it. Changes nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from harness.drivers.bmc import PowerDriver, power_of
+from harness.drivers.bmc.base import ASK_S, same_machine
+from harness.drivers.ssh import FabricShell
+from harness.model.clock import Deadline
+from harness.model.errors import HarnessError
+from harness.model.sizes import format_size
+from harness.model.topology import MIB, Host
+from harness.physical import channels, reservation
+from harness.physical.boot_facts import read_boot_facts
+from harness.physical.interlocks import refusals
+from harness.physical.kexec_refusal import refusal
+from harness.physical.offers import owned
+from harness.physical.survey import HostSurvey, survey
+
+SURVEY_S = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What was found of one host; `survey` is None if it does not answer. `against` has a line for each objection."""
+
+    name: str
+    survey: HostSurvey | None
+    reserved: str
+    power: str
+    kexec: str
+    against: tuple[str, ...]
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether nothing speaks against using it."""
+        return not self.against
+
+    def to_dict(self) -> dict[str, Any]:
+        """The inspection as JSON has it."""
+        found = self.survey.to_dict() if self.survey is not None else None
+        return {
+            "name": self.name,
+            "survey": found,
+            "reserved": self.reserved,
+            "power": self.power,
+            "kexec": self.kexec,
+            "against": list(self.against),
+        }
+
+    def lines(self) -> Iterator[tuple[str, str]]:
+        """Headings and values for people."""
+        if (found := self.survey) is not None:
+            yield "kernel", f"{found.kernel}, up for {found.uptime_s / 3600:.1f} h"
+            yield "machine", f"{found.model or 'unknown'}, UUID {found.uuid or 'unknown'}"
+            memory = format_size(found.memory // MIB * MIB)
+            yield "memory", f"{memory}, {format_size(found.memory_available // MIB * MIB)} available"
+            yield "processors", f"{found.cpus}, {found.processor}"
+            for disk in found.disks:
+                use = "; ".join(disk.uses) or "nothing uses it"
+                ids = ", ".join(f"/dev/disk/by-id/{name}" for name in disk.ids[:1]) or "no stable name"
+                yield f"disk {disk.name}", f"{format_size(disk.size // MIB * MIB)}, {use}, {ids}"
+            for card in found.interfaces:
+                addresses = ", ".join(card.addresses) or "no address"
+                here = ", SSH comes over it" if card.is_management else ""
+                yield f"card {card.name}", f"{card.driver or 'no driver'}, {addresses}{here}"
+            for port in found.infiniband:
+                yield (
+                    f"port {port.device}/{port.port}",
+                    f"{port.driver}, {port.state}, {port.rate}, firmware {port.firmware}",
+                )
+            yield "clock", f"{found.clock - time.time():+.1f} s against this machine's"
+            yield "logged in", "; ".join(found.users) or "nobody"
+            yield "watchdog", ", ".join(found.watchdogs) or "none"
+        yield "reservation", self.reserved
+        yield "power", self.power
+        yield "kexec", self.kexec
+        for line in self.against or ("nothing",):
+            yield "against its use", line
+
+
+def inspect_all(hosts: Iterable[Host], *, in_use: bool) -> list[Inspection]:
+    """Inspect hosts, all at the same time."""
+    found = list(hosts)
+    with ThreadPoolExecutor(max(1, len(found))) as pool:
+        return list(pool.map(lambda host: _inspect(host, in_use), found))
+
+
+def _inspect(host: Host, in_use: bool) -> Inspection:
+    spec = owned(host)
+    power, uuid, against = _power(host)
+    if not spec.disposable:
+        against.append(f"host {host.name}: the inventory does not call it disposable")
+    shell = FabricShell(channels.address_of(host.name, spec))
+    found, reserved, kexec = None, "unknown", "unknown"
+    try:
+        holding = reservation.look(shell, Deadline.after(ASK_S))
+        reserved = str(holding)
+        if not holding.is_free:
+            against.append(f"host {host.name} is reserved by {holding}")
+        found = survey(shell, host.name, programs=(), deadline=Deadline.after(SURVEY_S))
+        kexec = refusal(read_boot_facts(shell, deadline=Deadline.after(SURVEY_S))) or "possible"
+        against += refusals(host.name, spec, found, bmc_uuid=uuid, in_use=in_use)
+        if uuid and found.uuid and same_machine(uuid, found.uuid):
+            power += ", and its UUID is the host's"
+    except HarnessError as error:
+        against.append(str(error).splitlines()[0])
+    finally:
+        shell.close()
+    return Inspection(name=host.name, survey=found, reserved=reserved, power=power, kexec=kexec, against=tuple(against))
+
+
+def _power(host: Host) -> tuple[str, str, list[str]]:
+    """What its power source says: in words, the UUID of its host, and why it cannot be used."""
+    spec = owned(host).power
+    if spec is None:
+        return "none in the inventory", "", []
+    source: PowerDriver = power_of(spec, host.name)
+    try:
+        state = source.ask(Deadline.after(ASK_S))
+        return f"{source.source} says {state}", source.identity(deadline=Deadline.after(ASK_S)), []
+    except HarnessError as error:
+        return "no answer", "", [str(error).splitlines()[0]]
