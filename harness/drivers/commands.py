@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import selectors
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -12,8 +13,9 @@ from dataclasses import dataclass
 from harness.model.clock import Deadline
 from harness.model.errors import HostEnvironmentError, InfraError
 
-LIMIT = 64 * 1024
-NOISE = "IANA PEN registry"  # ipmitool wants a list of vendors, which it needs for nothing here
+LIMIT = 64 * 1024  # bytes of each output that are kept
+PIPE, READ = 1024 * 1024, 64 * 1024  # the most that a pipe holds; bytes of one read
+POLL_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +28,8 @@ class Output:
 
     @property
     def reason(self) -> str:
-        """The last line that it printed, for a message; printable."""
-        lines = [line for line in (self.err + "\n" + self.out).splitlines() if line.strip() and NOISE not in line]
+        """The first line that says something, for a message; printable."""
+        lines = [line for line in (self.err + "\n" + self.out).splitlines() if printable(line)]
         return printable(lines[0]) if lines else f"exit code {self.exit_code}"
 
 
@@ -44,6 +46,7 @@ def run_command(
     `environment` is added to this process's. Raises HostEnvironmentError if the program is not installed.
     """
     is_text = isinstance(command, str)
+    name = command if is_text else command[0]
     try:
         process = subprocess.Popen(
             command,
@@ -55,14 +58,40 @@ def run_command(
             start_new_session=True,
         )
     except OSError as error:
-        name = command if is_text else command[0]
         raise HostEnvironmentError(f"cannot run {name}: {error.strerror}", remedy=f"apt install {name}") from error
-    try:
-        out, err = process.communicate(timeout=max(0.05, deadline.remaining))
-    except subprocess.TimeoutExpired as error:
-        raise InfraError(f"{command if is_text else command[0]} does not answer in time") from error
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    return Output(process.returncode, out[:LIMIT].decode("utf-8", "replace"), err[:LIMIT].decode("utf-8", "replace"))
+    with process:  # closes the pipes
+        try:
+            out, err = _outputs(process, deadline)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    if out is None or err is None:
+        raise InfraError(f"{name} does not answer in time")
+    return Output(process.returncode, out, err)
+
+
+def _outputs(process: subprocess.Popen[bytes], deadline: Deadline) -> tuple[str, str] | tuple[None, None]:
+    """What it prints until it ends, at most LIMIT of each; (None, None) if the deadline passes before."""
+    assert process.stdout is not None and process.stderr is not None
+    out, err = bytearray(), bytearray()
+    with selectors.DefaultSelector() as selector:
+        for pipe, kept in ((process.stdout, out), (process.stderr, err)):
+            selector.register(pipe, selectors.EVENT_READ, kept)
+        # Its children may hold the pipes for longer than it runs, so its own end counts.
+        while process.poll() is None:
+            if deadline.passed:
+                return None, None
+            _read(selector, min(POLL_S, deadline.remaining))
+        for _ in range(PIPE // READ):  # what is still in the pipes, even if its children go on printing
+            _read(selector, 0.0)
+    return out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
+
+
+def _read(selector: selectors.BaseSelector, wait_s: float) -> None:
+    """Wait for output, and keep what there is room for."""
+    for key, _ in selector.select(wait_s):
+        data = os.read(key.fd, READ)
+        if not data:
+            selector.unregister(key.fileobj)
+        key.data.extend(data[: LIMIT - len(key.data)])

@@ -62,11 +62,12 @@ class PowerDriver(ABC):
         if state is wanted:
             return
         self.act(action, deadline)
-        while (state := self.state(deadline=deadline)) is not wanted:
-            if deadline.passed:
+        while (seen := self.state(deadline=deadline)) is not wanted:
+            if deadline.passed:  # perhaps in the middle of that question, so the answer before it is told
                 raise InfraError(
                     f"{self.source} of {self.host} accepted power {action}, and its state is still {state}"
                 )
+            state = seen
             deadline.clock.sleep(POLL_S)
 
 
@@ -76,4 +77,5 @@ def same_machine(bmc: str, host: str) -> bool:
         one, other = UUID(bmc), UUID(host)
     except ValueError:
         return False
-    return other.bytes in (one.bytes, one.bytes_le, one.bytes[::-1], UUID(bytes=one.bytes[::-1]).bytes_le)
+    backwards = one.bytes[::-1]
+    return other.bytes in (one.bytes, one.bytes_le, backwards, UUID(bytes=backwards).bytes_le, one.bytes_le[::-1])

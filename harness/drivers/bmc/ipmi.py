@@ -19,12 +19,19 @@ STATES = {"on": PowerState.ON, "off": PowerState.OFF}
 # What ipmitool says, and what it means for the user. The last one stands beside most of the others.
 PROBLEMS = (
     ("SOL payload already active", "has a console session of somebody else; end it there"),
+    ("SOL payload disabled", "has serial over LAN switched off; enable it there"),
     ("Address lookup|Invalid hostname", "has an address that cannot be resolved"),
-    ("algorithm .* is not what we requested|[Cc]ipher suite", "refuses cipher suite {cipher}; name another, such as 3"),
-    ("RAKP 2 HMAC is invalid|Unauthorized name|Privilege Level .* failed|[Pp]assword", "refuses the user or password"),
+    ("password is longer than", "takes a password of at most 20 bytes"),
+    (
+        "algorithm|[Cc]ipher suite",
+        "refuses cipher suite {cipher}; name another, such as 3",
+    ),
+    ("HMAC is invalid|[Uu]nauthorized name|Privilege [Ll]evel .* failed|[Pp]assword", "refuses the user or password"),
     ("no response from RAKP 1", "does not answer a login; perhaps it has no user {user}"),
     ("Unable to establish|timed? ?out|[Nn]o response", "does not answer"),
 )
+# What ipmitool prints beside the reason, without harm: its list of vendors, and questions that some BMCs do not know.
+NOISE = re.compile("IANA PEN registry|Running Get VSO|Invalid completion code received|Discovered IPMB", re.IGNORECASE)
 
 
 def arguments(spec: PowerSpec) -> list[str]:
@@ -42,7 +49,9 @@ def environment(spec: PowerSpec, deadline: Deadline) -> dict[str, str]:
 
 def explain(spec: PowerSpec, host: str, output: Output) -> str:
     """One line for what ipmitool said."""
-    text = output.err + output.out
+    lines = [line for line in (output.err + "\n" + output.out).splitlines() if not NOISE.search(line)]
+    text = "\n".join(lines)
+    output = Output(output.exit_code, "", text)
     meaning = next((said for pattern, said in PROBLEMS if re.search(pattern, text)), f"says: {output.reason}")
     return f"the BMC of {host} at {spec.address} {meaning.format(cipher=spec.cipher, user=spec.user)}"
 
@@ -77,9 +86,9 @@ class IpmiPower(PowerDriver):
     def _run(self, words: Sequence[str], deadline: Deadline) -> Output:
         within = deadline.within(ASK_S)
         try:
-            output = run_command(
-                [*arguments(self.spec), *words], deadline=within, environment=environment(self.spec, within)
-            )
+            secret = environment(self.spec, within)
+            # Verbose: only then it says why a login failed.
+            output = run_command([*arguments(self.spec), "-v", *words], deadline=within, environment=secret)
         except UsageError:
             raise
         except InfraError as error:

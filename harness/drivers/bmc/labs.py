@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import replace
+from urllib.parse import urlencode
 
 from harness.drivers.bmc.command import CommandPower
 from harness.model.owned_host import PowerSpec
@@ -18,7 +19,7 @@ def pdudaemon_power(spec: PowerSpec, host: str) -> CommandPower:
     base = f"{spec.address.rstrip('/')}/power/control"
 
     def get(action: str) -> str:
-        url = f"{base}/{action}?hostname={unit}&port={port}"
+        url = f"{base}/{action}?{urlencode({'hostname': unit, 'port': port})}"
         return f"curl --silent --show-error --fail --max-time 20 {shlex.quote(url)}"
 
     return CommandPower(replace(spec, on=get("on"), off=get("off"), cycle=""), host)
@@ -28,7 +29,7 @@ def labgrid_power(spec: PowerSpec, host: str) -> CommandPower:
     """A place of labgrid, by its client; the place must be acquired by this user."""
     coordinator = f"-x {shlex.quote(spec.address)} " if spec.address else ""
     client = f"labgrid-client {coordinator}-p {shlex.quote(spec.outlet)} power"
-    status = f"{client} get | sed 's/.*is //'"
+    status = f'answer=$({client} get) && echo "${{answer##* is }}"'  # a pipe would hide that it failed
     return CommandPower(
         replace(spec, on=f"{client} on", off=f"{client} off", status=spec.status or status, cycle=""), host
     )

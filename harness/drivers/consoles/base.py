@@ -8,8 +8,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from harness.drivers.commands import printable
 from harness.model.clock import Deadline
-from harness.model.errors import HarnessError, InfraError
+from harness.model.errors import InfraError
 from harness.model.owned_host import ConsoleSpec, PowerSpec
 
 Sink = Callable[[bytes], None]
@@ -46,7 +47,7 @@ class Channel(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """End it; never raises."""
+        """End it; may be called twice, and by two threads; never raises."""
 
 
 class Stream:
@@ -63,24 +64,27 @@ class Stream:
 
     def _run(self) -> None:
         while not self._closed.is_set():
-            channel = self._channel
-            if channel is not None:
+            if (channel := self._channel) is not None:
                 self._pump(channel)
-            if self._closed.wait(AGAIN_S):
-                return
-            self._open_again()
+            if not self._closed.wait(AGAIN_S):
+                self._open_again()
+        self._end()  # what was opened while `close` was called
 
     def _pump(self, channel: Channel) -> None:
         reason = "it ended"
         try:
             while data := channel.read():
-                self.broken = ""
                 self._hand_on(data)
-        except OSError as error:
-            reason = str(error)
-        self._channel = None
-        channel.close()
+        except Exception as error:  # whatever it is, the console is opened again
+            reason = printable(str(error))
+        self._end()
         self.broken = f"the {self._name} console of {self._opening.host} broke: {reason}"
+
+    def _end(self) -> None:
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            with suppress(Exception):
+                channel.close()
 
     def _hand_on(self, data: bytes) -> None:
         try:
@@ -91,8 +95,9 @@ class Stream:
     def _open_again(self) -> None:
         try:
             self._channel = self._connect(Deadline.after(OPEN_S))
-        except (HarnessError, OSError) as error:
-            self.broken = str(error).splitlines()[0]
+            self.broken = ""
+        except Exception as error:
+            self.broken = printable(str(error)) or type(error).__name__
 
     def send(self, data: bytes) -> None:
         """See `Console.send`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import socket
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 from harness.drivers.consoles.base import Channel, Opening, Stream
 from harness.model.clock import Deadline
@@ -17,6 +18,31 @@ from harness.model.errors import InfraError
 HEAD = re.compile(rb"(\d{1,3}),(\d{1,19}),(\d{1,19}),([^;\n]{0,100});", re.DOTALL)
 FRAGMENT = re.compile(rb"ncfrag=(\d{1,6})/(\d{1,6})")
 BUFFER = 8 * 1024 * 1024
+RECORD, FRAGMENTS, OPEN = (
+    65536,
+    512,
+    8,
+)  # the most bytes and fragments of a record, and records of which a part is awaited
+LATE_S = 1.0  # a record that is older than the last by less than this was overtaken; by more, the host has booted
+PORT = 6666
+
+
+@dataclass(slots=True)
+class Parts:
+    """What has come of a record in fragments."""
+
+    text: bytearray
+    ends: dict[int, int] = field(default_factory=dict)  # of each fragment, by where it begins
+
+    @property
+    def complete(self) -> bool:
+        """Whether the fragments cover it all, without a gap."""
+        end = 0
+        for begin in sorted(self.ends):
+            if begin > end:
+                return False
+            end = max(end, self.ends[begin])
+        return end >= len(self.text)
 
 
 class Records:
@@ -24,8 +50,8 @@ class Records:
 
     def __init__(self) -> None:
         self._next: int | None = None
-        self._fragments: dict[int, bytearray] = {}
-        self._missing: dict[int, int] = {}
+        self._time = 0.0
+        self._parts: dict[int, Parts] = {}
 
     def feed(self, datagram: bytes) -> bytes:
         """The text of a datagram, with a line before it if records were lost; b"" for a part of a record."""
@@ -40,24 +66,27 @@ class Records:
             text = whole
         line = text.partition(b"\n")[0]  # the rest are fields such as SUBSYSTEM=
         seconds = int(head[3]) / 1e6
-        return self._loss(number) + b"[%12.6f] %s\n" % (seconds, line)
+        return self._loss(number, seconds) + b"[%12.6f] %s\n" % (seconds, line)
 
     def _join(self, number: int, begin: int, length: int, text: bytes) -> bytes | None:
-        if length > 65536 or begin + len(text) > length:
+        if length > RECORD or begin + len(text) > length:
             return None
-        whole = self._fragments.setdefault(number, bytearray(length))
-        whole[begin : begin + len(text)] = text
-        left = self._missing[number] = self._missing.get(number, length) - len(text)
-        while len(self._fragments) > 8:  # the others lost a part
-            old = next(iter(self._fragments))
-            del self._fragments[old], self._missing[old]
-        if left > 0:
+        parts = self._parts.setdefault(number, Parts(bytearray(length)))
+        if len(parts.text) != length or len(parts.ends) >= FRAGMENTS:
+            return None  # no kernel sends that
+        parts.text[begin : begin + len(text)] = text
+        parts.ends[begin] = begin + len(text)
+        while len(self._parts) > OPEN:  # the others lost a part
+            del self._parts[next(iter(self._parts))]
+        if not parts.complete:
             return None
-        del self._missing[number]
-        return bytes(self._fragments.pop(number))
+        self._parts.pop(number, None)
+        return bytes(parts.text)
 
-    def _loss(self, number: int) -> bytes:
-        expected, self._next = self._next, number + 1
+    def _loss(self, number: int, seconds: float) -> bytes:
+        if self._next is not None and number < self._next and self._time - seconds < LATE_S:
+            return b""  # it was overtaken, and is counted as lost
+        expected, self._next, self._time = self._next, number + 1, seconds
         if expected is None or number <= expected:  # a boot starts from the beginning
             return b""
         return b"[harness: %d records of netconsole lost here]\n" % (number - expected)
@@ -73,10 +102,10 @@ class NetconsoleChannel(Channel):
     def read(self) -> bytes:
         """See `Channel.read`."""
         while True:
-            data, (address, _) = self._listener.recvfrom(65536)
-            if not data and not address:
+            data, sender = self._listener.recvfrom(65536)
+            if not sender:  # it was closed
                 return b""
-            if self._sender and address != self._sender:
+            if self._sender and sender[0] != self._sender:
                 continue  # somebody else's
             if text := self._records.feed(data):
                 return text
@@ -101,15 +130,14 @@ def open_netconsole(opening: Opening) -> Stream:
     spec = opening.spec
 
     def connect(deadline: Deadline) -> Channel:
+        port = PORT if spec.port is None else spec.port
         listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
         try:
-            listener.bind(("", spec.port or 6666))
+            listener.bind(("", port))
         except OSError as error:
             listener.close()
-            raise InfraError(
-                f"netconsole of {opening.host}: port {spec.port} of this machine: {error.strerror}"
-            ) from error
+            raise InfraError(f"netconsole of {opening.host}: port {port} of this machine: {error.strerror}") from error
         return NetconsoleChannel(listener, spec.address)
 
     return Stream("netconsole", opening, connect)

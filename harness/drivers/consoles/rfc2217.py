@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import suppress
 from typing import Any
 
@@ -55,7 +56,9 @@ def open_rfc2217(opening: Opening) -> Stream:
         # ign_set_control: many servers do not answer for control lines that they do not have.
         url = f"rfc2217://{spec.address}:{spec.port}?ign_set_control&timeout={min(seconds, 10)}"
         try:
-            return Rfc2217Channel(serial.serial_for_url(url, baudrate=spec.baud, timeout=0.5))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # pyserial's own, of threads
+                return Rfc2217Channel(serial.serial_for_url(url, baudrate=spec.baud, timeout=0.5))
         except (OSError, ValueError) as error:
             raise InfraError(f"the console of {opening.host} at {spec.address}:{spec.port}: {error}") from error
 

@@ -24,37 +24,41 @@ class TelnetReader:
     """Takes telnet's commands out of a stream; they may be cut anywhere."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = b""  # the beginning of a command
+        self._skipping = False  # within a subnegotiation
         self._settled: set[tuple[int, int]] = set()
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         """The data in it, and what to answer."""
         text, out, answer = self._rest + data, bytearray(), bytearray()
         self._rest = b""
-        while (at := text.find(IAC)) >= 0:
-            out += text[:at]
-            text = text[at:]
-            length = self._length(text)
-            if not length:
-                self._rest = text[-READ_SIZE:]
+        begin = 0
+        while (at := text.find(IAC, begin)) >= 0:
+            if not self._skipping:
+                out += text[begin:at]
+            command = text[at : at + self._length(text, at)]
+            if not command:
+                self._rest = text[at:]
                 return bytes(out), bytes(answer)
-            if text[1] == IAC:
+            begin = at + len(command)
+            if self._skipping:
+                self._skipping = command[1] != SE
+            elif command[1] == IAC:
                 out.append(IAC)
-            elif text[1] in (WILL, DO):
-                answer += self._answer(text[1], text[2])
-            text = text[length:]
-        return bytes(out + text), bytes(answer)
+            elif command[1] in (WILL, DO):
+                answer += self._answer(command[1], command[2])
+            else:
+                self._skipping = command[1] == SB
+        if not self._skipping:
+            out += text[begin:]
+        return bytes(out), bytes(answer)
 
-    @staticmethod
-    def _length(text: bytes) -> int:
-        """Bytes of the command at the beginning of `text`; 0 if it is not complete."""
-        if len(text) < 2:
+    def _length(self, text: bytes, at: int) -> int:
+        """Bytes of the command at `at`; 0 if it is not complete."""
+        if len(text) < at + 2:
             return 0
-        if text[1] == SB:
-            end = text.find(bytes((IAC, SE)))
-            return end + 2 if end > 0 else 0
-        need = 3 if text[1] >= WILL and text[1] != IAC else 2
-        return need if len(text) >= need else 0
+        need = 3 if not self._skipping and WILL <= text[at + 1] <= DONT else 2
+        return need if len(text) >= at + need else 0
 
     def _answer(self, verb: int, option: int) -> bytes:
         """Consent to what changes nothing, refuse the rest, each once: else two sides could answer for ever."""
