@@ -222,7 +222,7 @@ class FabricShell:
         if isinstance(error, paramiko.BadHostKeyException):
             return (
                 f"SSH shows another host key than the one that was pinned: {fingerprint(error.key)}, not "
-                f"{fingerprint(error.expected_key)}; if its owner changed it, `harness enrol` fetches it"
+                f"{fingerprint(error.expected_key)}; if its owner changed it, write the new one into the inventory"
             )
         if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
             kind = self.address.host_key.split()[0]
@@ -270,7 +270,7 @@ def pinned_key(text: str) -> tuple[str, paramiko.PKey]:
         kind, data = text.split()[:2]
         return kind, paramiko.PKey.from_type_string(kind, base64.b64decode(data, validate=True))
     except Exception as error:
-        raise UsageError(f"{text[:40]!r} is no host key; `harness enrol` fetches it") from error
+        raise UsageError(f"{text[:40]!r} is no host key; ssh-keyscan shows those of a host") from error
 
 
 def fetch_host_key(address: str, port: int, *, deadline: Deadline) -> tuple[str, str]:

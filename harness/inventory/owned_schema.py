@@ -171,7 +171,7 @@ class AgentTable(_Table):
 
 
 def _host_key(text: str) -> str:
-    hint = "write the type and the key, as in /etc/ssh/ssh_host_ed25519_key.pub, or use harness enrol"
+    hint = "write the type and the key, as in /etc/ssh/ssh_host_ed25519_key.pub, or as ssh-keyscan prints them"
     kind, _, rest = text.strip().partition(" ")
     if kind not in KEY_TYPES:
         raise wrong(f"{shown(text)} is no SSH host key", hint)

@@ -39,7 +39,7 @@ _EXAMPLES = {
     "hosts": 'hosts = ["small", "storage"]',
     "size": 'size = "512 MiB"',
     "address": 'address = "192.0.2.11"',
-    "host_key": 'host_key = "ssh-ed25519 AAAA…", which harness enrol fetches',
+    "host_key": 'host_key = "ssh-ed25519 AAAA…", as ssh-keyscan prints it',
 }
 _EXPECTED = {
     "string_type": "a string",
