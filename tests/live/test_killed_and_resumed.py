@@ -19,9 +19,8 @@ from harness.results.junit import read_junit
 from harness.results.store import RunStore
 
 CASE = Path(__file__).parent / "cases" / "case_many_quick.py"
-TRIALS = 14
+TRIALS = 32
 KILLS = 20
-ENOUGH = 10
 PHASES = ("boot", "storage", "baseline", "load", "teardown")
 END_S = 900.0
 
@@ -78,9 +77,7 @@ def test_no_trial_is_lost_run_again_or_counted_twice_and_no_guest_is_left(settin
         process.wait(timeout=END_S)
         after = runs.verdicts()
         assert before.items() <= after.items(), "what was finished stays as it was"
-        if len(after) == TRIALS:  # a fast machine: all are through before the last kill
-            assert kills >= ENOUGH, f"nothing left to kill after {kills}, at {at}"
-            break
+        assert len(after) < TRIALS, f"nothing left to kill after {kills}, at {at}"
     with runs.start(2) as process:
         assert process.wait(timeout=END_S) == 0, (tmp_path / "output").read_text()
     assert before.items() <= runs.verdicts().items()
