@@ -81,10 +81,9 @@ def _do(site: Site, load: Workload, progress: _Progress) -> list[int]:
         assert not deadline.passed, progress.newest
         time.sleep(0.5)
     # A worker that has finished counts as alive until its parent has collected it.
-    while progress.newest and progress.newest[5] and not deadline.passed:
+    while (done := list(progress.newest or ())) and done[5] and not deadline.passed:
         time.sleep(0.5)
     agent.ask("progress", path=None, deadline=site.deadline(5))
-    done: list[int] = progress.newest or []
     assert done[4] == 0, _run(site, f"cat {prepared.log}")
     return done
 
