@@ -81,11 +81,17 @@ def _do(site: Site, load: Workload, progress: _Progress) -> list[int]:
         assert not deadline.passed, progress.newest
         time.sleep(0.5)
     # A worker that has finished counts as alive until its parent has collected it.
-    while (done := list(progress.newest or ())) and done[5] and not deadline.passed:
+    while _reported(progress)[5] and not deadline.passed:
         time.sleep(0.5)
+    done = _reported(progress)
     agent.ask("progress", path=None, deadline=site.deadline(5))
     assert done[4] == 0, _run(site, f"cat {prepared.log}")
     return done
+
+
+def _reported(progress: _Progress) -> list[int]:
+    assert progress.newest is not None
+    return list(progress.newest)
 
 
 def _by_name(measures: object) -> dict[str, float]:
