@@ -9,6 +9,7 @@ from typing import Any
 from harness.drivers.consoles.base import Channel, Opening, Stream
 from harness.model.clock import Deadline
 from harness.model.errors import InfraError
+from harness.model.owned_host import ConsoleSpec
 
 BREAK_S = 0.3
 
@@ -45,21 +46,47 @@ class Rfc2217Channel(Channel):
             self._port.close()
 
 
+def _make_port(spec: ConsoleSpec, deadline: Deadline) -> Any:
+    """A port of pyserial, not open."""
+    import serial.rfc2217
+
+    class Port(serial.rfc2217.Serial):  # type: ignore[misc, no-any-unimported, unused-ignore]
+        """pyserial's, mended: its readers learn of an end in the middle of an answer, and its socket is closed."""
+
+        def _telnet_read_loop(self) -> None:
+            try:
+                super()._telnet_read_loop()
+            except OSError:
+                self._read_buffer.put(None)
+
+        def close(self) -> None:
+            connection = getattr(self, "_socket", None)
+            super().close()
+            if connection is not None:
+                connection.close()
+
+    port = Port(None, baudrate=spec.baud, timeout=0.5)
+    # ign_set_control: many servers do not answer for control lines that they do not have.
+    port.port = (
+        f"rfc2217://{spec.address}:{spec.port}?ign_set_control&timeout={min(10, max(1, int(deadline.remaining)))}"
+    )
+    return port
+
+
 def open_rfc2217(opening: Opening) -> Stream:
     """Open a console with RFC 2217."""
     spec = opening.spec
 
     def connect(deadline: Deadline) -> Channel:
-        import serial  # type: ignore[import-untyped, unused-ignore]
-
-        seconds = max(1, int(deadline.remaining))
-        # ign_set_control: many servers do not answer for control lines that they do not have.
-        url = f"rfc2217://{spec.address}:{spec.port}?ign_set_control&timeout={min(seconds, 10)}"
+        port = _make_port(spec, deadline)
+        channel = Rfc2217Channel(port)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)  # pyserial's own, of threads
-                return Rfc2217Channel(serial.serial_for_url(url, baudrate=spec.baud, timeout=0.5))
+                port.open()
         except (OSError, ValueError) as error:
+            channel.close()
             raise InfraError(f"the console of {opening.host} at {spec.address}:{spec.port}: {error}") from error
+        return channel
 
     return Stream("RFC 2217", opening, connect)

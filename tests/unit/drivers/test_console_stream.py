@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,8 @@ def open_files() -> int:
 def children() -> list[str]:
     found: list[str] = []
     for task in Path("/proc/self/task").iterdir():
-        found += (task / "children").read_text().split()
+        with suppress(OSError):  # the thread has ended
+            found += (task / "children").read_text().split()
     return found
 
 
@@ -492,3 +494,21 @@ def test_a_server_that_does_not_speak_rfc_2217_is_named(port: Port) -> None:
     with pytest.raises(InfraError, match=f"the console of ib1 at 127.0.0.1:{number}: "):
         open_console(spec, "ib1", None, port.heard.extend, deadline=Deadline.after(2))
     assert time.monotonic() - start < 6
+
+
+def test_a_server_that_refuses_in_the_middle_of_rfc_2217_is_named(port: Port) -> None:
+    """As ser2net does when somebody has its port: it begins to negotiate, and hangs up with a reset."""
+
+    def refuse() -> None:
+        connection, _ = port.listener.accept()
+        with connection:
+            connection.sendall(b"\xff\xfb\x03\xff\xfd\x2c" * 50 + b"Port already in use\r\n")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+    server = threading.Thread(target=refuse)
+    server.start()
+    number = port.listener.getsockname()[1]
+    spec = ConsoleSpec(driver="rfc2217", address="127.0.0.1", port=number)
+    with pytest.raises(InfraError, match=f"the console of ib1 at 127.0.0.1:{number}: "):
+        open_console(spec, "ib1", None, port.heard.extend, deadline=Deadline.after(2))
+    server.join()
