@@ -106,12 +106,12 @@ class Server:
         pid = self.pid
         if pid is None:
             return False
-        os.kill(pid, signal.SIGTERM)
-        end = time.monotonic() + 3
-        while self.pid is not None and time.monotonic() < end:
-            time.sleep(0.05)
-        if self.pid is not None:
-            os.kill(pid, signal.SIGKILL)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if self.pid is not None:
+                os.kill(pid, number)
+            end = time.monotonic() + 3
+            while self.pid is not None and time.monotonic() < end:
+                time.sleep(0.05)
         self._note.unlink(missing_ok=True)
         return True
 
