@@ -1,19 +1,20 @@
 """Cost of watching: throughput of a workload with and without it, and the agent's locked memory.
 
-    python benchmarks/overhead.py [--runs 5] [--seconds 20] [--json]
+    python benchmarks/overhead.py [--runs 5] [--seconds 20] [--inventory FILE] [--json]
 
-One guest (the topology `single` of inventories/local.toml) runs one process a processor. They fill a fifth of its
-memory and read it again and again; nothing swaps. Halves alternate, and each pair gives one ratio:
+One host (the topology `single` of inventories/local.toml, or of another inventory, also with a physical host) runs one
+process a processor. They fill a fifth of its memory and read it again and again; nothing swaps. Halves alternate, and
+each pair gives one ratio:
   without   the agent's processes are stopped (SIGSTOP) and the harness samples nothing
   with      the agent runs as in a trial: heartbeat, every rung, the storage probe on the root disk, counters; the
             harness samples its own rungs and writes the history
-Operations are read from the workload's shared counters over SSH, together with the guest's clock, before and after
-each half. Guest and harness share this machine's processors, so the harness's own work counts too.
+Operations are read from the workload's shared counters over SSH, together with the host's clock, before and after
+each half. A guest and the harness share this machine's processors, so the harness's own work counts too.
 
-It also prints the processor shares in watched halves: the agent's of one guest processor, and the harness's of one
-processor of this machine. The SSH session that the harness opens every 5 s is in neither, only in the throughput.
+It also prints the processor shares in watched halves: the agent's of one processor of the host, and the harness's of
+one processor of this machine. The SSH session that the harness opens every 5 s is in neither, only in the throughput.
 
-  locked memory   Mlocked of the guest's /proc/meminfo with the agent, minus the value after it was killed; beside it
+  locked memory   Mlocked of the host's /proc/meminfo with the agent, minus the value after it was killed; beside it
                   the sum of Locked in its processes' smaps_rollup
 
 Takes 1 minute and 2 × (seconds + 4 s) a run under software emulation: 5 minutes.
@@ -38,14 +39,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common.command import MEASURED, guarded, make_parser, positive, settings_of
 from benchmarks.common.figures import Figure, figure_of, ratios, show
-from benchmarks.common.guests import booted, read_topology
+from benchmarks.common.guests import INVENTORY, booted, read_topology
 from harness.cli.progress import Bars
 from harness.guest.progress import FIRST, SLOT_SIZE
 from harness.model.clock import SYSTEM_CLOCK
 from harness.model.errors import InfraError
 from harness.model.observe import Progress
 from harness.model.settings import Settings
-from harness.model.topology import KIB, MIB
+from harness.model.topology import KIB, MIB, Topology
 from harness.monitors.ladder import PERIOD_S, HostMonitor
 from harness.monitors.recorder import Recorder
 from harness.results.store import RunStore
@@ -66,7 +67,7 @@ AGENT = "^python3 .*agent.py"  # anchored: the shell that runs pgrep has the pat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """Operations of all workers at `uptime_s` on the guest's clock."""
+    """Operations of all workers at `uptime_s` on the host's clock."""
 
     uptime_s: float
     ops: int
@@ -111,8 +112,8 @@ def cpu_seconds(text: str) -> float:
     return sum(int(tick) for words in lines for tick in words[11:15]) / TICKS_PER_S
 
 
-class Guest:
-    """The guest, accessed over SSH only."""
+class Loaded:
+    """The host under load, accessed over SSH only."""
 
     def __init__(self, site: Site, target: Target) -> None:
         self._site, self._target = site, target
@@ -144,7 +145,7 @@ class Guest:
             time.sleep(1.0)
 
     def locked(self) -> tuple[float, float]:
-        """MiB locked by the agent: the guest's decrease once it is killed, and the agent's own sum."""
+        """MiB locked by the agent: the decrease once it is killed, and the agent's own sum."""
         self.run("pkill -KILL -x thrash; sleep 1")
         files = " ".join(f"/proc/{pid}/smaps_rollup" for pid in self.agent)
         own = field_kib(self.run(f"cat {files}"), "Locked")
@@ -155,22 +156,22 @@ class Guest:
 
 
 class Watching:
-    """Turns watching on and off for the same guest."""
+    """Turns watching on and off for the same host."""
 
-    def __init__(self, guest: Guest, target: Target, router: EventRouter, recorder: Recorder) -> None:
-        self._guest, self._target = guest, target
+    def __init__(self, host: Loaded, target: Target, router: EventRouter, recorder: Recorder) -> None:
+        self._host, self._target = host, target
         self._router, self._recorder = router, recorder
         self.agent_shares: list[float] = []
         self.harness_shares: list[float] = []
 
     def without(self, seconds: float) -> float:
         """Operations a second without watching."""
-        self._guest.signal_agent("STOP")
+        self._host.signal_agent("STOP")
         try:
             time.sleep(SETTLE_S)
             return self._rate(lambda: time.sleep(seconds))
         finally:
-            self._guest.signal_agent("CONT")
+            self._host.signal_agent("CONT")
 
     def watched(self, seconds: float) -> float:
         """Operations a second while agent and monitor work as in a trial."""
@@ -178,11 +179,11 @@ class Watching:
         monitor.start()
         try:
             tick_for(monitor, SETTLE_S)
-            agent, own, begun = self._guest.agent_cpu(), time.process_time(), time.monotonic()
+            agent, own, begun = self._host.agent_cpu(), time.process_time(), time.monotonic()
             result = self._rate(lambda: tick_for(monitor, seconds))
             own, elapsed = time.process_time() - own, time.monotonic() - begun
             self.harness_shares.append(100 * own / elapsed)
-            self.agent_shares.append(100 * (self._guest.agent_cpu() - agent) / elapsed)
+            self.agent_shares.append(100 * (self._host.agent_cpu() - agent) / elapsed)
             return result
         finally:
             monitor.stop()
@@ -190,9 +191,9 @@ class Watching:
             time.sleep(PERIOD_S)
 
     def _rate(self, wait: Callable[[], None]) -> float:
-        before = self._guest.read()
+        before = self._host.read()
         wait()
-        return rate(before, self._guest.read())
+        return rate(before, self._host.read())
 
 
 def tick_for(monitor: HostMonitor, seconds: float) -> None:
@@ -215,18 +216,19 @@ class Overhead:
     own_locked_mib: float
 
 
-def measure_guest(settings: Settings, folder: Path, runs: int, seconds: float, progress: Progress) -> Overhead:
-    """Boot the guest, set the load going, alternate, and at the end kill the agent."""
-    topology = read_topology()
+def measure_host(
+    settings: Settings, topology: Topology, folder: Path, runs: int, seconds: float, progress: Progress
+) -> Overhead:
+    """Bring the host up, set the load going, alternate, and at the end kill the agent."""
     trial = RunStore.create(folder / "results", manifest={}).trial("overhead")
     recorder = Recorder(trial.append, Watch(Policy()).feed, (), SYSTEM_CLOCK)
     router = EventRouter(topology, recorder, SYSTEM_CLOCK)
-    progress.step("booting the guest")
+    progress.step("bringing the host up")
     with booted(settings, topology, router, folder, progress) as (site, _):
         target = site.role(LOAD.host)
-        guest = Guest(site, target)
-        start_load(site, target, guest)
-        watching = Watching(guest, target, router, recorder)
+        host = Loaded(site, target)
+        start_load(site, target, host)
+        watching = Watching(host, target, router, recorder)
         without, watched = [], []
         for number in range(1, runs + 1):
             progress.step(f"run {number} of {runs}: without")
@@ -234,7 +236,7 @@ def measure_guest(settings: Settings, folder: Path, runs: int, seconds: float, p
             progress.step(f"run {number} of {runs}: with")
             watched.append(watching.watched(seconds))
         progress.step("locked memory")
-        locked, own = guest.locked()
+        locked, own = host.locked()
     trial.close()
     return Overhead(
         without=tuple(without),
@@ -246,7 +248,7 @@ def measure_guest(settings: Settings, folder: Path, runs: int, seconds: float, p
     )
 
 
-def start_load(site: Site, target: Target, guest: Guest) -> None:
+def start_load(site: Site, target: Target, host: Loaded) -> None:
     """Give the agent all its tasks of a trial, and start the workload."""
     storage = PlainDisk().set_up(site)
     shared = LOAD.prepare(site)
@@ -254,7 +256,7 @@ def start_load(site: Site, target: Target, guest: Guest) -> None:
     target.agent.ask("stats", files=dict(storage.counters), deadline=site.deadline(5))
     target.agent.ask("progress", path=shared.path, deadline=site.deadline(5))
     LOAD.launch(site)
-    guest.await_load()
+    host.await_load()
 
 
 def figures_of(measured: Overhead) -> list[Figure]:
@@ -267,7 +269,7 @@ def figures_of(measured: Overhead) -> list[Figure]:
         figure_of("ops_without", "throughput without", "ops/s", measured.without),
         figure_of("ops_with", "throughput with", "ops/s", measured.watched),
         figure_of("cost", "cost of watching", "%", costs(measured.without, measured.watched), aim="< 2 %"),
-        figure_of("agent_cpu", "agent, of a guest's processor", "%", measured.agent_shares),
+        figure_of("agent_cpu", "agent, of a processor of the host", "%", measured.agent_shares),
         figure_of("harness_cpu", "harness, of a processor here", "%", measured.harness_shares),
         Figure(name="noise", what="spread of the halves without", unit="%", value=spread),
         Figure(
@@ -282,7 +284,8 @@ def measure(given: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="harness-overhead-") as name, Bars(Console(stderr=True)) as progress:
         folder = Path(name)
         settings = settings_of(given, results=folder / "results")
-        measured = measure_guest(settings, folder, given.runs, given.seconds, progress)
+        topology = read_topology(given.inventory)
+        measured = measure_host(settings, topology, folder, given.runs, given.seconds, progress)
     show("Overhead", figures_of(measured), json_wanted=given.json)
     return MEASURED
 
@@ -292,6 +295,9 @@ def main() -> int:
     parser = make_parser(__doc__)
     parser.add_argument("--runs", type=positive, default=5, metavar="N", help="pairs of halves (default: 5)")
     parser.add_argument("--seconds", type=positive, default=20, metavar="S", help="length of a half (default: 20)")
+    parser.add_argument(
+        "--inventory", type=Path, default=INVENTORY, metavar="FILE", help="where `single` is (default: %(default)s)"
+    )
     given = parser.parse_args()
     return guarded(lambda: measure(given))
 

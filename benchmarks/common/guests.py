@@ -19,10 +19,9 @@ INVENTORY = ROOT / "inventories" / "local.toml"
 TOPOLOGY = "single"
 
 
-def read_topology() -> Topology:
-    """The topology on which everything is measured: one guest."""
-    inventory = read_inventory(INVENTORY)
-    return inventory.topology(TOPOLOGY)
+def read_topology(inventory: Path = INVENTORY) -> Topology:
+    """The topology on which everything is measured: one host."""
+    return read_inventory(inventory).topology(TOPOLOGY)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from harness.model.options import Options
     from harness.model.settings import Settings
     from harness.results.store import RunStore
+    from harness.selftest.rack import Rack
     from harness.selftest.truth import Truth
 
 REACHED, MISSED = 0, 1
@@ -44,7 +45,7 @@ REPEATS, LIVE = 5, 20
 @click.option("--score", multiple=True, metavar="RUN", help="run nothing, score RUN with today's rules; may repeat")
 @click.option("--page", type=click.Path(dir_okay=False, path_type=Path), help="write the tables to a Markdown file")
 @click.option("--list", "listing", is_flag=True, help="show the kinds and their right verdicts")
-@harness_options("state", "cache", "results", "uri", "accel", "mirror")
+@harness_options("inventory", "state", "cache", "results", "uri", "accel", "mirror", "though_in_use", "steal")
 def selftest(
     kinds: tuple[str, ...],
     repeats: int,
@@ -61,11 +62,14 @@ def selftest(
 
     Runs guests for hours, unless --list or --score is given. RUN is a run's folder, or its name in the results folder.
 
+    With --inventory, the topologies `single` and `pair` of that file are used in place of guests made for it; kinds
+    that their hosts cannot run are left out, with the reason.
+
     Exit codes: 0 every aim is reached, 1 one is not, 2 usage or environment, 130 interrupted.
     """
     from harness.selftest.campaign import choose, missing
 
-    _check(kinds, live, seed, resume, score, page, listing)
+    _check(kinds, live, seed, resume, score, page, listing, given["inventory"])
     truths = choose(kinds)
     if listing:
         _list(truths)
@@ -78,7 +82,8 @@ def selftest(
             stores = [find_run(resume, given["results"])]
         else:
             count = live or (repeats * sum(truth.group == "live" for truth in truths) if kinds else LIVE)
-            stores = [_begin(settings, truths, repeats, count, lanes, seed)]
+            rack, able = _rack(options, truths) if given["inventory"] else (None, truths)
+            stores = [_begin(settings, able, repeats, count, lanes, seed, rack)]
         _run(stores[0], settings, lanes)
     return _show(stores, truths, page, unfinished=[trial for store in stores for trial in missing(store)])
 
@@ -98,6 +103,7 @@ def _check(
     score: tuple[str, ...],
     page: Path | None,
     listing: bool,
+    inventory: str | None,
 ) -> None:
     """Raise UsageError for options that contradict each other, before anything is booted."""
     wrong = {
@@ -107,6 +113,7 @@ def _check(
         "--resume runs what the run lacks; leave out --kinds, --live and --seed": (
             resume and (kinds or live or seed is not None)
         ),
+        "the hosts of a run are those that it began with; leave out --inventory": inventory and (resume or score),
         "--page is written from runs; name one with --score or --resume": page and not (score or resume),
     }
     for message, applies in wrong.items():
@@ -121,14 +128,37 @@ def _list(truths: Sequence[Truth]) -> None:
     show(wide(), kinds_table(truths))
 
 
+def _rack(options: Options, truths: Sequence[Truth]) -> tuple[Rack, Sequence[Truth]]:
+    """The hosts of the inventory, and the kinds that they can run; says why they cannot run the others."""
+    from harness.cli.progress import Bars
+    from harness.selftest.rack import Rack
+
+    assert options.inventory is not None, "given"
+    rack, console = Rack.read(options.inventory), wide()
+    with Bars(console) as progress:
+        against = rack.left_out(truths, options.settings, progress)
+    for name, reason in against.items():
+        console.print(f"left out: {name}: {reason}", highlight=False, soft_wrap=True, markup=False)
+    able = [truth for truth in truths if truth.name not in against]
+    if not able:
+        raise UsageError(f"{rack.path}: its hosts can run none of these kinds")
+    return rack, able
+
+
 def _begin(
-    settings: Settings, truths: Sequence[Truth], repeats: int, live: int, lanes: int, seed: int | None
+    settings: Settings,
+    truths: Sequence[Truth],
+    repeats: int,
+    live: int,
+    lanes: int,
+    seed: int | None,
+    rack: Rack | None,
 ) -> RunStore:
     from harness.selftest.campaign import begin, schedule
 
     seed = secrets.randbelow(10**6) if seed is None else seed
     trials = schedule(truths, repeats=repeats, live=live, seed=seed)
-    return begin(settings.results, trials, seed, _facts(settings, lanes))
+    return begin(settings.results, trials, seed, _facts(settings, lanes), rack=rack)
 
 
 def _facts(settings: Settings, lanes: int) -> dict[str, Any]:

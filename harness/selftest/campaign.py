@@ -19,6 +19,7 @@ from harness.model.settings import Settings
 from harness.results.store import RunStore
 from harness.selftest.kinds import KINDS
 from harness.selftest.lanes import Job, Lane, Outcome, Runner
+from harness.selftest.rack import Rack
 from harness.selftest.score import ERROR, kind_of
 from harness.selftest.truth import Group, Truth
 
@@ -57,9 +58,20 @@ def schedule(truths: Sequence[Truth], *, repeats: int, live: int, seed: int) -> 
     return trials
 
 
-def begin(results: Path, trials: Sequence[str], seed: int, facts: Mapping[str, Any]) -> RunStore:
-    """A new run with its list of trials."""
-    return RunStore.create(results, manifest={**facts, SECTION: {"seed": seed, "trials": list(trials), "errors": {}}})
+def begin(
+    results: Path, trials: Sequence[str], seed: int, facts: Mapping[str, Any], *, rack: Rack | None = None
+) -> RunStore:
+    """A new run with its list of trials, on hosts of a rack if there is one."""
+    section = {"seed": seed, "trials": list(trials), "errors": {}}
+    if rack is not None:
+        section["inventory"] = str(rack.path.resolve())
+    return RunStore.create(results, manifest={**facts, SECTION: section})
+
+
+def rack_of(store: RunStore) -> Rack | None:
+    """The hosts of a run, read again from its inventory; None: guests. Raises UsageError."""
+    path = _section(store).get("inventory")
+    return Rack.read(Path(path)) if path else None
 
 
 def errors_of(store: RunStore) -> dict[str, str]:
@@ -106,6 +118,7 @@ class Campaign:
         runner: Runner | None = None,
     ) -> None:
         self._store, self._settings, self._watcher, self._runner = store, settings, watcher, runner
+        self._rack = rack_of(store)
         self._idle = list(lanes)
         self._lanes = tuple(lanes)
         self._seed = seed_of(store)
@@ -133,7 +146,14 @@ class Campaign:
         while self._idle and (trial := next(filter(self._may_begin, self._left), None)) is not None:
             lane = self._idle.pop()
             self._left.remove(trial)
-            job = Job(trial=trial, seed=self._seed, settings=self._settings, run=self._store.path, runner=self._runner)
+            job = Job(
+                trial=trial,
+                seed=self._seed,
+                settings=self._settings,
+                run=self._store.path,
+                rack=self._rack,
+                runner=self._runner,
+            )
             self._busy[lane.submit(job)] = (lane, trial)
             self._watcher.began(trial)
 

@@ -20,6 +20,7 @@ from harness.model.settings import Settings
 from harness.model.verdict import Verdict
 from harness.results.store import RunStore
 from harness.selftest.kinds import KINDS
+from harness.selftest.rack import Rack
 from harness.selftest.score import ERROR, kind_of
 from harness.trial.plan import Plan
 
@@ -30,12 +31,16 @@ Runner = Callable[..., Verdict]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One trial to run: its name, which with the seed determines the plan, and the place of its results."""
+    """One trial to run: its name, which with the seed determines the plan, and the place of its results.
+
+    `rack` has the hosts that it runs on; None: the guests that its kind describes.
+    """
 
     trial: str
     seed: int
     settings: Settings
     run: Path
+    rack: Rack | None = None
     runner: Runner | None = None
 
 
@@ -64,7 +69,10 @@ def run_job(job: Job) -> Outcome:
     """Run one trial in this process; an exception becomes its outcome."""
     try:
         runner = job.runner or _run_trial()
-        verdict = runner(plan_of(job.trial, job.seed), settings=job.settings, store=RunStore.open(job.run))
+        plan = plan_of(job.trial, job.seed)
+        if job.rack is not None:
+            plan = job.rack.put(plan)
+        verdict = runner(plan, settings=job.settings, store=RunStore.open(job.run))
     except Exception as error:  # a missing verdict must be counted, whatever the reason
         why = f"{type(error).__name__}: {error}"
         return Outcome(trial=job.trial, outcome=ERROR, summary=why, fatal=isinstance(error, HostEnvironmentError))
