@@ -8,11 +8,12 @@ import subprocess
 import sys
 import time
 
+from harness.model.sizes import parse_size
 from tests.testbed.chassis import Chassis
 from tests.testbed.image import key, own_disk, run
 from tests.testbed.inventory import write_inventory
 from tests.testbed.login import answers
-from tests.testbed.places import DOUBLES, SSH_PORT, USER, Double, double, folder
+from tests.testbed.places import DOUBLES, SCRATCH_SIZE, SSH_PORT, USER, Double, double, folder
 from tests.testbed.servers import bmc_of, certificate, conserver, in_root, start_bmc, start_conserver
 
 BOOT_S = 600.0
@@ -67,8 +68,8 @@ def make_disks(one: Double) -> None:
             },
         )
     scratch = one.home / "scratch.raw"
-    if not scratch.exists():
-        run("truncate", "-s", "512M", scratch)
+    if not scratch.exists() or scratch.stat().st_size < parse_size(SCRATCH_SIZE):
+        run("truncate", "-s", str(parse_size(SCRATCH_SIZE)), scratch)
 
 
 def make_wrappers() -> None:
