@@ -53,8 +53,7 @@ testbed-down: setup ## end what `make testbed` started
 
 live-physical: setup ## the tests on owned hosts: the test bed's, or with HARNESS_PHYSICAL=rack.toml that inventory's
 	@[ -n "$$HARNESS_PHYSICAL" ] || PYTHONPATH=. .venv/bin/python -m tests.testbed up </dev/null
-	@PYTHONPATH=. PATH="$$(PYTHONPATH=. .venv/bin/python -m tests.testbed path):$$PATH" \
-		$(PYTEST) tests/physical -m physical </dev/null
+	@PYTHONPATH=. $(PYTEST) tests/physical -m physical </dev/null
 
 smoke: setup ## the quick cases of testcases/ (minutes)
 	@.venv/bin/harness run testcases -n 2 --profile smoke </dev/null

@@ -8,9 +8,19 @@ from pathlib import Path
 from harness.drivers.commands import run_command
 from harness.model.clock import Deadline
 from harness.model.errors import InfraError, UsageError
-from harness.model.owned_host import Secret
+from harness.model.owned_host import PowerSpec, Secret
 
 LIMIT = 4096
+
+
+def password_of(spec: PowerSpec, host: str, deadline: Deadline) -> str:
+    """The password of a host's power source, "" if it has none; raises UsageError that names the host."""
+    if spec.password is None:
+        return ""
+    try:
+        return read_secret(spec.password, deadline=deadline)
+    except UsageError as error:
+        raise UsageError(f"host {host}: {error}") from None
 
 
 def read_secret(secret: Secret, *, deadline: Deadline) -> str:

@@ -37,6 +37,7 @@ SUDO_REFUSES = (
     *("is not in the sudoers file", "is not allowed to ", "sudo: not found", "sudo: command not found"),
 )
 CONNECT_S = 3600.0  # the caller's deadline ends it much earlier
+LOGIN = "login"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,11 +150,13 @@ class FabricShell:
         """Do `work` on a thread, the connection open; close the connection under it when the deadline passes."""
         outcome: list[T] = []
         failure: list[BaseException] = []
+        reached: list[str] = []  # what failed if it was not the login
 
         def body() -> None:
             try:
                 if not connection.is_connected:
                     connection.open()
+                reached.append(what)
                 outcome.append(work(connection))
             except BaseException as error:
                 failure.append(error)
@@ -167,7 +170,7 @@ class FabricShell:
         _cut(connection)
         if still_running:
             raise DeadlineExceeded(host=self.address.host, command=what, problem="no answer in time")
-        raise self._explain(what, failure[0])
+        raise self._explain(reached[0] if reached else LOGIN, failure[0])
 
     def _take_connection(self) -> Any:
         with self._lock:

@@ -74,6 +74,9 @@ class BootError(InfraError):
         super().__init__(message)
 
 
+COMMAND_SHOWN = 100  # characters of a command in a message; scripts are long
+
+
 class ShellError(InfraError):
     """A command on a host could not be run, or failed."""
 
@@ -82,10 +85,16 @@ class ShellError(InfraError):
         self.command = command
         self.problem = problem
         self.output = output
-        message = f"{host}: `{command}`: {problem}"
+        message = f"{host}: `{_in_one_line(command)}`: {problem}"
         if output.strip():
             message += f"\n{output.strip()[-2000:]}"
         super().__init__(message)
+
+
+def _in_one_line(command: str) -> str:
+    """The beginning of a command, enough to recognise it."""
+    first, rest, _ = command.strip().partition("\n")
+    return first if not rest and len(first) <= COMMAND_SHOWN else f"{first[:COMMAND_SHOWN].rstrip()}…"
 
 
 class DeadlineExceeded(ShellError):

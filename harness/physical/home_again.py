@@ -32,7 +32,7 @@ def meet_owed(obligation: Obligation, state: StateDir) -> list[str]:
         return []
     with files.held("clean", Deadline.after(LOCK_S), lambda _: None):
         if debt.owned.console.driver == "ipmi-sol" and debt.owned.power is not None:
-            end_sol(debt.owned.power)  # a BMC keeps the session of a dead run for a minute or more
+            end_sol(debt.owned.power, debt.host)  # a BMC keeps the session of a dead run for a minute or more
         shell = FabricShell(address_of(debt.host, debt.owned))
         try:
             if obligation.kind == RESERVATION:

@@ -238,7 +238,10 @@ class Session:
                 deadline=deadline,
                 console_tail=self._console_tail,
             )
-        except (UsageError, BootError):
+        except UsageError:
+            self._boot = None  # the host refused it, and is as it was: no boot is needed to bring it home
+            raise
+        except BootError:
             raise
         except HarnessError as error:
             raise self._error(f"it did not arrive in {boot.release}: {error}") from error

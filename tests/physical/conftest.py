@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.testbed.places import folder
 from tests.testbed.rack import inventory
 
+# ipmitool and console of the test bed, for a machine that has none.
+os.environ["PATH"] = f"{folder() / 'bin'}{os.pathsep}{os.environ['PATH']}"
 collect_ignore_glob = [] if inventory().exists() else ["test_*.py"]
 
 

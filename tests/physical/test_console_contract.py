@@ -59,7 +59,6 @@ class Rack:
 
 @pytest.fixture(params=[*NOTICE_S])
 def rack(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rack]:
-    monkeypatch.setenv("PATH", str(folder() / "bin"), prepend=":")
     monkeypatch.setenv("OF_BMC", BMC_PASSWORD)
     monkeypatch.setenv("NOT_OF_BMC", "another-secret")
     line, line_port, port = Line(), own_servers.free_port(), own_servers.free_port()

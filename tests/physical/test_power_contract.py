@@ -23,7 +23,7 @@ from harness.model.owned_host import PowerSpec, Secret
 from harness.model.power import PowerState
 from tests.testbed import faults
 from tests.testbed.own_servers import Door
-from tests.testbed.places import double, folder
+from tests.testbed.places import double
 from tests.testbed.rack import ask, hosts
 
 pytestmark = pytest.mark.physical
@@ -90,7 +90,6 @@ class BehindADoor(Bmc):
 
 @pytest.fixture(params=[name for name in (BY_IPMI, BY_REDFISH) if name in HOSTS])
 def bmc(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bmc]:
-    monkeypatch.setenv("PATH", str(folder() / "bin"), prepend=":")
     monkeypatch.setenv("NOT_OF_BMC", WRONG)
     spec = HOSTS[request.param].power
     assert spec is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from harness.model.clock import Deadline
 from harness.physical import reservation
 from harness.physical.survey import differences, survey
-from tests.testbed.places import BMC_PASSWORD, folder
+from tests.testbed.places import BMC_PASSWORD
 from tests.testbed.rack import hosts, inventory, shell
 
 pytestmark = [pytest.mark.physical, pytest.mark.smoke]
@@ -25,11 +24,8 @@ def test_a_host_is_reserved_used_and_given_back_as_it_was(state: Path) -> None:
     try:
         before = survey(login, HOST, programs=(), deadline=Deadline.after(120.0))
         command = [sys.executable, "-m", "harness.cli", "up", TOPOLOGY, "--inventory", str(inventory())]
-        # ipmitool of the test bed, for a machine that has none.
-        path = f"{folder() / 'bin'}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
             [*command, "--state", str(state), "--", LOOK],
-            env={**os.environ, "PATH": path},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -123,13 +123,7 @@ def bmc(doubles: list[Double]) -> int:
     return 0
 
 
-def path(_: list[Double]) -> int:
-    """Print the folder to put in front of PATH."""
-    print(folder() / "bin")
-    return 0
-
-
-COMMANDS = {"up": up, "down": down, "status": status, "bmc": bmc, "path": path}
+COMMANDS = {"up": up, "down": down, "status": status, "bmc": bmc}
 
 
 def main() -> int:

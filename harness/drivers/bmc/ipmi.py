@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from harness.drivers.bmc.base import ASK_S, PowerDriver
 from harness.drivers.commands import Output, run_command
-from harness.drivers.secrets import read_secret
+from harness.drivers.secrets import password_of
 from harness.model.clock import Deadline
 from harness.model.errors import InfraError, UsageError
 from harness.model.owned_host import PowerSpec
@@ -42,9 +42,9 @@ def arguments(spec: PowerSpec) -> list[str]:
     ]
 
 
-def environment(spec: PowerSpec, deadline: Deadline) -> dict[str, str]:
+def environment(spec: PowerSpec, host: str, deadline: Deadline) -> dict[str, str]:
     """The environment with the password."""
-    return {PASSWORD: read_secret(spec.password, deadline=deadline) if spec.password else ""}
+    return {PASSWORD: password_of(spec, host, deadline)}
 
 
 def explain(spec: PowerSpec, host: str, output: Output) -> str:
@@ -86,7 +86,7 @@ class IpmiPower(PowerDriver):
     def _run(self, words: Sequence[str], deadline: Deadline) -> Output:
         within = deadline.within(ASK_S)
         try:
-            secret = environment(self.spec, within)
+            secret = environment(self.spec, self.host, within)
             # Verbose: only then it says why a login failed.
             output = run_command([*arguments(self.spec), "-v", *words], deadline=within, environment=secret)
         except UsageError:

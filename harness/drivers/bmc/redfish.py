@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from harness.drivers.bmc.base import ASK_S, PowerDriver
 from harness.drivers.commands import printable
-from harness.drivers.secrets import read_secret
+from harness.drivers.secrets import password_of
 from harness.model.clock import Deadline
 from harness.model.errors import HarnessError, InfraError
 from harness.model.power import PowerState
@@ -89,7 +89,7 @@ class RedfishPower(PowerDriver):
         import sushy
         import sushy.auth
 
-        password = read_secret(self.spec.password, deadline=deadline) if self.spec.password else ""
+        password = password_of(self.spec, self.host, deadline)
         with self._authorities(deadline) as verify:
             service = sushy.Sushy(
                 self.spec.address,

@@ -138,10 +138,10 @@ def open_sol(opening: Opening) -> Stream:
     def connect(deadline: Deadline) -> Channel:
         ipmi.IpmiPower(power, opening.host).ask(deadline)  # it says what is wrong; `sol activate` does not
         if begun:
-            end_sol(power)  # the session that broke is ours, and may still count
-        secret = ipmi.environment(power, deadline)
+            end_sol(power, opening.host)  # the session that broke is ours, and may still count
+        secret = ipmi.environment(power, opening.host, deadline)
         argv = [*ipmi.arguments(power), "sol", "activate"]
-        channel = PtyChannel(argv, secret, SOL_BREAK, lambda: end_sol(power) if begun else None)
+        channel = PtyChannel(argv, secret, SOL_BREAK, lambda: end_sol(power, opening.host) if begun else None)
         first = _begin(channel, SOL_BEGUN, deadline, failed)
         begun.append(True)
         return Begun(channel, first)
@@ -174,12 +174,12 @@ def _begin(channel: PtyChannel, mark: bytes, deadline: Deadline, failed: Callabl
     return said.partition(mark)[2].partition(b"\n")[2]
 
 
-def end_sol(power: PowerSpec) -> None:
+def end_sol(power: PowerSpec, host: str) -> None:
     """End the session of a BMC, whoever has it; never raises."""
     deadline = Deadline.after(END_SOL_S)
     with suppress(HarnessError):
         argv = [*ipmi.arguments(power), "sol", "deactivate"]
-        run_command(argv, deadline=deadline, environment=ipmi.environment(power, deadline))
+        run_command(argv, deadline=deadline, environment=ipmi.environment(power, host, deadline))
 
 
 class Begun(Channel):

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.drivers.secrets import read_secret
+from harness.drivers.secrets import password_of, read_secret
 from harness.model.clock import Deadline
 from harness.model.errors import UsageError
-from harness.model.owned_host import Secret
+from harness.model.owned_host import PowerSpec, Secret
 
 VALUE = "hunter-2 ü"
 
@@ -93,3 +93,10 @@ def test_a_command_that_does_not_end_is_ended_with_its_children(tmp_path: Path) 
 
 def test_an_endless_file_is_not_read_to_its_end() -> None:
     assert "no text" in refused("file", "/dev/zero")
+
+
+def test_the_host_is_named_with_the_password_that_is_missing() -> None:
+    spec = PowerSpec(driver="ipmi", address="192.0.2.1", password=Secret(kind="env", name="HARNESS_NO_SUCH"))
+    with pytest.raises(UsageError, match=r"^host ib1: the password is in the environment variable HARNESS_NO_SUCH,"):
+        password_of(spec, "ib1", Deadline.after(1.0))
+    assert password_of(PowerSpec(driver="ipmi", address="192.0.2.1"), "ib1", Deadline.after(1.0)) == ""
