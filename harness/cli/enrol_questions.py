@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -200,7 +200,7 @@ def _ask_agent(asker: Asker) -> Table:
 
 
 def _ask_keys(
-    driver: str, drivers: dict[str, tuple[tuple[str, ...], tuple[str, ...]]], asker: Asker
+    driver: str, drivers: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]], asker: Asker
 ) -> list[tuple[str, str]]:
     """Keys and answers for a driver; an unknown driver has none, and is refused with the whole table."""
     required, optional = drivers.get(driver, ((), ()))

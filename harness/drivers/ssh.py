@@ -305,7 +305,7 @@ def fetch_host_key(address: SshAddress, *, deadline: Deadline) -> tuple[str, str
 
     def cut() -> None:
         for transport in opened:
-            transport.sock.close()  # type: ignore[attr-defined]  # as in _cut: an orderly close would wait
+            transport.sock.close()  # first, as in _cut
             transport.close()
         _cut(connection)
 
