@@ -16,7 +16,11 @@ from harness.physical.offers import offers, owned
 
 GUEST = "needs a guest"
 # What the inventory of an owned host can add; all other capabilities are those of guests.
-WAYS: Mapping[type, str] = {Power: "needs power", NmiInjector: "needs power over IPMI or Redfish", Console: "needs a console"}
+WAYS: Mapping[type, str] = {
+    Power: "needs power",
+    NmiInjector: "needs power over IPMI or Redfish",
+    Console: "needs a console",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +78,8 @@ class Fitness:
         others = "; ".join(f"{lack} {count}" for lack, count in self.lacking.items())
         yield "cases", f"{self.runs} of {len(self.rows)} rows" + (f"; the others lack: {others}" if others else "")
         for role, count in self.by_role.items():
-            yield f"as {role}", f"{count} rows"
+            if count:
+                yield f"as {role}", f"{count} rows"
 
     def to_dict(self) -> dict[str, Any]:
         """The same as JSON has it, with every row."""
