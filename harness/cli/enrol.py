@@ -109,7 +109,7 @@ def _text(file: Path | None) -> str:
     """The inventory so far."""
     from harness.inventory.inventory import read_text
 
-    if file is None or not (file.exists() or file.is_symlink()):
+    if file is None or not file.exists():
         return ""
     text = read_text(file)
     return text if not text or text.endswith("\n") else f"{text}\n"

@@ -79,7 +79,7 @@ class Fitness:
         yield "cases", f"{self.runs} of {len(self.rows)} rows" + (f"; the others lack: {others}" if others else "")
         for role, count in self.by_role.items():
             if count:
-                yield f"as {role}", f"{count} rows"
+                yield f"as {role}", f"{count} of {len(self.rows)} rows"
 
     def to_dict(self) -> dict[str, Any]:
         """The same as JSON has it, with every row."""

@@ -70,7 +70,7 @@ class _Noting:
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            self._report(f"{report.nodeid}: cannot be collected; harness run --collect-only says why")
+            self._report(f"{report.nodeid}: cannot be collected: {_last_line(report.longreprtext)}")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -86,11 +86,17 @@ class _Noting:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.nodeid not in self.rows and (report.skipped or report.failed):
-            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext.splitlines()[-1]
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else _last_line(report.longreprtext)
             self.rows[report.nodeid] = Row(name=report.nodeid, unknown=reason.removeprefix("Skipped: "))
 
     def _report(self, problem: str) -> None:
         self.problem = self.problem or problem.partition("\n")[0]
+
+
+def _last_line(text: str) -> str:
+    """The line of a traceback that says what went wrong."""
+    errors = [line.removeprefix("E").strip() for line in text.splitlines() if line.startswith("E ")]
+    return errors[-1] if errors else (text.strip().splitlines() or ["no reason given"])[-1]
 
 
 def _parts(plan: Plan, own_kernel: frozenset[str]) -> tuple[Part, ...]:

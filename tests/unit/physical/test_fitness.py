@@ -112,8 +112,8 @@ def test_rows_are_counted_where_the_host_lacks_least() -> None:
     assert found.lacking == {"program nbd-server": 2, "requires kvm: …": 1}
     assert dict(found.lines()) == {
         "cases": "2 of 5 rows; the others lack: program nbd-server 2; requires kvm: … 1",
-        "as client": "1 rows",
-        "as server": "1 rows",
+        "as client": "1 of 5 rows",
+        "as server": "1 of 5 rows",
     }
 
 
