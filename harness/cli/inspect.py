@@ -44,7 +44,8 @@ def inspect(names: tuple[str, ...], cases: str | None, as_json: bool, **given: s
     for host, one in zip(chosen, found, strict=True):
         fits = fitness(rows, host, one) if rows and one.survey is not None else None
         if as_json:
-            click.echo(json.dumps({**one.to_dict(), **({"cases": fits.to_dict()} if fits is not None else {})}))
+            judged = {"cases": fits.to_dict() if fits is not None else None} if cases is not None else {}
+            click.echo(json.dumps({**one.to_dict(), **judged}))
             continue
         table = Table(box=None, pad_edge=False, show_header=False, title=plain_line(one.name), title_justify="left")
         table.add_column(no_wrap=True)
