@@ -212,7 +212,8 @@ def _ask_keys(
             )
             pairs.append((f"password-{kind}", name.strip()))
             continue
-        hint = f", such as {EXAMPLES[key]}" if key in EXAMPLES else ""
+        example = EXAMPLES.get(key, "").partition(" = ")[2].replace('"', "")
+        hint = f", such as {example}" if example else ""
         if text := asker.ask(f"{driver}: {key}{hint if key in required else '; empty for none'}"):
             pairs.append((key, text))
     return pairs

@@ -28,7 +28,6 @@ def inspect(names: tuple[str, ...], cases: str | None, as_json: bool, **given: s
     """
     from harness.physical.fitness import fitness, wanted
     from harness.physical.inspection import inspect_all
-    from harness.plugin.row_needs import rows_of
     from harness.providers import read_inventory
 
     options = resolve_options(given)
@@ -38,7 +37,11 @@ def inspect(names: tuple[str, ...], cases: str | None, as_json: bool, **given: s
     chosen = [inventory.host(name) for name in names]
     if guests := [host.name for host in chosen if host.owned is None]:
         raise UsageError(f"{', '.join(guests)}: a guest; inspect looks at hosts that somebody owns")
-    rows = rows_of([cases], options.inventory) if cases is not None else []
+    rows = []
+    if cases is not None:
+        from harness.plugin.row_needs import rows_of
+
+        rows = rows_of([cases], options.inventory)
     programs, modules = wanted(rows)
     found = inspect_all(chosen, in_use=options.settings.though_in_use, programs=programs, modules=modules)
     for host, one in zip(chosen, found, strict=True):

@@ -247,7 +247,7 @@ def _problem(address: SshAddress, error: Exception) -> str:
         reasons = {getattr(one, "strerror", None) or str(one) for one in error.errors.values()}
         return "SSH: " + ", ".join(sorted(reasons))
     if isinstance(error, (paramiko.SSHException, socket.error, EOFError)):
-        return f"SSH: {str(error) or type(error).__name__}"
+        return f"SSH: {getattr(error, 'strerror', None) or str(error) or type(error).__name__}"
     return f"{type(error).__name__}: {error}"
 
 

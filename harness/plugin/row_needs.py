@@ -63,7 +63,8 @@ class _Noting:
     def pytest_harness_options(self, config: pytest.Config) -> Generator[None, Options, Options]:
         options = yield
         named = str(config.getini("harness_inventory"))
-        inventory = config.rootpath / Path(named).expanduser() if named else self._inventory
+        base = config.rootpath if config.inipath is None else config.inipath.parent
+        inventory = base / Path(named).expanduser() if named else self._inventory
         own = self._folder
         settings = replace(options.settings, state=own / "state", results=own / "results", leases=own / "leases")
         return replace(options, inventory=inventory, settings=settings)

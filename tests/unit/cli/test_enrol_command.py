@@ -205,6 +205,7 @@ def test_an_owner_is_asked_and_may_err(run: Run, tmp_path: Path) -> None:
         "'soon' is no number",
     ):
         assert mistake in result.stderr
+    assert "ipmi: address, such as 192.0.2.111:" in result.stderr
     assert table["name"] == "ib7" and spec.disposable and spec.scratch_serial == "vdb-serial"
     password = Secret(kind="env", name="IB1_BMC")
     assert spec.power == PowerSpec(driver="ipmi", address="192.0.2.111", port=6230, user="admin", password=password)
