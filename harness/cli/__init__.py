@@ -44,6 +44,7 @@ _GROUPS = {
         "down": ("harness.cli.down", "End guests"),
     },
     "Hosts that somebody owns": {
+        "enrol": ("harness.cli.enrol", "Write a host's table for an inventory, from what it shows"),
         "hosts": ("harness.cli.hosts", "List hosts, their state, and who has them"),
         "inspect": ("harness.cli.inspect", "Show what a host is, and what speaks against using it"),
     },

@@ -18,13 +18,15 @@ USABLE, NOT_USABLE = 0, 1
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="HOST...")
+@click.option("--cases", metavar="PATH", help="also say which rows of these test cases it could run")
 @click.option("--json", "as_json", is_flag=True, help="print JSON, one object a line")
 @harness_options("inventory", "though_in_use")
-def inspect(names: tuple[str, ...], as_json: bool, **given: str | None) -> int:
+def inspect(names: tuple[str, ...], cases: str | None, as_json: bool, **given: str | None) -> int:
     """Show what hosts of an inventory are: kernel, memory, disks, cards, BMC, and what speaks against using them.
 
     Exit code 1 if something speaks against one of them.
     """
+    from harness.physical.fitness import fitness, wanted
     from harness.physical.inspection import inspect_all
     from harness.providers import read_inventory
 
@@ -35,15 +37,23 @@ def inspect(names: tuple[str, ...], as_json: bool, **given: str | None) -> int:
     chosen = [inventory.host(name) for name in names]
     if guests := [host.name for host in chosen if host.owned is None]:
         raise UsageError(f"{', '.join(guests)}: a guest; inspect looks at hosts that somebody owns")
-    found = inspect_all(chosen, in_use=options.settings.though_in_use)
-    for one in found:
+    rows = []
+    if cases is not None:
+        from harness.plugin.row_needs import rows_of
+
+        rows = rows_of([cases], options.inventory)
+    programs, modules = wanted(rows)
+    found = inspect_all(chosen, in_use=options.settings.though_in_use, programs=programs, modules=modules)
+    for host, one in zip(chosen, found, strict=True):
+        fits = fitness(rows, host, one) if rows and one.survey is not None else None
         if as_json:
-            click.echo(json.dumps(one.to_dict()))
+            judged = {"cases": fits.to_dict() if fits is not None else None} if cases is not None else {}
+            click.echo(json.dumps({**one.to_dict(), **judged}))
             continue
         table = Table(box=None, pad_edge=False, show_header=False, title=plain_line(one.name), title_justify="left")
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
-        for name, value in one.lines():
-            table.add_row(Text(name), Text(plain_line(value, limit=500)))
+        for name, value in (*one.lines(), *(fits.lines() if fits is not None else ())):
+            table.add_row(Text(name), Text(plain_line(value, limit=1000)))
         wide().print(table)
     return USABLE if all(one.is_usable for one in found) else NOT_USABLE

@@ -148,29 +148,23 @@ class FabricShell:
 
     def _on_connection(self, connection: Any, deadline: Deadline, what: str, work: Callable[[Any], T]) -> T:
         """Do `work` on a thread, the connection open; close the connection under it when the deadline passes."""
-        outcome: list[T] = []
-        failure: list[BaseException] = []
         reached: list[str] = []  # what failed if it was not the login
 
-        def body() -> None:
-            try:
-                if not connection.is_connected:
-                    connection.open()
-                reached.append(what)
-                outcome.append(work(connection))
-            except BaseException as error:
-                failure.append(error)
+        def body() -> T:
+            if not connection.is_connected:
+                connection.open()
+            reached.append(what)
+            return work(connection)
 
-        thread = threading.Thread(target=body, name=f"ssh {self.address.host}", daemon=True)
-        thread.start()
-        thread.join(deadline.remaining)
-        still_running = thread.is_alive()  # checked first: once the thread has ended, one of the two lists is filled
-        if outcome:
-            return outcome[0]
-        _cut(connection)
-        if still_running:
-            raise DeadlineExceeded(host=self.address.host, command=what, problem="no answer in time")
-        raise self._explain(reached[0] if reached else LOGIN, failure[0])
+        late = DeadlineExceeded(host=self.address.host, command=what, problem="no answer in time")
+        try:
+            return _in_time(body, lambda: _cut(connection), deadline, late)
+        except ShellError:
+            raise
+        except Exception as error:
+            problem = printable(_problem(self.address, error), ends=" ")
+            failed = reached[0] if reached else LOGIN
+            raise ShellError(host=self.address.host, command=failed, problem=problem) from error
 
     def _take_connection(self) -> Any:
         with self._lock:
@@ -185,60 +179,80 @@ class FabricShell:
         _cut(connection)
 
     def _new_connection(self) -> Any:
-        address = self.address
-        own_keys = address.key_file is None
-        config = _config_of(address)
-        connection = fabric.Connection(
-            host=address.name,
-            port=address.port,
-            user=address.user,
-            config=config,
-            gateway=fabric.Connection(address.jump, config=config.clone()) if address.jump else None,
-            connect_timeout=int(CONNECT_S),
-            connect_kwargs={
-                **({} if own_keys else {"key_filename": str(address.key_file)}),
-                "look_for_keys": own_keys,
-                "allow_agent": own_keys,
-                "banner_timeout": CONNECT_S,
-                "auth_timeout": CONNECT_S,
-                "channel_timeout": CONNECT_S,
-                "disabled_algorithms": {"keys": _other_kinds(address.host_key)},
-            },
-        )
-        kind, key = pinned_key(address.host_key)
+        kind, key = pinned_key(self.address.host_key)
+        connection = _connection_of(self.address, disabled_algorithms={"keys": _other_kinds(self.address.host_key)})
         name = connection.host if connection.port == 22 else f"[{connection.host}]:{connection.port}"
         connection.client.get_host_keys().add(name, kind, key)
         connection.client.set_missing_host_key_policy(paramiko.RejectPolicy())
-        for gateway in _gateways(connection):
-            gateway.client.load_system_host_keys()
-            gateway.client.set_missing_host_key_policy(paramiko.RejectPolicy())
         return connection
 
-    def _explain(self, what: str, error: BaseException) -> ShellError:
-        if isinstance(error, ShellError):
-            return error
-        explained = ShellError(host=self.address.host, command=what, problem=printable(self._problem(error), ends=" "))
-        explained.__cause__ = error
-        return explained
 
-    def _problem(self, error: BaseException) -> str:
-        if isinstance(error, paramiko.BadHostKeyException):
-            return (
-                f"SSH shows another host key than the one that was pinned: {fingerprint(error.key)}, not "
-                f"{fingerprint(error.expected_key)}; if its owner changed it, write the new one into the inventory"
-            )
-        if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
-            kind = self.address.host_key.split()[0]
-            return f"SSH: nothing in common; is there a host key of the pinned kind {kind}? {error}"
-        if isinstance(error, paramiko.AuthenticationException):
-            key = self.address.key_file
-            return f"SSH refused the key {key}" if key else "SSH refused every key of the ssh agent and of ~/.ssh"
-        if isinstance(error, paramiko.ssh_exception.NoValidConnectionsError):
-            reasons = {getattr(one, "strerror", None) or str(one) for one in error.errors.values()}
-            return "SSH: " + ", ".join(sorted(reasons))
-        if isinstance(error, (paramiko.SSHException, socket.error, EOFError)):
-            return f"SSH: {error or type(error).__name__}"
-        return f"{type(error).__name__}: {error}"
+def _in_time(work: Callable[[], T], cut: Callable[[], None], deadline: Deadline, late: Exception) -> T:
+    """Do `work` on a thread of its own; raises what it raises, or `late` at the deadline. `cut` ends it then."""
+    outcome: list[T] = []
+    failure: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            outcome.append(work())
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=body, name="ssh", daemon=True)
+    thread.start()
+    thread.join(deadline.remaining)
+    still_running = thread.is_alive()  # checked first: once the thread has ended, one of the two lists is filled
+    if outcome:
+        return outcome[0]
+    cut()
+    raise late if still_running else failure[0]
+
+
+def _connection_of(address: SshAddress, **more: Any) -> Any:
+    """A connection that is not open yet, with `more` arguments for paramiko; its jump hosts are checked."""
+    own_keys = address.key_file is None
+    config = _config_of(address)
+    connection = fabric.Connection(
+        host=address.name,
+        port=address.port,
+        user=address.user,
+        config=config,
+        gateway=fabric.Connection(address.jump, config=config.clone()) if address.jump else None,
+        connect_timeout=int(CONNECT_S),
+        connect_kwargs={
+            **({} if own_keys else {"key_filename": str(address.key_file)}),
+            "look_for_keys": own_keys,
+            "allow_agent": own_keys,
+            "banner_timeout": CONNECT_S,
+            "auth_timeout": CONNECT_S,
+            "channel_timeout": CONNECT_S,
+            **more,
+        },
+    )
+    for gateway in _gateways(connection):
+        gateway.client.load_system_host_keys()
+        gateway.client.set_missing_host_key_policy(paramiko.RejectPolicy())
+    return connection
+
+
+def _problem(address: SshAddress, error: Exception) -> str:
+    if isinstance(error, paramiko.BadHostKeyException):
+        return (
+            f"SSH shows another host key than the one that was pinned: {fingerprint(error.key)}, not "
+            f"{fingerprint(error.expected_key)}; if its owner changed it, write the new one into the inventory"
+        )
+    if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
+        kind = (address.host_key.split() or ["any"])[0]
+        return f"SSH: nothing in common; is there a host key of the pinned kind {kind}? {error}"
+    if isinstance(error, paramiko.AuthenticationException):
+        key = address.key_file
+        return f"SSH refused the key {key}" if key else "SSH refused every key of the ssh agent and of ~/.ssh"
+    if isinstance(error, paramiko.ssh_exception.NoValidConnectionsError):
+        reasons = {getattr(one, "strerror", None) or str(one) for one in error.errors.values()}
+        return "SSH: " + ", ".join(sorted(reasons))
+    if isinstance(error, (paramiko.SSHException, socket.error, EOFError)):
+        return f"SSH: {getattr(error, 'strerror', None) or str(error) or type(error).__name__}"
+    return f"{type(error).__name__}: {error}"
 
 
 def as_root(command: str, user: str) -> str:
@@ -276,23 +290,37 @@ def pinned_key(text: str) -> tuple[str, paramiko.PKey]:
         raise UsageError(f"{text[:40]!r} is no host key; ssh-keyscan shows those of a host") from error
 
 
-def fetch_host_key(address: str, port: int, *, deadline: Deadline) -> tuple[str, str]:
-    """The host key that a server shows, as `ssh-ed25519 AAAA…`, and its fingerprint; raises InfraError."""
-    problem = f"{address} port {port}: no host key:"
+def fetch_host_key(address: SshAddress, *, deadline: Deadline) -> tuple[str, str]:
+    """The host key that a server shows, as `ssh-ed25519 AAAA…`, and its fingerprint; `address.host_key` says nothing.
+
+    Nothing proves yet that it is the right one. Raises InfraError.
+    """
+    connection = _connection_of(address)
+    opened: list[paramiko.Transport] = []
+
+    def work() -> paramiko.PKey:
+        place = (connection.host, int(connection.port))
+        left = max(0.1, deadline.remaining)
+        through = connection.open_gateway() if connection.gateway else socket.create_connection(place, timeout=left)
+        opened.append(paramiko.Transport(through))
+        opened[0].banner_timeout = max(0.1, deadline.remaining)
+        opened[0].start_client(timeout=max(0.1, deadline.remaining))
+        return opened[0].get_remote_server_key()
+
+    def cut() -> None:
+        for transport in opened:
+            transport.sock.close()  # first, as in _cut
+            transport.close()
+        _cut(connection)
+
+    where = f"{address.name}: no host key"
     try:
-        connection = socket.create_connection((address, port), timeout=max(0.1, deadline.remaining))
-    except OSError as error:
-        raise InfraError(f"{problem} {error.strerror or error}") from error
-    transport = paramiko.Transport(connection)
-    try:
-        transport.banner_timeout = max(0.1, deadline.remaining)
-        transport.start_client(timeout=max(0.1, deadline.remaining))
-        key = transport.get_remote_server_key()
-    except (paramiko.SSHException, OSError, EOFError) as error:
-        raise InfraError(printable(f"{problem} {error or type(error).__name__}", ends=" ")) from error
-    finally:
-        connection.close()
-        transport.close()
+        key = _in_time(work, cut, deadline, InfraError(f"{where}: no answer in time"))
+    except InfraError:
+        raise
+    except Exception as error:
+        raise InfraError(printable(f"{where}: {_problem(address, error)}", ends=" ")) from error
+    cut()
     return f"{key.get_name()} {key.get_base64()}", fingerprint(key)
 
 

@@ -63,7 +63,12 @@ def load_inventory(path: Path, *, limits: Limits, variants: Sequence[str] | None
     Raises InventoryError for one problem; for several, one UsageError with a line for each. Paths of modules
     and kernels come back absolute.
     """
-    document = _parse(path, _read(path))
+    return inventory_of(read_text(path), path, limits=limits, variants=variants)
+
+
+def inventory_of(text: str, path: Path, *, limits: Limits, variants: Sequence[str] | None = None) -> Inventory:
+    """The inventory that `text` would be in the file `path`, which need not exist; see `load_inventory`."""
+    document = _parse(path, text)
     tables = schema.parse(document)
     problems = tables if isinstance(tables, list) else []
     folder = path.absolute().parent
@@ -75,7 +80,8 @@ def load_inventory(path: Path, *, limits: Limits, variants: Sequence[str] | None
     return Inventory(path=path, topologies=topologies, hosts=hosts)
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of an inventory file; raises InventoryError."""
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):

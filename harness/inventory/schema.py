@@ -132,7 +132,7 @@ class InventoryTables(_Table):
     """A whole file."""
 
     host: list[AnyHost]
-    topology: list[TopologyTable]
+    topology: list[TopologyTable] = []
 
 
 _PARTS: dict[str, type[BaseModel]] = {

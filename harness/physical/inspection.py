@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from harness.drivers.bmc import PowerDriver, power_of
 from harness.drivers.bmc.base import ASK_S, same_machine
 from harness.drivers.ssh import FabricShell
 from harness.model.clock import Deadline
-from harness.model.errors import HarnessError
+from harness.model.errors import HarnessError, ShellError
 from harness.model.sizes import format_size
 from harness.model.topology import MIB, Host
 from harness.physical import channels, reservation
@@ -20,14 +20,19 @@ from harness.physical.boot_facts import read_boot_facts
 from harness.physical.interlocks import refusals
 from harness.physical.kexec_refusal import refusal
 from harness.physical.offers import owned
+from harness.physical.session import missing_modules
 from harness.physical.survey import HostSurvey, survey
 
 SURVEY_S = 120.0
+POSSIBLE = "possible"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """What was found of one host; `survey` is None if it does not answer. `against` has a line for each objection."""
+    """What was found of one host; `survey` is None if it does not answer. `against` has a line for each objection.
+
+    `no_modules` are those that were asked for and that the kernel which runs there lacks.
+    """
 
     name: str
     survey: HostSurvey | None
@@ -35,6 +40,7 @@ class Inspection:
     power: str
     kexec: str
     against: tuple[str, ...]
+    no_modules: tuple[str, ...] = ()
 
     @property
     def is_usable(self) -> bool:
@@ -84,35 +90,49 @@ class Inspection:
             yield "against its use", line
 
 
-def inspect_all(hosts: Iterable[Host], *, in_use: bool) -> list[Inspection]:
-    """Inspect hosts, all at the same time."""
+def inspect_all(
+    hosts: Iterable[Host], *, in_use: bool, programs: Sequence[str] = (), modules: Sequence[str] = ()
+) -> list[Inspection]:
+    """Inspect hosts, all at the same time, and look which of `programs` and `modules` they have."""
     found = list(hosts)
     with ThreadPoolExecutor(max(1, len(found))) as pool:
-        return list(pool.map(lambda host: _inspect(host, in_use), found))
+        return list(pool.map(lambda host: _inspect(host, in_use, programs, modules), found))
 
 
-def _inspect(host: Host, in_use: bool) -> Inspection:
+def _inspect(host: Host, in_use: bool, programs: Sequence[str], modules: Sequence[str]) -> Inspection:
     spec = owned(host)
     power, uuid, against = _power(host)
     if not spec.disposable:
         against.append(f"host {host.name}: the inventory does not call it disposable")
     shell = FabricShell(channels.address_of(host.name, spec))
     found, reserved, kexec = None, "unknown", "unknown"
+    no_modules: list[str] = []
     try:
         holding = reservation.look(shell, Deadline.after(ASK_S))
         reserved = str(holding)
         if not holding.is_free:
             against.append(f"host {host.name} is reserved by {holding}")
-        found = survey(shell, host.name, programs=(), deadline=Deadline.after(SURVEY_S))
-        kexec = refusal(read_boot_facts(shell, deadline=Deadline.after(SURVEY_S))) or "possible"
+        found = survey(shell, host.name, programs=programs, deadline=Deadline.after(SURVEY_S))
+        no_modules = missing_modules(shell, modules, Deadline.after(SURVEY_S))
+        kexec = refusal(read_boot_facts(shell, deadline=Deadline.after(SURVEY_S))) or POSSIBLE
         against += refusals(host.name, spec, found, bmc_uuid=uuid, in_use=in_use)
         if uuid and found.uuid and same_machine(uuid, found.uuid):
             power += ", and its UUID is the host's"
+    except ShellError as error:  # the commands are long, and the problem comes after them
+        against.append(f"host {host.name}: {error.problem}")
     except HarnessError as error:
         against.append(str(error).splitlines()[0])
     finally:
         shell.close()
-    return Inspection(name=host.name, survey=found, reserved=reserved, power=power, kexec=kexec, against=tuple(against))
+    return Inspection(
+        name=host.name,
+        survey=found,
+        reserved=reserved,
+        power=power,
+        kexec=kexec,
+        against=tuple(against),
+        no_modules=tuple(no_modules),
+    )
 
 
 def _power(host: Host) -> tuple[str, str, list[str]]:

@@ -16,7 +16,7 @@ from harness.drivers.agent_link import FramedAgentLink
 from harness.drivers.bmc import power_of
 from harness.drivers.bmc.base import ASK_S, PowerDriver
 from harness.drivers.consoles import open_console
-from harness.drivers.protocols import AgentLink, Console, Power
+from harness.drivers.protocols import AgentLink, Console, Power, Shell
 from harness.drivers.serial.bounded_file import BoundedFile
 from harness.drivers.ssh import FabricShell
 from harness.model.clock import SYSTEM_CLOCK, Deadline
@@ -453,15 +453,17 @@ class Session:
 
 
 def kernel_lacks(host: str, shell: FabricShell, names: Sequence[str], deadline: Deadline) -> list[str]:
-    """What a case needs of the owner's kernel, and it lacks; options (CONFIG_…) are not looked up."""
-    lines = []
-    for name in names:
-        if (
-            not name.startswith("CONFIG_")
-            and shell.run(HAS_MODULE, name, name, deadline=deadline, check=False).exit_code
-        ):
-            lines.append(f"host {host}: its kernel has no module {name}, which this case needs; name another kernel")
-    return lines
+    """What a case needs of the owner's kernel, and it lacks, one line each."""
+    return [
+        f"host {host}: its kernel has no module {name}, which this case needs; name another kernel"
+        for name in missing_modules(shell, names, deadline)
+    ]
+
+
+def missing_modules(shell: Shell, names: Sequence[str], deadline: Deadline) -> list[str]:
+    """Those of `names` that the kernel which runs there lacks; options (CONFIG_…) are not looked up."""
+    modules = [name for name in names if not name.startswith("CONFIG_")]
+    return [name for name in modules if shell.run(HAS_MODULE, name, name, deadline=deadline, check=False).exit_code]
 
 
 def _own_uuid() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -123,8 +124,10 @@ class HostSurvey:
         made["settings"] = {_text(key): _text(value) for key, value in values["settings"].items()}
         found = cls(**made)
         for name in ("memory", "memory_available", "run_free", "cpus", "clock", "uptime_s"):
-            if not isinstance(getattr(found, name), int | float):
+            if not isinstance(value := getattr(found, name), int | float) or not math.isfinite(value):
                 raise TypeError(f"{name} is no number")
+        if not all(isinstance(disk.size, int) for disk in found.disks):
+            raise TypeError("the size of a disk is no whole number")
         return found
 
     def disk(self, stable_name: str) -> SurveyedDisk | None:

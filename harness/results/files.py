@@ -39,7 +39,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise HostEnvironmentError(f"cannot write {path}: {reason}", remedy=remedy) from error
 
 
-def write_atomic(path: Path, content: bytes) -> None:
+def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """Replace `path` by `content`, whole or not at all, also across a kill or a full disk.
 
     Raises HostEnvironmentError.
@@ -52,7 +52,7 @@ def write_atomic(path: Path, content: bytes) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.chmod(0o644)  # mkstemp makes it private, but others read results
+            temporary.chmod(mode)  # mkstemp makes it private, but others read results
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)

@@ -24,6 +24,20 @@ def needs_of(part: object, topology: Topology) -> Needs:
     return part.needs(topology) if isinstance(part, Needing) else {}
 
 
+@runtime_checkable
+class OnScratch(Protocol):
+    """A storage that may lie on the scratch disks of hosts."""
+
+    @property
+    def scratch_roles(self) -> frozenset[str]:
+        """The roles whose hosts must have a scratch disk."""
+
+
+def scratch_roles(part: object) -> frozenset[str]:
+    """The roles whose hosts must have a scratch disk for `part`."""
+    return part.scratch_roles if isinstance(part, OnScratch) else frozenset()
+
+
 def together(*several: Needs) -> Needs:
     """Several needs as one, without duplicates."""
     roles = dict.fromkeys(role for needs in several for role in needs)

@@ -54,6 +54,11 @@ class MappedDisk:
         """See `Storage.protocol`."""
         return None
 
+    @property
+    def scratch_roles(self) -> frozenset[str]:
+        """See `OnScratch.scratch_roles`."""
+        return frozenset({self.host})
+
     def served_by(self, topology: Topology) -> ServedBy:
         """See `Storage.served_by`."""
         return {}

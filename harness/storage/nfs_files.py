@@ -71,6 +71,11 @@ class NfsFiles(ABC):
         return FOLDER
 
     @property
+    def scratch_roles(self) -> frozenset[str]:
+        """See `OnScratch.scratch_roles`."""
+        return frozenset({self.server} if self.scratch else ())
+
+    @property
     def protocol(self) -> StorageProtocol | None:
         """See `Storage.protocol`."""
         return NFS

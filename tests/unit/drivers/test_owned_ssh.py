@@ -162,6 +162,11 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         server.close()
 
 
+def nobodys(port: int | None, **more: Any) -> SshAddress:
+    """An address whose host key is not known yet."""
+    return SshAddress(host="ib1", **{"name": "127.0.0.1", "port": port, "key_file": None, "host_key": "", **more})
+
+
 def soon() -> Deadline:
     return Deadline.after(60.0)
 
@@ -218,11 +223,12 @@ def test_a_host_key_that_changed(lab: Lab) -> None:
 
 
 def test_the_host_key_of_a_server_is_fetched(lab: Lab) -> None:
-    assert fetch_host_key("127.0.0.1", lab.server().port, deadline=soon()) == (pin(ECDSA), fingerprint(ECDSA))
+    found = fetch_host_key(nobodys(lab.server().port), deadline=soon())
+    assert found == (pin(ECDSA), fingerprint(ECDSA))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    with pytest.raises(InfraError, match="Connection refused"):
-        fetch_host_key("127.0.0.1", port, deadline=soon())
+    with pytest.raises(InfraError, match=r"^127\.0\.0\.1: no host key: SSH: Connection refused$"):
+        fetch_host_key(nobodys(port), deadline=soon())
 
 
 def test_a_key_that_is_refused_and_nobody_there(lab: Lab, tmp_path: Path) -> None:
@@ -252,7 +258,7 @@ def test_a_hostile_banner_never_reaches_the_terminal(lab: Lab) -> None:
         with pytest.raises(ShellError) as caught:
             lab.shell(port).run("true", deadline=soon())
         with pytest.raises(InfraError) as fetched:
-            fetch_host_key("127.0.0.1", port, deadline=soon())
+            fetch_host_key(nobodys(port), deadline=soon())
         thread.join()
     for text in (str(caught.value), str(fetched.value)):
         assert all(char.isprintable() for char in text), repr(text)
@@ -279,6 +285,18 @@ def test_the_owners_ssh_config_and_a_jump_host(lab: Lab, tmp_path: Path, monkeyp
     assert shell.run("echo over", deadline=soon()).stdout == "over\n"
     assert jump.users[-1] == "jumper" and jump.forwarded == [("127.0.0.1", server.port)]
     shell.close()
+    jump.forwarded.clear()
+    through = nobodys(None, name="ib1", config=config, jump="hop")
+    assert fetch_host_key(through, deadline=soon()) == (pin(ECDSA), fingerprint(ECDSA))
+    assert jump.forwarded == [("127.0.0.1", server.port)]
+
+
+def test_a_server_without_an_answer_gives_no_host_key_and_ends_at_the_deadline() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(InfraError, match=r"127\.0\.0\.1: no host key: ") as caught:
+            fetch_host_key(nobodys(port), deadline=Deadline.after(0.3))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_command_that_goes_on_has_a_channel(lab: Lab) -> None:

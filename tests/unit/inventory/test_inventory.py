@@ -395,7 +395,7 @@ def test_unknown_variants_are_offered_known_ones(tmp_path: Path) -> None:
 
 
 def test_empty_and_wrong_tables(tmp_path: Path) -> None:
-    assert lines(tmp_path, "") == ["host: is missing; add [[host]]", "topology: is missing; add [[topology]]"]
+    assert lines(tmp_path, "") == ["host: is missing; add [[host]]"]
     assert lines(tmp_path, "host = []\ntopology = []") == [
         "host: is empty; add a [[host]]",
         "topology: is empty; add a [[topology]]",
