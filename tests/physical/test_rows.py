@@ -37,7 +37,7 @@ def test_a_row_gives_its_verdict(state: Path, tmp_path: Path, case: str, row: st
     assert done.returncode == 0, done.stdout + done.stderr
     verdicts = [json.loads(path.read_text()) for path in tmp_path.glob("*/trials/*/verdict.json")]
     assert len(verdicts) == 1, "the row that was chosen, and no other"
-    print(json.dumps({"row": row, "kind": verdicts[0]["kind"], "summary": verdicts[0]["summary"]}))
+    print(json.dumps({"row": row, "kind": verdicts[0]["verdict"], "summary": verdicts[0]["summary"]}))
     for name in ("m1", "m2"):
         login = shell(name, hosts()[name])
         try:
