@@ -46,6 +46,7 @@ _GROUPS = {
     "Hosts that somebody owns": {
         "hosts": ("harness.cli.hosts", "List hosts, their state, and who has them"),
         "inspect": ("harness.cli.inspect", "Show what a host is, and what speaks against using it"),
+        "qualify": ("harness.cli.qualify", "Decide whether hosts and their links can be trusted"),
     },
     "Kernels": {
         "compare": ("harness.cli.compare", "Does a case hang more often on one kernel than on another?"),
