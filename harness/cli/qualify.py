@@ -21,6 +21,7 @@ from harness.results.text import plain_line
 
 if TYPE_CHECKING:
     from harness.model.settings import Settings
+    from harness.qualify.checks import StageName
     from harness.qualify.outcome import Decision
     from harness.results.store import RunStore
 
@@ -32,6 +33,7 @@ COLOURS = {"PASS": "green", "FAIL": "bold red", "NOT SHOWN": "yellow"}
 @click.argument("inventory", required=False, type=click.Path(path_type=Path))
 @click.option("--hosts", metavar="A,B,…", help="only these hosts of the inventory (default: all)")
 @click.option("--hours", type=click.FloatRange(min=0.01), default=1.0, show_default=True, help="length of the soak")
+@click.option("--stages", metavar="A,B,…", help="only these of: inspect, links, pressure, soak")
 @click.option("--resume", metavar="RUN", help="go on with a qualification that was cut off")
 @click.option("--compare", nargs=2, metavar="RUN RUN", help="run nothing; show what changed between two")
 @click.option("--json", "as_json", is_flag=True, help="print the decision, or what changed, as JSON")
@@ -40,6 +42,7 @@ def qualify(
     inventory: Path | None,
     hosts: str | None,
     hours: float,
+    stages: str | None,
     resume: str | None,
     compare: tuple[str, str] | None,
     as_json: bool,
@@ -59,15 +62,15 @@ def qualify(
         return _compare(find_run(compare[0], given["results"]), find_run(compare[1], given["results"]), as_json)
     settings = resolve_options(given).settings
     if resume is not None:
-        if inventory is not None or hosts:
-            raise UsageError("--resume goes on with the hosts of its run; leave out the inventory and --hosts")
+        if inventory is not None or hosts or stages:
+            raise UsageError("--resume goes on as its run began; leave out the inventory, --hosts and --stages")
         store = find_run(resume, given["results"])
         found = read_inventory(Path(Asked.of(store).path))
     elif inventory is None:
         raise UsageError("name an inventory: harness qualify rack.toml")
     else:
         found = read_inventory(inventory)
-        store = begin(settings.results, found, _names(hosts), hours, _facts(settings))
+        store = begin(settings.results, found, _names(hosts), hours, _facts(settings), _stages(stages))
 
     def say(line: str) -> None:
         click.echo(plain_line(line, limit=500), err=as_json)
@@ -89,6 +92,16 @@ def qualify(
 
 def _names(hosts: str | None) -> list[str]:
     return [name.strip() for name in (hosts or "").split(",") if name.strip()]
+
+
+def _stages(given: str | None) -> list[StageName]:
+    from harness.qualify.qualification import STAGES
+
+    known = {name.value: name for name in STAGES}
+    names = _names(given) or list(known)
+    if unknown := [name for name in names if name not in known]:
+        raise UsageError(f"--stages: no stage {', '.join(unknown)}; there are: {', '.join(known)}")
+    return [stage for name, stage in known.items() if name in names]
 
 
 def _facts(settings: Settings) -> dict[str, object]:

@@ -42,9 +42,11 @@ class Decision:
         }
 
 
-def decide(checks: Sequence[Check], hosts: Sequence[str], stages: Sequence[StageName]) -> Decision:
-    """The decision; a stage that has not ended keeps what passed so far from being PASS."""
-    missing = tuple(name for name in StageName if name not in stages)
+def decide(
+    checks: Sequence[Check], hosts: Sequence[str], asked: Sequence[StageName], ended: Sequence[StageName]
+) -> Decision:
+    """The decision; a stage that was asked for and has not ended keeps what passed so far from being PASS."""
+    missing = tuple(name for name in asked if name not in ended)
     subjects = tuple(
         Subject(name=name, grade=_graded(found, missing), checks=tuple(found))
         for name, found in by_subject(checks, hosts).items()

@@ -27,7 +27,7 @@ NAMES = ("qualification.html", "qualification.json", "qualification-junit.xml")
 def write(store: RunStore) -> Decision:
     """Write all pages into the run's folder; raises HostEnvironmentError if that fails."""
     asked, checks = Asked.of(store), checks_of(store)
-    decision = decide(checks, asked.hosts, ended(store))
+    decision = decide(checks, asked.hosts, asked.stages, ended(store))
     page, data, junit = (store.path / name for name in NAMES)
     write_atomic(page, html(store, asked, decision).encode())
     write_atomic(data, json.dumps({**asked.to_dict(), **decision.to_dict()}, indent=1, ensure_ascii=True).encode())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,15 +32,17 @@ STAGES: dict[StageName, Stage] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What is qualified: hosts of the inventory at `path`, for about `hours`."""
+    """What is qualified: hosts of the inventory at `path`, in these stages, with `hours` of soak."""
 
     path: str
     hosts: tuple[str, ...]
     hours: float
+    stages: tuple[StageName, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """The question as plain JSON values."""
-        return {"inventory": self.path, "hosts": list(self.hosts), "hours": self.hours}
+        asked = [name.value for name in self.stages]
+        return {"inventory": self.path, "hosts": list(self.hosts), "hours": self.hours, "asked": asked}
 
     @classmethod
     def of(cls, store: RunStore) -> Asked:
@@ -48,13 +50,25 @@ class Asked:
         section = store.read_manifest().get(SECTION)
         if not isinstance(section, dict):
             raise UsageError(f"{store.path}: not a run of `harness qualify`")
-        return cls(path=section["inventory"], hosts=tuple(section["hosts"]), hours=float(section["hours"]))
+        return cls(
+            path=section["inventory"],
+            hosts=tuple(section["hosts"]),
+            hours=float(section["hours"]),
+            stages=tuple(map(StageName, section["asked"])),
+        )
 
 
-def begin(results: Path, inventory: Inventory, names: Sequence[str], hours: float, facts: dict[str, Any]) -> RunStore:
+def begin(
+    results: Path,
+    inventory: Inventory,
+    names: Sequence[str],
+    hours: float,
+    facts: Mapping[str, Any],
+    stages: Sequence[StageName] = tuple(STAGES),
+) -> RunStore:
     """A new run; raises UsageError for a host that is not in the inventory."""
     chosen = tuple(inventory.host(name).name for name in names) or tuple(inventory.hosts)
-    asked = Asked(path=str(inventory.path.resolve()), hosts=chosen, hours=hours)
+    asked = Asked(path=str(inventory.path.resolve()), hosts=chosen, hours=hours, stages=tuple(stages))
     return RunStore.create(results, manifest={**facts, SECTION: {**asked.to_dict(), "stages": {}}})
 
 
@@ -81,11 +95,11 @@ def run(store: RunStore, settings: Settings, inventory: Inventory, say: Say) -> 
         hours=asked.hours,
         say=say,
     )
-    for name, stage in STAGES.items():
+    for name in asked.stages:
         if name not in ended(store):
             say(f"stage {name}: {_about(name, ground)}")
             begun = time.time()
-            checks = stage(ground)
+            checks = STAGES[name](ground)
             record = {"checks": [check.to_dict() for check in checks], "seconds": round(time.time() - begun, 1)}
             store.merge_manifest({SECTION: {"stages": {name.value: record}}})
         if name is StageName.INSPECT:

@@ -11,6 +11,7 @@ from junitparser import Failure, JUnitXml, Skipped
 from harness.cli import call
 from harness.qualify import pages
 from harness.qualify.checks import Check, Grade, StageName
+from harness.qualify.qualification import STAGES
 from harness.results.store import RunStore
 
 Capture = pytest.CaptureFixture[str]
@@ -46,7 +47,7 @@ def make(results: Path, *checks: Check) -> RunStore:
         name.value: {"checks": [check.to_dict() for check in checks if check.stage is name], "seconds": 1.0}
         for name in StageName
     }
-    asked = {"inventory": "/lab/rack.toml", "hosts": ["a", "b"], "hours": 8.0}
+    asked = {"inventory": "/lab/rack.toml", "hosts": ["a", "b"], "hours": 8.0, "asked": [*STAGES]}
     return RunStore.create(results, manifest={"harness": "x", "qualify": {**asked, "stages": stages}})
 
 
@@ -109,6 +110,7 @@ def test_two_qualifications_are_compared(elsewhere: Path, capsys: Capture) -> No
         (["--resume", "nothing"], "no run 'nothing'"),
         (["rack.toml", "--hosts", "z"], "no host 'z'"),
         (["rack.toml", "--hours", "0"], "--hours"),
+        (["rack.toml", "--stages", "links,soke"], "no stage soke; there are: inspect"),
     ],
 )
 def test_bad_input_is_one_line_and_makes_no_folder(

@@ -17,7 +17,7 @@ from harness.qualify.cases import PRESSURE
 from harness.qualify.checks import Check, Grade, StageName
 from harness.qualify.ground import Ground, links_of
 from harness.qualify.outcome import changes, decide
-from harness.qualify.qualification import begin, checks_of, ended, run
+from harness.qualify.qualification import STAGES, begin, checks_of, ended, run
 from harness.qualify.trials import Outcome
 from harness.results.store import RunStore
 from harness.trial.plan import Plan
@@ -153,9 +153,21 @@ def test_a_host_that_fails_the_inspection_is_left_out_of_the_rest(
     store = begin(settings.results, inventory, [], 1.0, {})
     run(store, settings, inventory, lambda _: None)
     assert dict(ran)["links"] == dict(ran)["soak"] == ["a", "c"]
-    decision = decide(checks_of(store), ("a", "b", "c"), ended(store))
+    decision = decide(checks_of(store), ("a", "b", "c"), tuple(STAGES), ended(store))
     assert {subject.name: subject.grade for subject in decision.subjects}["b"] is Grade.FAIL
     assert decision.grade is Grade.FAIL and decision.first == (("b", 1),)
+
+
+def test_only_the_stages_that_were_asked_for_are_run_and_missed(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inventory = inventory_of(tmp_path, "a", "b")
+    ran = stages(monkeypatch, inspect=[one(StageName.INSPECT, "a"), one(StageName.INSPECT, "b")])
+    store = begin(settings.results, inventory, [], 1.0, {}, [StageName.INSPECT])
+    run(store, settings, inventory, lambda _: None)
+    assert [name for name, _ in ran] == ["inspect"]
+    decision = decide(checks_of(store), ("a", "b"), [StageName.INSPECT], ended(store))
+    assert decision.grade is Grade.PASS and decision.missing == ()
 
 
 def test_without_a_fit_host_nothing_is_measured(
@@ -177,7 +189,7 @@ def test_a_qualification_that_was_cut_off_goes_on_where_it_was(
     with pytest.raises(InfraError):
         run(store, settings, inventory, lambda _: None)
     assert ended(store) == [StageName.INSPECT, StageName.LINKS]
-    half = decide(checks_of(store), ("a", "b"), ended(store))
+    half = decide(checks_of(store), ("a", "b"), tuple(STAGES), ended(store))
     assert half.grade is Grade.NOT_SHOWN and StageName.SOAK in half.missing, "what was not run is not shown"
     ran = stages(monkeypatch)
     run(RunStore.open(store.path), settings, inventory, lambda _: None)
