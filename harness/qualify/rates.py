@@ -22,8 +22,14 @@ class Rate:
     def __str__(self) -> str:
         """The rate with its limits."""
         if not self.count:
-            return f"a rate above {self.high:.2g} an hour is excluded, {CONFIDENCE:.0%}"
-        return f"{self.count / self.hours:.2g} an hour ({self.low:.2g} to {self.high:.2g}, {CONFIDENCE:.0%})"
+            return f"a rate above {_figure(self.high)} an hour is excluded, {CONFIDENCE:.0%}"
+        seen, low, high = map(_figure, (self.count / self.hours, self.low, self.high))
+        return f"{seen} an hour ({low} to {high}, {CONFIDENCE:.0%})"
+
+
+def _figure(value: float) -> str:
+    """Two digits, and never an exponent that people have to read."""
+    return f"{value:.2g}" if value < 100 else f"{value:.0f}"
 
 
 def rate_of(count: int, hours: float) -> Rate:

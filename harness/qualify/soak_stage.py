@@ -30,7 +30,10 @@ def soak(ground: Ground) -> list[Check]:
 
 
 def rounds(links: Sequence[Link], hours: float) -> Iterator[tuple[Key, str, float]]:
-    """Keys, names of trials and seconds of load: short rounds in turn, so that every load sees the whole time."""
+    """Keys, names of trials and seconds of load: short rounds in turn, so that every load sees the whole time.
+
+    Every load has its first round, however short the time is.
+    """
     keys = [
         (link.name, client, server, load)
         for link in links
@@ -39,15 +42,14 @@ def rounds(links: Sequence[Link], hours: float) -> Iterator[tuple[Key, str, floa
     ]
     left = hours * 3600
     for number in count(1):
-        if not keys or left < SHORTEST_S:
-            return
-        for key in keys:
-            seconds = min(ROUND_S, left, max(SHORTEST_S, hours * 3600 / len(keys)))
-            if seconds < SHORTEST_S:
-                return
-            link, client, server, load = key
-            yield key, f"soak, {load}, {client} to {server} over {link}, {number}", seconds
+        for link, client, server, load in keys:
+            seconds = max(min(ROUND_S, left, hours * 3600 / len(keys)), SHORTEST_S)
+            yield (link, client, server, load), f"soak, {load}, {client} to {server} over {link}, {number}", seconds
             left -= seconds
+            if number > 1 and left < SHORTEST_S:
+                return
+        if left < SHORTEST_S:
+            return
 
 
 def judge(found: Mapping[Key, Sequence[Outcome]]) -> list[Check]:
@@ -65,13 +67,14 @@ def _check(key: Key, outcomes: Sequence[Outcome]) -> Check:
     problem = next((one.problem for one in outcomes if one.verdict is None), "")
     failed = bad is not None or stalls > 0
     counted = load != "NFS"  # the socket watch is on transfers
+    seen = f"{stalls} stalls" if counted else "one load" if len(told) == 1 else f"{len(told)} loads"
     return Check(
         stage=StageName.SOAK,
         hosts=(client, server),
         link=link,
         what=f"{load} soak",
         grade=Grade.FAIL if failed else Grade.PASS if hours and not problem else Grade.NOT_SHOWN,
-        measured=f"{stalls} stalls in {hours:.2f} h" if counted else f"{len(told)} loads in {hours:.2f} h",
+        measured=f"{seen} in {hours:.2f} h",
         expected=f"no stall of {STALL_S:g} s or more" if counted else "every load to its end",
         value=float(stalls) if counted else None,
         unit="stalls" if counted else "",

@@ -25,6 +25,7 @@ def test_the_limits_of_a_rate_are_exact() -> None:
     rate = rate_of(5, 1.0)
     assert rate.low == pytest.approx(1.6235, abs=1e-4) and rate.high == pytest.approx(11.6683, abs=1e-4)
     assert str(rate).startswith("5 an hour (1.6 to 12,")
+    assert str(rate_of(0, 0.005)) == "a rate above 599 an hour is excluded, 95%"
     with pytest.raises(ValueError, match="time"):
         rate_of(0, 0.0)
 

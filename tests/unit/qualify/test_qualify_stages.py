@@ -112,6 +112,12 @@ def test_rounds_take_the_hours_in_turns_and_are_the_same_again() -> None:
     assert list(soak_stage.rounds((), 2.0)) == []
 
 
+def test_in_a_short_time_every_load_has_one_round() -> None:
+    found = list(soak_stage.rounds((FABRIC,), 0.01))
+    assert [seconds for _, _, seconds in found] == [soak_stage.SHORTEST_S] * 6
+    assert len({key for key, _, _ in found}) == 6
+
+
 def test_a_soak_says_which_rate_it_excludes() -> None:
     key = ("fabric", "a", "b", "outgoing")
     (check,) = soak_stage.judge({key: [GOOD] * 8})
