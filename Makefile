@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo check lint types contracts docs unit plugin live testbed testbed-down live-physical smoke
+.PHONY: help setup demo check lint types contracts docs unit plugin live testbed testbed-down live-physical live-qualify smoke
 .PHONY: nightly soak selftest bench clean distclean
 
 PYTEST := .venv/bin/python -m pytest
@@ -53,7 +53,11 @@ testbed-down: setup ## end what `make testbed` started
 
 live-physical: setup ## the tests on owned hosts: the test bed's, or with HARNESS_PHYSICAL=rack.toml that inventory's
 	@[ -n "$$HARNESS_PHYSICAL" ] || PYTHONPATH=. .venv/bin/python -m tests.testbed up </dev/null
-	@PYTHONPATH=. $(PYTEST) tests/physical -m physical </dev/null
+	@PYTHONPATH=. $(PYTEST) tests/physical -m "physical and not qualify" </dev/null
+
+live-qualify: setup ## `harness qualify` on racks of the test bed that are well, and that are not (an hour or two)
+	@PYTHONPATH=. .venv/bin/python -m tests.testbed up m1 m2 m4 </dev/null
+	@PYTHONPATH=. $(PYTEST) tests/physical -m qualify </dev/null
 
 smoke: setup ## the quick cases of testcases/ (minutes)
 	@.venv/bin/harness run testcases -n 2 --profile smoke </dev/null

@@ -45,6 +45,7 @@ CONTENTS = {
         "docs/resume",
         "docs/warm-starts",
         "docs/physical-hosts",
+        "docs/qualify",
         "docs/physical-drivers",
         "docs/kexec",
         "docs/options",

@@ -47,6 +47,7 @@ _GROUPS = {
         "enrol": ("harness.cli.enrol", "Write a host's table for an inventory, from what it shows"),
         "hosts": ("harness.cli.hosts", "List hosts, their state, and who has them"),
         "inspect": ("harness.cli.inspect", "Show what a host is, and what speaks against using it"),
+        "qualify": ("harness.cli.qualify", "Decide whether hosts and their links can be trusted"),
     },
     "Kernels": {
         "compare": ("harness.cli.compare", "Does a case hang more often on one kernel than on another?"),

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, mod
 from harness.inventory.diagnostics import nearest, shown
 from harness.inventory.values import Module, Name, Size, between, valid_cmdline, valid_kernel, wrong
 from harness.model.owned_host import OWN_KERNEL, AgentSpec, ConsoleSpec, OwnedHost, PowerSpec, Secret
+from harness.model.sizes import parse_bandwidth
 from harness.model.topology import Host
 
 KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
@@ -22,7 +23,7 @@ BY_ID = "/dev/disk/by-id/"
 INSTALLED = "installed:"
 # Cipher suites that ipmitool 1.8.19 can use; 11 and 12 abort it.
 CIPHERS = (3, 8, 17)
-EXPECTED = ("memory", "cpus", "kernel", "driver", "rate", "firmware", "model")
+EXPECTED = ("memory", "cpus", "kernel", "driver", "rate", "firmware", "model", "bandwidth")
 LONGEST_BOOT_S = 7200
 
 # What each driver needs, and what it may have besides.
@@ -201,6 +202,10 @@ def _expected(values: dict[str, str]) -> dict[str, str]:
     for key in values:
         if key not in EXPECTED:
             raise wrong(f"nothing is known of {shown(key)}", nearest(key, EXPECTED, plural="keys"))
+    try:
+        parse_bandwidth(values.get("bandwidth", "1 Mbit/s"))
+    except ValueError as error:
+        raise wrong(f"bandwidth: {error}", 'write such as "9.4 Gbit/s"') from None
     return values
 
 

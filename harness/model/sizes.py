@@ -55,3 +55,14 @@ def format_size(size: int) -> str:
         if size >= factor:
             return f"{size / factor:.1f}".removesuffix(".0") + f" {unit}"
     return f"{size} B"
+
+
+_BANDWIDTHS = {"Mbit/s": 1.0, "Mb/s": 1.0, "Gbit/s": 1000.0, "Gb/s": 1000.0}
+
+
+def parse_bandwidth(text: str) -> float:
+    """Mbit/s of a text such as "9.4 Gbit/s"; raises ValueError."""
+    number, _, unit = text.strip().partition(" ")
+    if unit not in _BANDWIDTHS or not re.fullmatch(r"\d+(\.\d+)?", number) or not float(number):
+        raise ValueError(f"{text!r} is no bandwidth")
+    return float(number) * _BANDWIDTHS[unit]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.testbed.places import AGENT_PORT, CONSOLE_PORT, ECHO_PORT, SSH_PORT, Double, double, folder
 
-MEMORY_MIB, CPUS = 640, 2
+CPUS = 2
 PEER = {1: 2, 2: 1}  # whose data card is whose
 
 
@@ -108,7 +108,7 @@ class Chassis:
                 "-smp",
                 str(CPUS),
                 "-m",
-                str(MEMORY_MIB),
+                str(double.memory_mib),
             ),
             *("-display", "none", "-nodefaults", "-no-user-config", "-pidfile", str(self._pid)),
             *("-drive", f"if=none,id=root,file={home}/disk.raw,format=raw,cache=unsafe,discard=unmap"),

@@ -26,6 +26,7 @@ class Double:
     number: int
     bmc: str
     agent: str
+    memory_mib: int = 640
 
     @property
     def name(self) -> str:
@@ -58,7 +59,7 @@ DOUBLES = (
     Double(1, bmc="ipmi", agent="serial"),
     Double(2, bmc="redfish", agent="udp"),
     Double(3, bmc="ipmi", agent="ssh"),
-    Double(4, bmc="ipmi", agent="ssh"),
+    Double(4, bmc="ipmi", agent="ssh", memory_mib=704),  # the odd one out of the rack
 )
 
 

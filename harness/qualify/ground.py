@@ -1,0 +1,77 @@
+"""What the stages of a qualification share: its hosts, the links between them, and the run that keeps the results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from harness.model.settings import Settings
+from harness.model.topology import Host, Link, Topology
+from harness.results.store import RunStore
+from harness.trial.plan import Plan
+
+Say = Callable[[str], None]
+RunTrial = Callable[[Plan], str]  # runs it, unless the run has it already; its folder's name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """`hosts` are those that are qualified, `links` connect some of them; `say` shows one line of progress."""
+
+    settings: Settings
+    store: RunStore
+    hosts: tuple[Host, ...]
+    links: tuple[Link, ...]
+    hours: float
+    say: Say
+
+    def without(self, names: set[str]) -> Ground:
+        """The same without some hosts, and without links that connect fewer than two of the others."""
+        hosts = tuple(host for host in self.hosts if host.name not in names)
+        return Ground(
+            settings=self.settings,
+            store=self.store,
+            hosts=hosts,
+            links=_links(self.links, {host.name for host in hosts}),
+            hours=self.hours,
+            say=self.say,
+        )
+
+    def host(self, name: str) -> Host:
+        """The host of that name; raises KeyError."""
+        return {host.name: host for host in self.hosts}[name]
+
+    def everything(self) -> Topology:
+        """All hosts and links; each host plays a role of its own name."""
+        return Topology(
+            name="qualify", hosts=self.hosts, roles={host.name: host.name for host in self.hosts}, links=self.links
+        )
+
+    def pair(self, link: Link, client: str, server: str) -> Topology:
+        """Two hosts on one link, in the roles of the cases."""
+        return Topology(
+            name="qualify",
+            hosts=(self.host(client), self.host(server)),
+            roles={"client": client, "server": server},
+            links=(Link(name=link.name, hosts=(client, server), subnet=link.subnet),),
+        )
+
+    def alone(self, name: str) -> Topology:
+        """One host in both roles."""
+        return Topology(name="qualify", hosts=(self.host(name),), roles={"client": name, "server": name})
+
+
+def _links(links: Sequence[Link], names: set[str]) -> tuple[Link, ...]:
+    kept = (Link(name=one.name, hosts=tuple(h for h in one.hosts if h in names), subnet=one.subnet) for one in links)
+    return tuple(link for link in kept if len(link.hosts) > 1)
+
+
+def links_of(topologies: Sequence[Topology], hosts: Sequence[str]) -> tuple[Link, ...]:
+    """The links of the inventory's topologies between these hosts; those of one name are one link."""
+    found: dict[str, Link] = {}
+    for topology in topologies:
+        for link in topology.links:
+            before = found.get(link.name, Link(name=link.name, hosts=(), subnet=link.subnet))
+            members = dict.fromkeys((*before.hosts, *link.hosts))
+            found[link.name] = Link(name=link.name, hosts=tuple(members), subnet=before.subnet)
+    return _links(list(found.values()), set(hosts))
