@@ -83,7 +83,7 @@ class Lab:
         sockets: dict[str, Path] = {}
         connection = self._stack.enter_context(connected_to(self._settings.uri, state))
         for link in topology.links:
-            sockets[link.name] = self._switch(run, f"net-{link.name}")
+            sockets[link.name] = Path(link.switch) if link.switch else self._switch(run, f"net-{link.name}")
         if topology.shared_disk is not None:
             make_blank(run.path / SHARED_FILE, size=topology.shared_disk.size)
         keys = keys_of(self._settings.state)

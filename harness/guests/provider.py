@@ -23,6 +23,7 @@ from harness.kernels.host_kernels import kernels_for
 from harness.kernels.kernel_checks import source_version
 from harness.kernels.kernels import Kernel
 from harness.kernels.module_set import module_name
+from harness.model.errors import UsageError
 from harness.model.obligation import Obligation
 from harness.model.observe import Progress
 from harness.model.settings import Settings
@@ -89,6 +90,12 @@ class GuestProvider:
     def _checked(self, topology: Topology, needs: HostNeeds, progress: Progress) -> dict[str, Kernel]:
         """The kernel of each host, after checking that guests can meet the needs."""
         check_offers(needs.capabilities, {host.name: offers(host) for host in topology.hosts})
+        for link in topology.links:
+            if link.switch and not (Path(link.switch) / "ctl").is_socket():
+                raise UsageError(
+                    f"link {link.name}: {link.switch} is not the folder of a running vde_switch; start one: "
+                    f"vde_switch -d -s {link.switch}, and connect the machines of the link to it"
+                )
         return kernels_for(self._settings, topology.hosts, progress, needs.kernel)
 
     @contextmanager

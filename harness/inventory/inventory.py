@@ -143,7 +143,9 @@ def _topology(table: TopologyTable, hosts: dict[str, Host]) -> Topology:
         hosts=tuple(hosts[name] for name in _distinct(table.roles.values())),
         roles=dict(table.roles),
         shared_disk=None if shared is None else SharedDisk(hosts=tuple(shared.hosts), size=shared.size),
-        links=tuple(Link(name=li.name, hosts=tuple(li.hosts), subnet=li.subnet) for li in table.links),
+        links=tuple(
+            Link(name=li.name, hosts=tuple(li.hosts), subnet=li.subnet, switch=li.switch) for li in table.links
+        ),
     )
 
 

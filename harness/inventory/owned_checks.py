@@ -91,9 +91,10 @@ def _udp(machines: Entries) -> Iterator[Problem]:
 
 
 def links(entries: Entries, hosts: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
-    """Links of a topology that its machines do not have."""
+    """Links of a topology that its machines do not have, or that guests and machines cannot share."""
     for loc, link in entries:
         members = link.get("hosts")
+        yield from _switch(loc, link, [hosts.get(str(name)) for name in members] if isinstance(members, list) else [])
         for index, name in enumerate(members if isinstance(members, list) else ()):
             host = hosts.get(str(name), {})
             if host.get("kind") != PHYSICAL:
@@ -104,3 +105,13 @@ def links(entries: Entries, hosts: Mapping[str, Mapping[str, Any]]) -> Iterator[
                 hint = f'its links are: {names(known)}; add one: links = {{ {link.get("name")} = "eth1" }}'
                 problem = f"host {shown(name)} has no interface for this link"
                 yield Problem(loc=(*loc, "hosts", index), problem=problem, hint=hint)
+
+
+def _switch(loc: Loc, link: Mapping[str, Any], members: Sequence[Mapping[str, Any] | None]) -> Iterator[Problem]:
+    """A link with hosts of both kinds without a switch that both are connected to, or a switch without a guest."""
+    kinds = {PHYSICAL if host.get("kind") == PHYSICAL else "guest" for host in members if host is not None}
+    if kinds == {PHYSICAL, "guest"} and not link.get("switch"):
+        hint = 'name a VDE switch that is connected to its machines: switch = "/run/vde/rack.ctl"'
+        yield Problem(loc=loc, problem="has guests and physical hosts, and nothing that connects them", hint=hint)
+    if kinds == {PHYSICAL} and link.get("switch"):
+        yield Problem(loc=(*loc, "switch"), problem="is for guests, and the link has none", hint="leave it out")

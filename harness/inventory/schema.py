@@ -72,6 +72,12 @@ def _subnet(text: str) -> str:
     return text
 
 
+def _switch(text: str) -> str:
+    if not text.startswith("/"):
+        raise wrong(f"{shown(text)} is no absolute path", 'write such as "/run/vde/rack.ctl"')
+    return text
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -97,6 +103,7 @@ class LinkTable(_Table):
     name: Name
     hosts: list[str]
     subnet: Annotated[str, AfterValidator(_subnet)] = "10.77.0.0/24"
+    switch: Annotated[str, AfterValidator(_switch)] = ""
 
 
 class SharedDiskTable(_Table):

@@ -42,11 +42,16 @@ class Host:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """A network segment that connects two or more hosts; every host gets an address of `subnet`."""
+    """A network segment that connects two or more hosts; every host gets an address of `subnet`.
+
+    `switch` is the folder of a VDE switch of the owner's, to which guests are connected in place of one of their own:
+    so a link has guests and physical hosts.
+    """
 
     name: str
     hosts: tuple[str, ...]
     subnet: str = "10.77.0.0/24"
+    switch: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Interface
 
@@ -32,11 +32,16 @@ class Address:
 
 
 def give_addresses(
-    shell: Shell, spec: OwnedHost, survey: HostSurvey, wanted: Mapping[str, str], deadline: Deadline
+    shell: Shell,
+    spec: OwnedHost,
+    survey: HostSurvey,
+    wanted: Mapping[str, str],
+    deadline: Deadline,
+    beside: Collection[str] = (),
 ) -> tuple[dict[str, str], list[Address]]:
     """The addresses with prefix on the links of `wanted`, and those among them that the host got now.
 
-    An interface without an address gets the wanted one.
+    An interface without an address gets the wanted one; on the links `beside` every interface gets it, beside its own.
     """
     interfaces = {one.name: one for one in survey.interfaces}
     found: dict[str, str] = {}
@@ -44,6 +49,8 @@ def give_addresses(
     for link, address in wanted.items():
         interface = interfaces[spec.links[link]]  # the interlocks have looked whether it is there
         own = [text for text in interface.addresses if ":" not in text and not IPv4Interface(text).is_link_local]
+        if link in beside:
+            own = [text for text in own if text == address]
         if not own:
             shell.run(ADD, interface.name, address, interface.name, deadline=deadline)
             given.append(Address(interface=interface.name, address=address, was_up=interface.up))

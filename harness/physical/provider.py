@@ -226,15 +226,17 @@ class Rack:
             if session.name in link.hosts:
                 prefix = link.subnet.partition("/")[2]
                 wanted[link.name] = f"{address_of(self._topology, link.name, session.name)}/{prefix}"
-        return session.give_addresses(wanted)
+        return session.give_addresses(wanted, {link.name for link in self._topology.links if link.switch})
 
     def _start(self, session: Session, addresses: Mapping[str, Mapping[str, str]]) -> None:
         peers = [
             addresses[other][link.name].partition("/")[0]
+            if other in addresses
+            else address_of(self._topology, link.name, other)  # a guest's
             for link in self._topology.links
             if session.name in link.hosts
             for other in link.hosts
-            if other != session.name and other in addresses
+            if other != session.name
         ]
         run = self._prepared.kernels.get(session.name)
         session.start(peers, run.own_modules if run is not None else {}, addresses[session.name])

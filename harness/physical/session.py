@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -272,11 +272,14 @@ class Session:
 
     # --- start
 
-    def give_addresses(self, wanted: Mapping[str, str]) -> dict[str, str]:
-        """The address of the host on each link, with its prefix: its own, or the one `wanted`, which it gets."""
+    def give_addresses(self, wanted: Mapping[str, str], beside: Collection[str]) -> dict[str, str]:
+        """The address of the host on each link, with its prefix: its own, or the one `wanted`, which it gets.
+
+        On the links `beside`, which guests are on, it gets the wanted one beside its own.
+        """
         assert self.now is not None, "checked first"
         self._owe(CHANGES)
-        found, self._addresses = give_addresses(self.shell, self.spec, self.now, wanted, self._within(SSH_S))
+        found, self._addresses = give_addresses(self.shell, self.spec, self.now, wanted, self._within(SSH_S), beside)
         return found
 
     def start(self, peers: Sequence[str], own_modules: Mapping[str, Path], addresses: Mapping[str, str]) -> None:

@@ -41,23 +41,29 @@ class MixedProvider:
         self._providers, self._kind_of = providers, kind_of
 
     def _parts(self, topology: Topology) -> dict[str, Topology]:
-        """The topology of each kind's hosts; raises UsageError for a link or disk between hosts of several kinds."""
+        """The topology of each kind's hosts; raises UsageError for what hosts of several kinds cannot share.
+
+        A link between kinds is in the topology of each, with all of its hosts: so everybody counts addresses alike.
+        """
         kinds = {host.name: self._kind_of(host) for host in topology.hosts}
-        shared = [("link", link.name, link.hosts) for link in topology.links]
-        if topology.shared_disk is not None:
-            shared.append(("disk", "shared_disk", topology.shared_disk.hosts))
-        for what, name, hosts in shared:
-            if len({kinds[host] for host in hosts}) > 1:
+        for link in topology.links:
+            if len({kinds[host] for host in link.hosts}) > 1 and not link.switch:
                 raise UsageError(
-                    f"topology {topology.name!r}: the {what} {name!r} has guests and physical hosts; guests are only "
-                    f"linked to guests: put {', '.join(hosts)} on hosts of one kind"
+                    f"topology {topology.name!r}: the link {link.name!r} has guests and physical hosts; name a VDE "
+                    'switch that connects them: switch = "/run/vde/rack.ctl"'
                 )
+        disk = topology.shared_disk
+        if disk is not None and len({kinds[host] for host in disk.hosts}) > 1:
+            raise UsageError(
+                f"topology {topology.name!r}: shared_disk has guests and physical hosts; a disk of guests is a file of "
+                f"this machine: put {', '.join(disk.hosts)} on hosts of one kind"
+            )
         return {
             kind: replace(
                 topology,
                 hosts=tuple(host for host in topology.hosts if kinds[host.name] == kind),
                 roles={role: host for role, host in topology.roles.items() if kinds[host] == kind},
-                links=tuple(link for link in topology.links if kinds[link.hosts[0]] == kind),
+                links=tuple(link for link in topology.links if kind in {kinds[host] for host in link.hosts}),
                 shared_disk=_disk_of(topology, kinds, kind),
             )
             for kind in self._providers

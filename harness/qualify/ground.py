@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.model.settings import Settings
 from harness.model.topology import Host, Link, Topology
@@ -53,7 +53,7 @@ class Ground:
             name="qualify",
             hosts=(self.host(client), self.host(server)),
             roles={"client": client, "server": server},
-            links=(Link(name=link.name, hosts=(client, server), subnet=link.subnet),),
+            links=(replace(link, hosts=(client, server)),),
         )
 
     def alone(self, name: str) -> Topology:
@@ -62,7 +62,7 @@ class Ground:
 
 
 def _links(links: Sequence[Link], names: set[str]) -> tuple[Link, ...]:
-    kept = (Link(name=one.name, hosts=tuple(h for h in one.hosts if h in names), subnet=one.subnet) for one in links)
+    kept = (replace(link, hosts=tuple(host for host in link.hosts if host in names)) for link in links)
     return tuple(link for link in kept if len(link.hosts) > 1)
 
 
@@ -71,7 +71,7 @@ def links_of(topologies: Sequence[Topology], hosts: Sequence[str]) -> tuple[Link
     found: dict[str, Link] = {}
     for topology in topologies:
         for link in topology.links:
-            before = found.get(link.name, Link(name=link.name, hosts=(), subnet=link.subnet))
+            before = found.get(link.name, replace(link, hosts=()))
             members = dict.fromkeys((*before.hosts, *link.hosts))
-            found[link.name] = Link(name=link.name, hosts=tuple(members), subnet=before.subnet)
+            found[link.name] = replace(before, hosts=tuple(members))
     return _links(list(found.values()), set(hosts))

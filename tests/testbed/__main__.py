@@ -14,7 +14,16 @@ from tests.testbed.image import key, own_disk, run
 from tests.testbed.inventory import write_inventory
 from tests.testbed.login import answers
 from tests.testbed.places import DOUBLES, SCRATCH_SIZE, SSH_PORT, USER, Double, double, folder
-from tests.testbed.servers import bmc_of, certificate, conserver, in_root, start_bmc, start_conserver
+from tests.testbed.servers import (
+    bmc_of,
+    certificate,
+    conserver,
+    in_root,
+    start_bmc,
+    start_conserver,
+    start_switch,
+    switch,
+)
 
 BOOT_S = 600.0
 # With the libraries of its own root, which is neither installed nor mounted anywhere.
@@ -35,6 +44,7 @@ def up(doubles: list[Double]) -> int:
     print(f"inventory: {write_inventory()}", flush=True)
     print(f"put {folder() / 'bin'} in front of PATH: ipmitool and console of the test bed", flush=True)
     start_conserver()
+    start_switch()
     for one in doubles:
         start_bmc(one)
         Chassis(one).on()
@@ -104,7 +114,8 @@ def down(doubles: list[Double]) -> int:
         Chassis(one).off()
         print(f"{one.name}: {'ended' if was_on else 'was not running'}")
     if not any(Chassis(one).pid or bmc_of(one).pid for one in DOUBLES):
-        print(f"conserver: {'ended' if conserver().stop() else 'was not running'}")
+        for server in (conserver(), switch()):
+            print(f"{server.name}: {'ended' if server.stop() else 'was not running'}")
     return 0
 
 

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.testbed.places import AGENT_PORT, CONSOLE_PORT, ECHO_PORT, SSH_PORT, Double, double, folder
+from tests.testbed.places import AGENT_PORT, CONSOLE_PORT, ECHO_PORT, SSH_PORT, Double, double, folder, switch_folder
 
 CPUS = 2
 PEER = {1: 2, 2: 1}  # whose data card is whose
@@ -134,11 +134,10 @@ class Chassis:
         if number in PEER:
             net = folder() / "net"
             local, remote = net / double.name, net / f"m{PEER[number]}"
-            command += [
-                "-netdev",
-                f"dgram,id=data,local.type=unix,local.path={local},remote.type=unix,remote.path={remote}",
-            ]
-            command += ["-device", f"virtio-net-pci,netdev=data,mac=52:54:00:bb:00:0{number},romfile="]
+            card = f"dgram,id=data,local.type=unix,local.path={local},remote.type=unix,remote.path={remote}"
+        else:
+            card = f"vde,id=data,sock={switch_folder()}"
+        command += ["-netdev", card, "-device", f"virtio-net-pci,netdev=data,mac=52:54:00:bb:00:0{number},romfile="]
         return command
 
 

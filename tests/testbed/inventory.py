@@ -17,6 +17,7 @@ from tests.testbed.places import (
     USER,
     Double,
     folder,
+    switch_folder,
 )
 
 UDP_PORT = 7777
@@ -67,6 +68,23 @@ roles = { client = "m3", server = "m3" }
 [[topology]]
 name = "fourth"
 roles = { client = "m4", server = "m4" }
+
+[[host]]
+name = "small"
+memory = "192 MiB"
+cpus = 2
+
+[[topology]]
+name = "guest-client"
+description = "A guest whose storage is on an owned host"
+roles = { client = "small", server = "m4" }
+links = [{ name = "cluster", hosts = ["small", "m4"], switch = "SWITCH" }]
+
+[[topology]]
+name = "guest-server"
+description = "An owned host whose storage is on a guest"
+roles = { client = "m3", server = "small" }
+links = [{ name = "cluster", hosts = ["m3", "small"], switch = "SWITCH" }]
 """
 
 
@@ -76,7 +94,9 @@ def write_inventory() -> Path:
     password.write_text(f"{BMC_PASSWORD}\n")
     password.chmod(0o600)
     path = folder() / "inventory.toml"
-    path.write_text("\n".join([*(host(double, password) for double in DOUBLES), TOPOLOGIES]))
+    path.write_text(
+        "\n".join([*(host(double, password) for double in DOUBLES), TOPOLOGIES.replace("SWITCH", str(switch_folder()))])
+    )
     return path
 
 
@@ -105,5 +125,5 @@ def host(double: Double, password: Path) -> str:
         power=power,
         console=console,
         agent=agents[double.agent],
-        links=f'links = {{ cluster = "{DATA_CARD}" }}\n' if double.number < 3 else "",
+        links=f'links = {{ cluster = "{DATA_CARD}" }}\n',
     )

@@ -19,6 +19,11 @@ def folder() -> Path:
     return Path(named) if named else Path.home() / ".cache/harness/testbed"
 
 
+def switch_folder() -> Path:
+    """The switch of m3 and m4, as their owner's network: guests can be connected to it."""
+    return folder() / "net/rack.ctl"
+
+
 @dataclass(frozen=True)
 class Double:
     """One machine of the test bed: `bmc` is "ipmi" or "redfish", `agent` "serial", "udp" or "ssh"."""

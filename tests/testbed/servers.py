@@ -24,6 +24,7 @@ from tests.testbed.places import (
     REDFISH_PORT,
     Double,
     folder,
+    switch_folder,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -166,6 +167,20 @@ def ipmi_config(double: Double) -> tuple[Path, Path]:
     config.write_text(LAN.format(user=BMC_USER, password=BMC_PASSWORD, console=CONSOLE_PORT, **values))
     commands.write_text(COMMANDS)
     return config, commands
+
+
+def start_switch() -> None:
+    """Start the switch of m3 and m4, unless it runs. It would end with its input, so that is a pipe without an end."""
+    switch_folder().parent.mkdir(exist_ok=True)
+    pipe = switch_folder().with_suffix(".stdin")
+    if not pipe.exists():
+        os.mkfifo(pipe, 0o600)
+    switch().start(["sh", "-c", 'exec vde_switch -s "$0" -m 600 <>"$1"', str(switch_folder()), str(pipe)])
+
+
+def switch() -> Server:
+    """The switch of m3 and m4."""
+    return Server("switch")
 
 
 def start_conserver() -> None:

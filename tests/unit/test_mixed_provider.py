@@ -137,13 +137,23 @@ def test_each_is_asked_for_its_own_hosts_only(mixed: MixedProvider) -> None:
 @pytest.mark.parametrize(
     ("topology", "what"),
     [
-        (replace(BOTH, links=(Link(name="cluster", hosts=("g1", "m1")),)), "link 'cluster'"),
-        (replace(BOTH, shared_disk=SharedDisk(hosts=("g1", "m1"), size=MIB)), "disk 'shared_disk'"),
+        (replace(BOTH, links=(Link(name="cluster", hosts=("g1", "m1")),)), "the link 'cluster'"),
+        (replace(BOTH, shared_disk=SharedDisk(hosts=("g1", "m1"), size=MIB)), "shared_disk"),
     ],
 )
-def test_what_spans_both_kinds_is_refused(mixed: MixedProvider, topology: Topology, what: str) -> None:
-    with pytest.raises(UsageError, match=f"the {what} has guests and physical hosts"):
+def test_what_both_kinds_cannot_share_is_refused(mixed: MixedProvider, topology: Topology, what: str) -> None:
+    with pytest.raises(UsageError, match=f"{what} has guests and physical hosts"):
         mixed.check(topology, HostNeeds(), Silent())
+
+
+def test_a_link_over_a_switch_is_in_the_part_of_each_kind_with_all_of_its_hosts(mixed: MixedProvider) -> None:
+    shared = Link(name="cluster", hosts=("g1", "m1"), switch="/run/vde/rack.ctl")
+    mixed.check(replace(BOTH, links=(shared,)), HostNeeds(), Silent())
+    for provider in mixed._providers.values():
+        assert isinstance(provider, FakeProvider)
+        topology, _ = provider.asked[0]
+        assert topology.links == (shared,), "so both count the same addresses"
+        assert len(topology.hosts) == 1
 
 
 def test_as_many_trials_as_the_narrower_kind_allows(mixed: MixedProvider) -> None:
