@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 from target_contract import BringUp, TargetContract
 
+from harness.drivers.protocols import NmiInjector
+from harness.model.clock import Deadline
+from harness.model.errors import InfraError
 from harness.model.observe import Silent
 from harness.model.options import resolve
 from harness.providers import provider_of, read_inventory
 from harness.site.provider import Deaf, HostNeeds
-from harness.site.target import Site
+from harness.site.target import Site, Target
 from tests.testbed.rack import inventory
 
 pytestmark = pytest.mark.physical
@@ -52,3 +55,11 @@ class TestPhysical(TargetContract):
             return site(tmp_path_factory.mktemp("c"))
 
         return bring_up
+
+    def test_it_outlives_an_nmi(self, target: Target) -> None:
+        """Many BMCs refuse one, as ipmi_sim does: in one line, and the host goes on."""
+        try:
+            target.need(NmiInjector).inject_nmi()
+        except InfraError as error:
+            assert "\n" not in str(error)
+        assert target.shell.run("true", deadline=Deadline.after(60.0)).exit_code == 0
