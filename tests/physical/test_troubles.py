@@ -135,8 +135,8 @@ def test_a_host_that_hangs_and_cannot_be_reset_is_put_into_quarantine(state: Pat
     given = ["--inventory", str(rack), "--results", str(tmp_path / "results"), "-k", "loopback"]
     with subprocess.Popen(command("run", str(CASE), *given, state=state), stdin=subprocess.DEVNULL) as process:
         deadline = Deadline.after(END_S)
-        # The verdict is known by then, and the host is about to be power-cycled.
-        while '"name":"teardown"' not in "".join(
+        # What the verdict needs is there by then, and the host is about to be power-cycled.
+        while '"name":"recovery","state":"end"' not in "".join(
             path.read_text() for path in tmp_path.glob("results/*/trials/*/history.jsonl")
         ):
             assert not deadline.passed and process.poll() is None

@@ -58,6 +58,21 @@ SERVER_PACKAGES = (
     "python3",
 )
 PYTHON_SERVERS = ("sushy-tools==2.2.0", "bcrypt")
+PDUDAEMON = "pdudaemon==1.1.1"
+LAB_SERVERS = (
+    *(
+        "labgrid==26.0.1",
+        "aiohttp",
+        "hidapi",
+        "paramiko",
+        "pexpect",
+        "pyasn1",
+        "pymodbus",
+        "pyserial-labgrid",
+        "pysnmp",
+    ),
+    *("pyusb", "requests"),
+)
 
 FILES = {
     "etc/hostname": "owned-machine\n",
@@ -159,6 +174,20 @@ def python_servers() -> Path:
         remove_tree(target)
         run(sys.executable, "-m", "venv", target)
         run(target / "bin/pip", "install", "-q", *PYTHON_SERVERS, env={**os.environ, "PYTHONPATH": ""})
+        (target / "ready").touch()
+    return target
+
+
+def lab_servers() -> Path:
+    """A virtual environment with labgrid and pdudaemon, for the tests of their drivers."""
+    target = folder() / f"venv-labs-{_digest(LAB_SERVERS, PDUDAEMON)}"
+    if not (target / "ready").exists():
+        remove_tree(target)
+        run(sys.executable, "-m", "venv", target)
+        pip: tuple[str | Path, ...] = (target / "bin/pip", "install", "-q")
+        run(*pip, *LAB_SERVERS, env={**os.environ, "PYTHONPATH": ""})
+        # It asks for systemd's headers, and writes to the journal only if it is told to.
+        run(*pip, "--no-deps", PDUDAEMON, env={**os.environ, "PYTHONPATH": ""})
         (target / "ready").touch()
     return target
 

@@ -34,7 +34,10 @@ class CommandPower(PowerDriver):
         self.on(deadline=deadline)
 
     def _run(self, command: str, deadline: Deadline) -> str:
-        output = run_command(command, deadline=deadline)
+        try:
+            output = run_command(command, deadline=deadline)
+        except InfraError as error:
+            raise InfraError(f"power of {self.host}: {error}") from error
         if output.exit_code:
             raise InfraError(f"power of {self.host}: `{command}` failed: {output.reason}")
         return output.out

@@ -335,3 +335,9 @@ def test_nothing_is_contacted_before_it_is_asked(driver: str) -> None:
     assert power.source and power.period_s > 0
     with pytest.raises(HarnessError):
         power_of(PowerSpec(driver="command", status="exit 1"), "ib1").on(deadline=soon())
+
+
+def test_a_power_command_that_does_not_end_names_its_host() -> None:
+    spec = PowerSpec(driver="command", on="sleep 60", off="sleep 60", status="echo on")
+    with pytest.raises(InfraError, match=r"^power of ib1: sleep 60 does not answer in time$"):
+        power_of(spec, "ib1").off(deadline=Deadline.after(0.3))
