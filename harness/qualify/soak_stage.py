@@ -41,7 +41,7 @@ def rounds(links: Sequence[Link], hours: float) -> Iterator[tuple[Key, str, floa
         for load, _ in SOAK
     ]
     left = hours * 3600
-    for number in count(1):
+    for number in count(1) if keys else ():
         for link, client, server, load in keys:
             seconds = max(min(ROUND_S, left, hours * 3600 / len(keys)), SHORTEST_S)
             yield (link, client, server, load), f"soak, {load}, {client} to {server} over {link}, {number}", seconds
