@@ -15,6 +15,7 @@ from harness.drivers.channels.ssh import SshTransport
 from harness.drivers.channels.udp import UdpTransport
 from harness.drivers.consoles import Stream, open_console
 from harness.drivers.ssh import FabricShell, SshAddress
+from harness.fabric.counters import files_of
 from harness.fabric.known_bad import suspects
 from harness.model.clock import Deadline
 from harness.model.errors import InfraError
@@ -53,11 +54,12 @@ def address_of(host: str, spec: OwnedHost) -> SshAddress:
 def agent_config(
     spec: OwnedHost, found: HostSurvey, peers: Sequence[str], token: str, shell: FabricShell, deadline: Deadline
 ) -> dict[str, Any]:
-    """The configuration of the agent: its channel, and a disk probe that only reads."""
+    """The configuration of the agent: its channel, a disk probe that only reads, and counters of its RDMA ports."""
     root = root_disk(found)
     config: dict[str, Any] = {
         "peers": list(peers),
         "disk": {"path": f"/dev/{root.name}", "write": False} if root is not None else None,
+        "ports": files_of(found.rdma, spec.links.values()),
     }
     if spec.agent.udp is not None:
         caller = shell.run(CALLER, deadline=deadline).stdout.split()
