@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from harness.fabric.hca import Hca, IpoibInterface, RdmaFacts
 
@@ -59,6 +60,10 @@ class Suspect:
     source: str
     interfaces: tuple[str, ...]
     links: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The suspect as JSON has it."""
+        return {**asdict(self), "interfaces": list(self.interfaces), "links": list(self.links)}
 
     def __str__(self) -> str:
         """One line."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from harness.drivers.bmc import PowerDriver, power_of
@@ -57,7 +57,7 @@ class Inspection:
             "reserved": self.reserved,
             "power": self.power,
             "kexec": self.kexec,
-            "known_bad": [asdict(one) for one in suspects(found.rdma, found.kernel)] if found is not None else [],
+            "known_bad": [one.to_dict() for one in suspects(found.rdma, found.kernel)] if found is not None else [],
             "against": list(self.against),
         }
 

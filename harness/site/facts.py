@@ -63,4 +63,4 @@ class HostFacts:
 
     def to_dict(self) -> dict[str, Any]:
         """The facts as JSON has them."""
-        return asdict(self)
+        return {**asdict(self), "known_bad": [one.to_dict() for one in self.known_bad]}
