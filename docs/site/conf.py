@@ -48,6 +48,7 @@ CONTENTS = {
         "docs/qualify",
         "docs/physical-drivers",
         "docs/kexec",
+        "docs/infiniband",
         "docs/options",
     ],
     "Cases": ["testcases/README", "docs/writing-a-testcase", "docs/reference/*", "inventories/README"],

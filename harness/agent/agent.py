@@ -14,7 +14,7 @@ Lines to the harness, each `JSON*CRC32\\n`:
   {"hello": …}   once: kernel release, memory in KiB, processors
   {"b": seq, "u": uptime_s, "c": [seconds since each processor ticked], "w": progress|null,
    "p": {rung: [latency_s|null, blocked_s|null, errors, detail]}}
-  {"v": {counter: value}}      cumulative counters of /proc/vmstat and of the block devices asked for
+  {"v": {counter: value}}      cumulative counters of /proc/vmstat, of the block devices asked for, of RDMA ports
   {"id": n, "ok": bool, "at": n, "out": text, "more": bool}     a piece of an answer, from character `at` on
 Commands from the harness, in the same form: {"id": n, "do": verb, …}; docs/agent.md lists the verbs.
 """
@@ -391,6 +391,9 @@ class Stats:
                 values[name] = int(text[begin : text.index(b"\n", begin)])
         for name, fd in self.files.items():
             values[name] = [int(word) for word in os.pread(fd, 512, 0).split() if word.isdigit()]
+        self.publish(values)
+
+    def publish(self, values: dict[str, int | list[int]]) -> None:
         text = json.dumps({"v": values}, separators=(",", ":")).encode()
         if len(text) < STATS_SIZE - 16:
             sequence = struct.unpack_from("=Q", self.memory, self.offset)[0]
@@ -399,6 +402,34 @@ class Stats:
             struct.pack_into("=Q", self.memory, self.offset + 8, len(text))
             self.memory[self.offset + 16 : self.offset + 16 + len(text)] = text
             struct.pack_into("=Q", self.memory, self.offset, sequence + 2)
+
+
+class Ports(Stats):
+    """Reads counters of RDMA ports, apart from all others: a driver may allocate for that, or wait for its firmware.
+
+    How often all were read is counted too, so that a counter that stands still is told from one that is not read.
+    """
+
+    READS = "rdma:reads"
+
+    def __init__(self, memory: mmap.mmap, offset: int, files: dict[str, str]) -> None:
+        self.memory, self.offset, self.reads = memory, offset, 0
+        self.files = {}
+        for name, path in files.items():
+            try:
+                self.files[name] = os.open(path, os.O_RDONLY)
+            except OSError as error:  # another kernel has other counters
+                print("harness-agent: ports:", error, flush=True)
+
+    def sample(self) -> None:
+        values: dict[str, int | list[int]] = {}
+        for name, fd in self.files.items():
+            try:
+                values[name] = [int(os.pread(fd, 64, 0))]
+            except (OSError, ValueError):  # such as "N/A (no PMA)"
+                continue
+        self.reads += 1
+        self.publish({self.READS: [self.reads], **values})
 
 
 def child(work: Callable[..., None], *arguments: object) -> int:
@@ -951,9 +982,9 @@ class Agent:
         self.progress: mmap.mmap | None = None
         self.waiting: list[dict[str, Any]] = []
         self.ticks: list[float] = []
-        self.memory = mmap.mmap(-1, 16 * SLOT_SIZE + STATS_SIZE)
-        self.stats_offset = 16 * SLOT_SIZE
-        self.stats_seen = 0
+        self.memory = mmap.mmap(-1, 16 * SLOT_SIZE + 2 * STATS_SIZE)
+        # Where each publishes its counters, and the last that was sent.
+        self.stats = {16 * SLOT_SIZE: 0, 16 * SLOT_SIZE + STATS_SIZE: 0}
         self.slots: dict[str, Slot] = {}
         self.orders: dict[str, int] = {}
         self.interval = config.get("probe_interval_s", 0.8)
@@ -972,7 +1003,10 @@ class Agent:
         probes["net"] = Echo(peers) if peers else None
         if os.path.exists(Work.PATH):
             probes["work"] = Work()
-        probes["stats"] = Stats(self.memory, self.stats_offset)
+        stats, ports = self.stats
+        probes["stats"] = Stats(self.memory, stats)
+        if files := self.config.get("ports"):
+            probes["ports"] = Ports(self.memory, ports, files)
         jobs: list[tuple[Callable[..., None], tuple[Any, ...]]] = [(executor.work, ()) for executor in self.executors]
         jobs += [(answer_echoes, ()), (answer_calls, ())]
         for index, (name, probe) in enumerate(probes.items()):
@@ -1050,21 +1084,21 @@ class Agent:
     def beat(self) -> None:
         self.sequence += 1
         now = time.monotonic()
-        probes = {
-            name: slot.sample(now, self.interval_of(name)) for name, slot in self.slots.items() if name != "stats"
-        }
+        rungs = {name: slot for name, slot in self.slots.items() if name not in ("stats", "ports")}
+        probes = {name: slot.sample(now, self.interval_of(name)) for name, slot in rungs.items()}
         ages = [round(now - tick, 1) for tick in self.ticks]
         record = {"b": self.sequence, "u": round(now, 3), "c": ages, "p": probes, "w": self.read_progress()}
         self.say(record)
-        self.say_stats()
+        for offset in self.stats:
+            self.say_stats(offset)
 
-    def say_stats(self) -> None:
-        sequence, length = struct.unpack_from("=QQ", self.memory, self.stats_offset)
-        if sequence == self.stats_seen or sequence & 1:
+    def say_stats(self, offset: int) -> None:
+        sequence, length = struct.unpack_from("=QQ", self.memory, offset)
+        if sequence == self.stats[offset] or sequence & 1:
             return
-        text = bytes(self.memory[self.stats_offset + 16 : self.stats_offset + 16 + length])
-        if struct.unpack_from("=Q", self.memory, self.stats_offset)[0] == sequence:
-            self.stats_seen = sequence
+        text = bytes(self.memory[offset + 16 : offset + 16 + length])
+        if struct.unpack_from("=Q", self.memory, offset)[0] == sequence:
+            self.stats[offset] = sequence
             self.send(text)
 
     def workload_group(self) -> int:

@@ -48,6 +48,7 @@ _GROUPS = {
         "hosts": ("harness.cli.hosts", "List hosts, their state, and who has them"),
         "inspect": ("harness.cli.inspect", "Show what a host is, and what speaks against using it"),
         "qualify": ("harness.cli.qualify", "Decide whether hosts and their links can be trusted"),
+        "fabric": ("harness.cli.fabric", "Show what is wrong with the InfiniBand fabric of a host"),
     },
     "Kernels": {
         "compare": ("harness.cli.compare", "Does a case hang more often on one kernel than on another?"),

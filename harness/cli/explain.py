@@ -21,6 +21,7 @@ from harness.cli.recorded import diagnose, recorded_verdict
 from harness.cli.terminal import Terminal
 from harness.model.diagnosis import Diagnosis
 from harness.model.verdict import VerdictKind
+from harness.report.read.hardware import known_bad
 from harness.report.read.narrative import timeline
 from harness.report.read.words import MEANINGS, NO_VERDICT, instant, tone
 from harness.results.store import RunStore, TrialStore
@@ -80,6 +81,8 @@ def _explain(run: RunStore, trial: TrialStore, out: _Out) -> None:
     out.line(trial.name, "bold underline")
     out.line(kind if verdict is None else f"{kind}: {verdict.summary}", _COLOURS[tone(kind)])
     out.line(MEANINGS[kind], "dim")
+    for line in known_bad(events):
+        out.line(f"known hardware: {line}", "yellow")
     out.line()
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(justify="right", no_wrap=True, style="dim")

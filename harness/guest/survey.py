@@ -223,27 +223,6 @@ def interfaces() -> list[dict[str, object]]:
     return found
 
 
-def infiniband() -> list[dict[str, str]]:
-    """Ports of RDMA devices; each file is optional."""
-    found = []
-    for folder in sorted(glob.glob("/sys/class/infiniband/*")):
-        for port in sorted(glob.glob(folder + "/ports/*")):
-            found.append(
-                {
-                    "device": os.path.basename(folder),
-                    "port": os.path.basename(port),
-                    "driver": link(folder + "/device/driver"),
-                    "board": read(folder + "/board_id"),
-                    "type": read(folder + "/hca_type"),
-                    "firmware": read(folder + "/fw_ver"),
-                    "state": read(port + "/state").partition(": ")[2],
-                    "rate": read(port + "/rate"),
-                    "link_layer": read(port + "/link_layer"),
-                }
-            )
-    return found
-
-
 def users() -> list[str]:
     """Who is logged in at a terminal; the harness's own connections have none."""
     return [" ".join(line.split()) for line in run("who").splitlines()]
@@ -279,7 +258,6 @@ def main() -> None:
     result["modules"] = sorted(line.split()[0] for line in read("/proc/modules").splitlines())
     result["disks"] = disks()
     result["interfaces"] = interfaces()
-    result["infiniband"] = infiniband()
     result["users"] = users()
     result["settings"] = settings()
     result["services"] = services()

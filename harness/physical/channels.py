@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ from harness.drivers.channels.ssh import SshTransport
 from harness.drivers.channels.udp import UdpTransport
 from harness.drivers.consoles import Stream, open_console
 from harness.drivers.ssh import FabricShell, SshAddress
+from harness.fabric.counters import files_of
+from harness.fabric.known_bad import suspects
 from harness.model.clock import Deadline
 from harness.model.errors import InfraError
 from harness.model.owned_host import OwnedHost
 from harness.physical.deploy import RUN, START
-from harness.physical.survey import HostSurvey, SurveyedDisk
+from harness.physical.survey import HostSurvey, SurveyedDisk, SurveyedInterface
 from harness.site.addressing import SEED
 from harness.site.facts import MANAGEMENT, ROOT, SCRATCH, Disk, HostFacts, Interface
 
@@ -51,11 +54,12 @@ def address_of(host: str, spec: OwnedHost) -> SshAddress:
 def agent_config(
     spec: OwnedHost, found: HostSurvey, peers: Sequence[str], token: str, shell: FabricShell, deadline: Deadline
 ) -> dict[str, Any]:
-    """The configuration of the agent: its channel, and a disk probe that only reads."""
+    """The configuration of the agent: its channel, a disk probe that only reads, and counters of its RDMA ports."""
     root = root_disk(found)
     config: dict[str, Any] = {
         "peers": list(peers),
         "disk": {"path": f"/dev/{root.name}", "write": False} if root is not None else None,
+        "ports": files_of(found.rdma, spec.links.values()),
     }
     if spec.agent.udp is not None:
         caller = shell.run(CALLER, deadline=deadline).stdout.split()
@@ -138,14 +142,11 @@ def facts_of(spec: OwnedHost, found: HostSurvey, addresses: Mapping[str, str], s
     if spec.scratch and (scratch := found.disk(spec.scratch)) is not None:
         disks[SCRATCH] = Disk(path=f"/dev/{scratch.name}", size=scratch.size)
     by_name = {one.name: one for one in found.interfaces}
-    interfaces = {
-        link: Interface(name=spec.links[link], address=address, driver=by_name[spec.links[link]].driver)
-        for link, address in addresses.items()
-    }
+    interfaces = {link: _interface(found, by_name[spec.links[link]], address) for link, address in addresses.items()}
     for one in found.interfaces:
         if one.is_management:
             address = next((text for text in one.addresses if ":" not in text), "")
-            interfaces[MANAGEMENT] = Interface(name=one.name, address=address, driver=one.driver)
+            interfaces[MANAGEMENT] = _interface(found, one, address)
     return HostFacts(
         memory=found.memory,
         cpus=found.cpus,
@@ -154,4 +155,18 @@ def facts_of(spec: OwnedHost, found: HostSurvey, addresses: Mapping[str, str], s
         disks=disks,
         interfaces=interfaces,
         disposable=spec.disposable,
+        known_bad=tuple(
+            replace(one, links=tuple(link for link in addresses if spec.links[link] in one.interfaces))
+            for one in suspects(found.rdma, found.kernel)
+        ),
+    )
+
+
+def _interface(found: HostSurvey, one: SurveyedInterface, address: str) -> Interface:
+    device, number = found.rdma.device_of(one.name)
+    port = found.rdma.port(device, number)
+    mode = next((each.mode for each in found.rdma.interfaces if each.name == one.name), "")
+    rate = port.rate if port is not None else ""
+    return Interface(
+        name=one.name, address=address, driver=one.driver, device=device, port=number, rate=rate, mode=mode
     )

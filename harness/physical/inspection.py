@@ -11,6 +11,7 @@ from typing import Any
 from harness.drivers.bmc import PowerDriver, power_of
 from harness.drivers.bmc.base import ASK_S, same_machine
 from harness.drivers.ssh import FabricShell
+from harness.fabric.known_bad import suspects
 from harness.model.clock import Deadline
 from harness.model.errors import HarnessError, ShellError
 from harness.model.sizes import format_size
@@ -49,13 +50,14 @@ class Inspection:
 
     def to_dict(self) -> dict[str, Any]:
         """The inspection as JSON has it."""
-        found = self.survey.to_dict() if self.survey is not None else None
+        found = self.survey
         return {
             "name": self.name,
-            "survey": found,
+            "survey": found.to_dict() if found is not None else None,
             "reserved": self.reserved,
             "power": self.power,
             "kexec": self.kexec,
+            "known_bad": [one.to_dict() for one in suspects(found.rdma, found.kernel)] if found is not None else [],
             "against": list(self.against),
         }
 
@@ -75,11 +77,7 @@ class Inspection:
                 addresses = ", ".join(card.addresses) or "no address"
                 here = ", SSH comes over it" if card.is_management else ""
                 yield f"card {card.name}", f"{card.driver or 'no driver'}, {addresses}{here}"
-            for port in found.infiniband:
-                yield (
-                    f"port {port.device}/{port.port}",
-                    f"{port.driver}, {port.state}, {port.rate}, firmware {port.firmware}",
-                )
+            yield from _rdma(found)
             yield "clock", f"{found.clock - time.time():+.1f} s against this machine's"
             yield "logged in", "; ".join(found.users) or "nobody"
             yield "watchdog", ", ".join(found.watchdogs) or "none"
@@ -88,6 +86,26 @@ class Inspection:
         yield "kexec", self.kexec
         for line in self.against or ("nothing",):
             yield "against its use", line
+
+
+def _rdma(found: HostSurvey) -> Iterator[tuple[str, str]]:
+    """Adapters, their ports and IPoIB interfaces, and what is known of them."""
+    for hca in found.rdma.hcas:
+        slow = f", and could be x{hca.max_link_width} at {hca.max_link_speed}" if hca.is_pci_slow else ""
+        bus = f", PCI x{hca.link_width} at {hca.link_speed}{slow}" if hca.link_width else ""
+        kind = " ".join(text for text in (hca.protocol, hca.driver, hca.type, hca.board) if text)
+        yield f"adapter {hca.name}", f"{kind}, firmware {hca.firmware or 'unknown'}{bus}"
+        for port in hca.ports:
+            lids = f", LID {port.lid}, subnet manager at {port.sm_lid}" if port.sm_lid else ""
+            if hca.protocol == "InfiniBand" and not port.sm_lid:
+                lids = ", no subnet manager has seen it"
+            yield f"port {hca.name}/{port.number}", f"{port.state}, {port.phys_state}, {port.rate}{lids}"
+    for one in found.rdma.interfaces:
+        yield f"IPoIB {one.name}", f"{one.mode or 'no mode'}, MTU {one.mtu}, {one.device}/{one.port}"
+    if found.rdma.hcas:
+        yield "RDMA drivers", found.rdma.stack
+    for suspect in suspects(found.rdma, found.kernel):
+        yield "known bad", str(suspect)
 
 
 def inspect_all(

@@ -140,11 +140,12 @@ def _memory_differs(wanted: str, memory: int) -> bool:
 
 def _seen(key: str, found: HostSurvey) -> list[str]:
     """What a host shows for a key of `expect`."""
+    hcas, cards = found.rdma.hcas, found.interfaces
     return {
         "cpus": [str(found.cpus)],
         "kernel": [found.kernel],
         "model": [found.model],
-        "driver": [*(one.driver for one in found.infiniband), *(one.driver for one in found.interfaces)],
-        "rate": [*(one.rate for one in found.infiniband), *(one.speed for one in found.interfaces)],
-        "firmware": [*(one.firmware for one in found.infiniband), *(one.firmware for one in found.interfaces)],
+        "driver": [*(one.driver for one in hcas), *(one.driver for one in cards)],
+        "rate": [*(port.rate for one in hcas for port in one.ports), *(one.speed for one in cards)],
+        "firmware": [*(one.firmware for one in hcas), *(one.firmware for one in cards)],
     }.get(key, [])

@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from harness.fabric.hca import HcaPort
 from harness.inventory.owned_schema import BY_ID
 from harness.model.errors import UsageError
 from harness.model.sizes import format_size
 from harness.model.topology import GIB, MIB
 from harness.physical.interlocks import MEMORY_SHARE
-from harness.physical.survey import HostSurvey, SurveyedDisk, SurveyedInterface, SurveyedPort
+from harness.physical.survey import HostSurvey, SurveyedDisk, SurveyedInterface
 
 INFINIBAND = "32"  # include/uapi/linux/if_arp.h: ARPHRD_INFINIBAND
 FABRIC = "fabric"
@@ -123,14 +124,14 @@ def check_link(interface: str, found: HostSurvey) -> None:
 def expectations(found: HostSurvey) -> dict[str, str]:
     """`expect`: its memory, and what its first active InfiniBand port, else its first, says of itself."""
     expected = {"memory": installed_memory(int(found.memory))}
-    if found.infiniband:
-        port = min(found.infiniband, key=lambda one: not _is_active(one))
+    if ports := [(port, hca) for hca in found.rdma.hcas for port in hca.ports]:
+        port, hca = min(ports, key=lambda one: not _is_active(one[0]))
         rate = port.rate if _is_active(port) else ""  # a port that is down shows a lower one
-        expected |= {"driver": port.driver, "rate": rate, "firmware": port.firmware}
+        expected |= {"driver": hca.driver, "rate": rate, "firmware": hca.firmware}
     return {key: text for key, text in expected.items() if text}
 
 
-def _is_active(port: SurveyedPort) -> bool:
+def _is_active(port: HcaPort) -> bool:
     return port.state == "ACTIVE"
 
 

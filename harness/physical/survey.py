@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.drivers.protocols import Shell
+from harness.fabric.hca import RdmaFacts
 from harness.model.clock import Deadline
 from harness.model.errors import InfraError
 
 SCRIPT = Path(__file__).parent.parent / "guest/survey.py"
+RDMA = Path(__file__).parent.parent / "guest/rdma.py"
 LIMIT = 4 * 1024 * 1024
 LONGEST = 300  # characters of a text that a host says
 # Places and units that come and go by themselves.
@@ -30,6 +32,9 @@ RESTLESS_SERVICES = (
 
 # The kernel computes these from the memory that is free when it boots, which is never quite the same.
 SIZED_AT_BOOT = ("vm.user_reserve_kbytes", "vm.admin_reserve_kbytes", "vm.min_free_kbytes")
+
+# What malformed JSON, or JSON of another shape, raises.
+NOT_UNDERSTOOD = (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError)
 
 T = TypeVar("T")
 
@@ -64,21 +69,6 @@ class SurveyedInterface:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SurveyedPort:
-    """A port of an RDMA device."""
-
-    device: str
-    port: str
-    driver: str
-    board: str
-    type: str
-    firmware: str
-    state: str
-    rate: str
-    link_layer: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class HostSurvey:
     """What a host says of itself; sizes in bytes, `clock` in seconds since the epoch. All of it is the host's word."""
 
@@ -102,7 +92,7 @@ class HostSurvey:
     modules: tuple[str, ...]
     disks: tuple[SurveyedDisk, ...]
     interfaces: tuple[SurveyedInterface, ...]
-    infiniband: tuple[SurveyedPort, ...]
+    rdma: RdmaFacts
     users: tuple[str, ...]
     settings: Mapping[str, str]
     services: Mapping[str, tuple[str, ...]]
@@ -116,10 +106,11 @@ class HostSurvey:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> HostSurvey:
         """The survey of `to_dict`; raises ValueError, KeyError or TypeError if a host says something else."""
-        parts = {"disks": SurveyedDisk, "interfaces": SurveyedInterface, "infiniband": SurveyedPort}
+        parts = {"disks": SurveyedDisk, "interfaces": SurveyedInterface}
         made: dict[str, Any] = {field.name: _clean(values[field.name]) for field in fields(cls)}
         for name, part in parts.items():
             made[name] = tuple(_made(part, entry) for entry in values[name])
+        made["rdma"] = RdmaFacts.from_dict(_clean(values["rdma"]))
         made["services"] = {_text(state): tuple(map(_text, units)) for state, units in values["services"].items()}
         made["settings"] = {_text(key): _text(value) for key, value in values["settings"].items()}
         found = cls(**made)
@@ -146,6 +137,8 @@ def _clean(value: Any) -> Any:
         return _text(value)
     if isinstance(value, list):
         return tuple(_clean(entry) for entry in value)
+    if isinstance(value, dict):
+        return {_text(key): _clean(entry) for key, entry in value.items()}
     return value
 
 
@@ -158,14 +151,33 @@ def survey(shell: Shell, host: str, *, programs: Sequence[str], deadline: Deadli
 
     Raises ShellError, or InfraError if what it says cannot be understood.
     """
-    command = "python3 -I -S -c %s" + " %s" * len(programs)
-    done = shell.run(command, SCRIPT.read_text(encoding="utf-8"), *programs, deadline=deadline, check=False)
+    told = _told(shell, host, SCRIPT, *programs, deadline=deadline)
+    devices = _told(shell, host, RDMA, deadline=deadline)
+    try:
+        return HostSurvey.from_dict({**told, "rdma": devices})
+    except NOT_UNDERSTOOD as error:
+        raise InfraError(f"host {host}: its survey is not understood: {_text(error)}") from error
+
+
+def survey_rdma(shell: Shell, host: str, *, deadline: Deadline) -> RdmaFacts:
+    """The RDMA devices of a host alone. Changes nothing; raises as `survey` does."""
+    devices = _told(shell, host, RDMA, deadline=deadline)
+    try:
+        return RdmaFacts.from_dict(_clean(devices))
+    except NOT_UNDERSTOOD as error:
+        raise InfraError(f"host {host}: what it says of its RDMA devices is not understood: {_text(error)}") from error
+
+
+def _told(shell: Shell, host: str, script: Path, *arguments: str, deadline: Deadline) -> Any:
+    """What a script prints on a host, which may have printed a message of the day before."""
+    command = "python3 -I -S -c %s" + " %s" * len(arguments)
+    done = shell.run(command, script.read_text(encoding="utf-8"), *arguments, deadline=deadline, check=False)
     if done.exit_code:
         reason = _text((done.stderr.strip() or "no reason given").splitlines()[-1])
         raise InfraError(f"host {host} cannot be surveyed: {reason}; it needs Python 3.7 or later")
     try:
-        return HostSurvey.from_dict(json.loads(done.stdout[:LIMIT].splitlines()[-1]))
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+        return json.loads(done.stdout[:LIMIT].splitlines()[-1])
+    except NOT_UNDERSTOOD as error:
         raise InfraError(f"host {host}: its survey is not understood: {_text(error)}") from error
 
 

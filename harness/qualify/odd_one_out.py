@@ -27,10 +27,11 @@ def facts_of(found: HostSurvey, links: Mapping[str, str]) -> dict[str, str]:
             facts[f"driver of {link}"] = card.driver
             facts[f"firmware of {link}"] = card.firmware
             facts[f"speed of {link}"] = card.speed
-    for port in found.infiniband:
-        facts[f"driver of {port.device}"] = port.driver
-        facts[f"firmware of {port.device}"] = port.firmware
-        facts[f"rate of {port.device}/{port.port}"] = port.rate
+    for hca in found.rdma.hcas:
+        facts[f"driver of {hca.name}"] = hca.driver
+        facts[f"firmware of {hca.name}"] = hca.firmware
+        for port in hca.ports:
+            facts[f"rate of {hca.name}/{port.number}"] = port.rate
     return facts
 
 

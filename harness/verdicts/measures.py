@@ -9,6 +9,7 @@ from harness.model.events import Counters, Phase, WorkloadProgress
 from harness.model.history import Event, select
 from harness.model.measure import Measure
 from harness.model.verdict import HANGS, Verdict
+from harness.verdicts.ports import port_measures, stall_words
 from harness.verdicts.steal_time import steal_measures
 from harness.verdicts.watch import LOAD
 
@@ -24,7 +25,7 @@ COUNTERS = {
 
 
 def measures_of(events: Sequence[Event], verdict: Verdict) -> list[Measure]:
-    """The figures of a trial: time to hang, pauses of the load, memory pressure, steal time, then its own figures.
+    """The figures of a trial: time to hang, pauses of the load, memory pressure, RDMA ports, steal time, then its own.
 
     Times are in seconds from the load's beginning. Counters are those of the host that the load ran on, over the load.
     """
@@ -41,6 +42,8 @@ def measures_of(events: Sequence[Event], verdict: Verdict) -> list[Measure]:
     found += _stalls(verdict, begin, end)
     counted = [(event, counters) for event, counters in select(events, Counters) if event.t <= end]
     found += _pressure(counted, {event.host for event, _ in progress}, begin)
+    found += port_measures(events, begin, end)
+    found += _ports_in_stall(events, verdict, begin)
     return [*found, *steal_measures(during), *(measure for _, measure in select(events, Measure))]
 
 
@@ -77,6 +80,21 @@ def _stalls(verdict: Verdict, begin: float, end: float) -> Iterable[Measure]:
     yield Measure(name="stalled in all", value=round(sum(stall.duration_s for stall in stalls), 1), unit="s")
     counts = " ".join(str(quarters.count(quarter)) for quarter in range(QUARTERS))
     yield Measure(name="stalls in each quarter of the load", value=counts)
+
+
+def longest_stop(verdict: Verdict) -> tuple[float, float] | None:
+    """The hang, from its onset until it was certain, or else the longest stall; None without either."""
+    if verdict.kind in HANGS and verdict.onset_s is not None and verdict.certain_s is not None:
+        return verdict.onset_s, verdict.certain_s
+    longest = max(verdict.stalls, key=lambda stall: stall.duration_s, default=None)
+    return (longest.onset_s, longest.onset_s + longest.duration_s) if longest is not None else None
+
+
+def _ports_in_stall(events: Sequence[Event], verdict: Verdict, begin: float) -> Iterable[Measure]:
+    """Whether the ports under test moved data while nothing went on."""
+    if (span := longest_stop(verdict)) is not None:
+        for port, words in stall_words(events, begin, *span):
+            yield Measure(name=f"{port} in the longest stall", value=words)
 
 
 def _pressure(counted: Sequence[tuple[Event, Counters]], hosts: set[str], begin: float) -> Iterable[Measure]:

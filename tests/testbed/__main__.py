@@ -10,7 +10,7 @@ import time
 
 from harness.model.sizes import parse_size
 from tests.testbed.chassis import Chassis
-from tests.testbed.image import key, own_disk, run
+from tests.testbed.image import fabric_root, key, own_disk, run
 from tests.testbed.inventory import write_inventory
 from tests.testbed.login import answers
 from tests.testbed.places import DOUBLES, SCRATCH_SIZE, SSH_PORT, USER, Double, double, folder
@@ -37,6 +37,7 @@ def up(doubles: list[Double]) -> int:
     """Build what is missing, start what does not run, and wait until every double answers over SSH."""
     folder().mkdir(parents=True, exist_ok=True)
     make_wrappers()
+    fabric_root()
     for one in DOUBLES:
         make_keys(one)
     for one in doubles:

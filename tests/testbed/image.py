@@ -57,6 +57,7 @@ SERVER_PACKAGES = (
     "procps",
     "python3",
 )
+FABRIC_PACKAGES = ("ibsim-utils", "libumad2sim0", "infiniband-diags", "opensm")
 PYTHON_SERVERS = ("sushy-tools==2.2.0", "bcrypt")
 PDUDAEMON = "pdudaemon==1.1.1"
 LAB_SERVERS = (
@@ -163,6 +164,16 @@ def server_root() -> Path:
         policy = 'printf "#!/bin/sh\\nexit 101\\n" >"$1/usr/sbin/policy-rc.d"; chmod 755 "$1/usr/sbin/policy-rc.d"'
         policy = f'mkdir -p "$1/usr/sbin"; {policy}'
         bootstrap(SERVER_PACKAGES, target, f"--setup-hook={policy}")
+        (target / "ready").touch()
+    return target
+
+
+def fabric_root() -> Path:
+    """The root of the simulator of a fabric, its subnet manager and the tools that look at fabrics."""
+    target = folder() / f"fabric-{_digest(BUILDER, SUITE, FABRIC_PACKAGES)}"
+    if not (target / "ready").exists():
+        remove_tree(target)
+        bootstrap(FABRIC_PACKAGES, target)
         (target / "ready").touch()
     return target
 

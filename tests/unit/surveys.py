@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from harness.physical.survey import HostSurvey, SurveyedDisk, SurveyedInterface, SurveyedPort
+from harness.fabric.hca import Hca, HcaPort, IpoibInterface, RdmaFacts
+from harness.physical.survey import HostSurvey, SurveyedDisk, SurveyedInterface
 
 UUID = "b0a7ed00-0000-4000-8000-000000000001"
 GIB = 1 << 30
@@ -42,17 +43,34 @@ def interface(name: str, **changes: Any) -> SurveyedInterface:
     return replace(card, **changes)
 
 
-PORT = SurveyedPort(
-    device="mlx4_0",
-    port="1",
+PORT = HcaPort(
+    number=1,
+    state="ACTIVE",
+    phys_state="LinkUp",
+    link_layer="InfiniBand",
+    rate="40 Gb/sec (4X QDR)",
+    lid=3,
+    sm_lid=1,
+    netdevs=("ib0",),
+    counters={"symbol_error": 0},
+)
+HCA = Hca(
+    name="mlx4_0",
     driver="mlx4_core",
+    node_type="CA",
     board="MT_1090110028",
     type="MT4099",
     firmware="2.42.5000",
-    state="ACTIVE",
-    rate="40 Gb/sec (4X QDR)",
-    link_layer="InfiniBand",
+    guid="0002:c903:0000:a1b0",
+    pci="0000:03:00.0",
+    link_speed="8.0 GT/s PCIe",
+    link_width=8,
+    max_link_speed="8.0 GT/s PCIe",
+    max_link_width=8,
+    numa=0,
+    ports=(PORT,),
 )
+IB0 = IpoibInterface(name="ib0", mode="datagram", mtu=2044, pkey="0xffff", parent="", device="mlx4_0", port=1)
 
 
 def survey(**changes: Any) -> HostSurvey:
@@ -81,7 +99,7 @@ def survey(**changes: Any) -> HostSurvey:
             interface("eno1", addresses=("192.0.2.11/24",), is_management=True),
             interface("ib0", addresses=("10.77.0.1/24",), type="32"),
         ),
-        infiniband=(PORT,),
+        rdma=RdmaFacts(hcas=(HCA,), interfaces=(IB0,)),
         users=(),
         settings={"vm.swappiness": "60", "vm.user_reserve_kbytes": "17473"},
         services={"running": ("ssh.service", "cron.service"), "failed": ()},

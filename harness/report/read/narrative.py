@@ -27,6 +27,8 @@ from harness.report.read.blocked import blocked_sentences
 from harness.report.read.lanes import number
 from harness.report.read.words import OPINIONS, instant, seconds
 from harness.results.text import plain_line
+from harness.verdicts.measures import longest_stop
+from harness.verdicts.ports import stall_words
 
 MOST = 12  # lines; beyond that, those with the least weight are left out
 _STALLS = 3
@@ -48,6 +50,7 @@ def timeline(events: Sequence[Event], verdict: Verdict | None) -> list[tuple[flo
         *_faults(events),
         *_stop(events, verdict),
         *_stalls(verdict),
+        *_ports(events, verdict),
         *_opinions(events),
         *_console(events),
         *_evidence(events),
@@ -78,6 +81,14 @@ def _preparation(events: Sequence[Event]) -> Iterator[_Moment]:
         yield _Moment(event.t, 4, f"the storage is up{_named([facts.storage for facts in trial])}{alone}")
     if (load := _phase(events, "load", "begin")) is not None:
         yield _Moment(load.t, 7, f"the load begins{_named([facts.workload for facts in trial])}")
+
+
+def _ports(events: Sequence[Event], verdict: Verdict | None) -> Iterator[_Moment]:
+    """What the RDMA ports under test did while nothing went on."""
+    load, span = _phase(events, "load", "begin"), longest_stop(verdict) if verdict is not None else None
+    if load is not None and span is not None:
+        for port, words in stall_words(events, load.t, *span):
+            yield _Moment(span[0], 8, f"{port} {words}, from then to {instant(span[1])}")
 
 
 def _named(names: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from harness.report.draw.timeline import Story
 from harness.report.read.curves import make_panels
 from harness.report.read.excerpt import Excerpt, console_tail, excerpt
 from harness.report.read.findings import FindingView, make_findings
+from harness.report.read.hardware import known_bad
 from harness.report.read.lanes import Lane, make_lanes, number
 from harness.report.read.marks import Mark, Span, make_fault_spans, make_marks, make_phases
 from harness.report.read.words import CUT_SHORT, NO_VERDICT
@@ -86,6 +87,7 @@ class TrialView:
     diagnosis: Diagnosis | None
     measures: Sequence[Measure] = ()
     about: str = ""
+    hardware: Sequence[str] = ()
 
 
 def read_trial(store: TrialStore) -> TrialView:
@@ -123,6 +125,7 @@ def read_trial(store: TrialStore) -> TrialView:
         diagnosis=diagnosis,
         measures=_measures(store, problems),
         about=next((facts.about for _, facts in select(events, TrialFacts)), ""),
+        hardware=known_bad(events),
     )
 
 

@@ -165,6 +165,18 @@ def test_stats_read_counters_and_files(tmp_path: Path) -> None:
     assert struct.unpack_from("=Q", memory, 0) == (4,)
 
 
+def test_ports_read_what_is_there_and_count_how_often(tmp_path: Path) -> None:
+    memory = mmap.mmap(-1, agent.STATS_SIZE)
+    (tmp_path / "sent").write_text("18446744073709551615\n")
+    (tmp_path / "wait").write_text("N/A (no PMA)\n")
+    names = {name: str(tmp_path / name) for name in ("sent", "wait", "gone")}
+    ports = agent.Ports(memory, 0, names)
+    ports.sample()
+    ports.sample()
+    _, length = struct.unpack_from("=QQ", memory, 0)
+    assert json.loads(memory[16 : 16 + length])["v"] == {ports.READS: [2], "sent": [18446744073709551615]}
+
+
 def test_stats_that_are_not_there_leave_the_old_ones(slot: agent.Slot, tmp_path: Path) -> None:
     stats = agent.Stats(mmap.mmap(-1, agent.STATS_SIZE), 0)
     assert agent.take_order(stats, {"files": {"x": str(tmp_path / "none")}}, slot) is stats
@@ -402,18 +414,21 @@ def test_each_processor_ticks_for_itself(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_beat_has_every_probe_and_the_progress(port: Port) -> None:
-    memory = mmap.mmap(-1, 16 * agent.SLOT_SIZE + agent.STATS_SIZE)
-    port.agent.memory, port.agent.stats_offset, port.agent.stats_seen = memory, 16 * agent.SLOT_SIZE, 0
+    memory = mmap.mmap(-1, 16 * agent.SLOT_SIZE + 2 * agent.STATS_SIZE)
+    places = (16 * agent.SLOT_SIZE, 16 * agent.SLOT_SIZE + agent.STATS_SIZE)
+    port.agent.memory, port.agent.stats = memory, dict.fromkeys(places, 0)
     port.agent.interval, port.agent.sequence = 0.7, 0
-    port.agent.slots = {name: agent.Slot(memory, index) for index, name in enumerate(("alloc", "storage", "stats"))}
+    port.agent.slots = {
+        name: agent.Slot(memory, index) for index, name in enumerate(("alloc", "storage", "stats", "ports"))
+    }
     port.agent.slots["alloc"].begin()
     port.agent.ticks = [time.monotonic(), time.monotonic() - 7.0]
     port.agent.beat()
-    stats = agent.Stats(memory, port.agent.stats_offset)
-    stats.sample()
+    agent.Stats(memory, places[0]).sample()
+    agent.Ports(memory, places[1], {}).sample()
     port.agent.beat()
     port.agent.beat()
-    first, second, counters, third = port.heard()
+    first, second, counters, ports, third = port.heard()
     assert [record["b"] for record in (first, second, third)] == [1, 2, 3]
     probes = first["p"]
     assert isinstance(probes, dict) and set(probes) == {"alloc", "storage"}
@@ -422,3 +437,4 @@ def test_a_beat_has_every_probe_and_the_progress(port: Port) -> None:
     assert isinstance(first["c"], list)
     assert first["c"][0] < 5.0 and first["c"][1] >= 7.0, "how long ago each processor ticked"
     assert isinstance(counters["v"], dict) and "pgmajfault" in counters["v"]
+    assert ports["v"] == {"rdma:reads": [1]}, "each is sent once"

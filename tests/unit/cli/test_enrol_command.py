@@ -15,6 +15,7 @@ from surveys import disk, interface, survey
 
 from harness.cli import _group, call, enrol
 from harness.cli.enrol_parts import part_of
+from harness.fabric.hca import RdmaFacts
 from harness.inventory.inventory import Inventory
 from harness.model.errors import UsageError
 from harness.model.owned_host import AgentSpec, ConsoleSpec, OwnedHost, PowerSpec, Secret
@@ -233,7 +234,7 @@ def test_a_hostile_host_writes_neither_the_inventory_nor_to_the_terminal(
         model=f"\x1b[2J{evil}",
         disks=(disk("vdb", serial=evil),),
         interfaces=(interface("eno1", is_management=True), interface("ib0", type="32", driver="\x1b]0;x\x07")),
-        infiniband=(),
+        rdma=RdmaFacts(),
     )
     world["survey"] = said
     result = run(*TRUSTED, "--scratch", "vdb")

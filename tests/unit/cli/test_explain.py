@@ -16,7 +16,7 @@ from harness.cli import call
 from harness.cli.diagnosis_view import render
 from harness.cli.explain import COMMANDS, commands
 from harness.model.diagnosis import Cited, Diagnosis
-from harness.model.history import Event
+from harness.model.history import Event, Kind
 from harness.model.verdict import Verdict, VerdictKind
 from harness.results.store import RunStore, TrialStore
 
@@ -76,6 +76,19 @@ def test_a_hang_is_explained_and_a_survivor_is_not(capsys: Capture, run: RunStor
     ):
         assert words in out
     assert "test_stock" not in out
+
+
+def test_known_hardware_stands_beside_the_verdict(capsys: Capture, tmp_path: Path) -> None:
+    store = RunStore.create(tmp_path / "kept", manifest={})
+    hung = store.trial("t", expected="deadlock")
+    known = {"device": "mthca0", "what": "it stops", "way_out": "buy another", "source": "a page", "links": ["lan"]}
+    for event in deadlock().add(Kind.HOST, "ib1", facts={"known_bad": [known, {**known, "links": []}]}).events:
+        hung.append(event)
+    hung.close()
+    hung.write_verdict(DEADLOCKED, {})
+    assert call(["explain"]) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if "known hardware" in line]
+    assert said == ["known hardware: ib1, link lan over mthca0: it stops; buy another [a page]"]
 
 
 @pytest.mark.parametrize("name", ["test_x.test_stock", "cases/test_x.py::test_stock", "trials/test_x.test_stock/"])

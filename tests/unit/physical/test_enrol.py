@@ -15,6 +15,7 @@ from harness.model.errors import InfraError, ShellError, UsageError
 from harness.model.owned_host import OwnedHost
 from harness.physical import enrol
 from harness.physical.enrol import ShownKey, first_look, shown_key
+from harness.physical.survey import RDMA
 
 SPEC = OwnedHost(address="192.0.2.11", host_key="ssh-ed25519 AAAA", user="owner", ssh_port=2222)
 
@@ -33,7 +34,9 @@ class Shell:
         if self.problem:
             raise ShellError(host=self.address.host, command=command, problem=self.problem)
         self.commands.append(command)
-        return Completed(command=command, exit_code=0, stdout=self.said, stderr="")
+        devices = json.dumps(survey().rdma.to_dict())
+        said = devices if RDMA.read_text() in arguments else self.said
+        return Completed(command=command, exit_code=0, stdout=said, stderr="")
 
     def close(self) -> None:
         self.closed = True
@@ -54,7 +57,7 @@ def test_a_login_and_a_survey(monkeypatch: pytest.MonkeyPatch) -> None:
     shells = looked(monkeypatch)
     assert first_look(SPEC) == survey()
     (shell,) = shells
-    assert shell.closed and shell.commands[0] == "true" and len(shell.commands) == 2
+    assert shell.closed and shell.commands[0] == "true" and len(shell.commands) == 3
     assert (shell.address.name, shell.address.port, shell.address.user) == ("192.0.2.11", 2222, "owner")
     assert shell.address.host_key == SPEC.host_key
 

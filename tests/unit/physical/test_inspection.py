@@ -18,6 +18,7 @@ from harness.model.topology import Host
 from harness.physical import inspection
 from harness.physical.inspection import Inspection, inspect_all
 from harness.physical.session import missing_modules
+from harness.physical.survey import RDMA
 
 HOST = Host(name="ib1", memory=0, owned=OwnedHost(address="192.0.2.11", host_key="ssh-ed25519 AAAA", disposable=True))
 
@@ -35,6 +36,8 @@ class Shell:
         if self.problem:
             raise ShellError(host="ib1", command=text, problem=self.problem)
         said = json.dumps(survey().to_dict()) if command.startswith("python3") else "\n\n0\n\n"
+        if RDMA.read_text() in arguments:
+            said = json.dumps(survey().rdma.to_dict())
         lacks = command.startswith("modprobe") and arguments[0] != "nbd"
         return Completed(command=text, exit_code=int(lacks), stdout=said, stderr="")
 

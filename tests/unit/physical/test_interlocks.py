@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from surveys import GIB, UUID, disk, interface, survey
 
+from harness.fabric.hca import RdmaFacts
 from harness.model.owned_host import OwnedHost
 from harness.physical.interlocks import refusals
 
@@ -73,7 +74,7 @@ def test_a_host_as_the_inventory_says_may_be_used() -> None:
         ({}, {"programs": ("nbd-client", "tgtadm")}, "it lacks programs that this case needs: tgtadm; install them"),
         ({"memory": 8 * GIB}, {}, "it has 8 GiB of memory, and the inventory expects 16 GiB"),
         ({"cpus": 80}, {}, "its cpus is 80, and the inventory expects 8"),
-        ({"infiniband": ()}, {}, "its rate is nothing, and the inventory expects 40 Gb/sec (4X QDR)"),
+        ({"rdma": RdmaFacts()}, {}, "its rate is nothing, and the inventory expects 40 Gb/sec (4X QDR)"),
     ],
 )
 def test_each_reason_is_one_line_with_the_way_out(changes: dict[str, Any], given: dict[str, Any], words: str) -> None:

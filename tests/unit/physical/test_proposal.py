@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from surveys import GIB, PORT, UUID, disk, interface, survey
+from surveys import GIB, HCA, PORT, UUID, disk, interface, survey
 
+from harness.fabric.hca import RdmaFacts
 from harness.model.errors import UsageError
 from harness.model.owned_host import OwnedHost
 from harness.model.topology import MIB
@@ -108,15 +109,17 @@ def test_no_card_is_proposed_where_it_is_not_known_which_carries_ssh() -> None:
 
 
 def test_the_first_active_port_is_expected() -> None:
-    down = replace(PORT, state="DOWN", rate="10 Gb/sec (4X SDR)", firmware="old")
-    assert expectations(survey(infiniband=(down, PORT))) == {
+    idle = replace(PORT, state="DOWN", rate="10 Gb/sec (4X SDR)")
+    down = replace(HCA, name="mlx4_1", firmware="old", ports=(idle,))
+    assert expectations(survey(rdma=RdmaFacts(hcas=(down, HCA)))) == {
         "memory": "16 GiB",
         "driver": "mlx4_core",
         "rate": "40 Gb/sec (4X QDR)",
         "firmware": "2.42.5000",
     }
-    assert expectations(survey(infiniband=(down,))) == {"memory": "16 GiB", "driver": "mlx4_core", "firmware": "old"}
-    assert expectations(survey(infiniband=())) == {"memory": "16 GiB"}
+    alone = expectations(survey(rdma=RdmaFacts(hcas=(down,))))
+    assert alone == {"memory": "16 GiB", "driver": "mlx4_core", "firmware": "old"}
+    assert expectations(survey(rdma=RdmaFacts())) == {"memory": "16 GiB"}
 
 
 @pytest.mark.parametrize(

@@ -20,14 +20,16 @@ from harness.physical.survey import HostSurvey, differences
 
 @dataclass
 class Said:
-    """A shell that says one thing."""
+    """A shell that says one thing, and what RDMA devices a host has if it is asked for those."""
 
     stdout: str
     exit_code: int = 0
     stderr: str = ""
 
     def run(self, command: str, *arguments: object, deadline: Deadline, check: bool = True) -> Completed:
-        return Completed(command=command, exit_code=self.exit_code, stdout=self.stdout, stderr=self.stderr)
+        devices = json.dumps(survey().rdma.to_dict())
+        text = devices if module.RDMA.read_text() in arguments else self.stdout
+        return Completed(command=command, exit_code=self.exit_code, stdout=text, stderr=self.stderr)
 
     def put(self, source: object, target: str, *, deadline: Deadline, mode: int = 0o644) -> None:
         raise NotImplementedError
@@ -44,7 +46,7 @@ def test_the_script_surveys_this_machine_and_changes_nothing() -> None:
     argv = [sys.executable, "-I", "-S", "-c", module.SCRIPT.read_text(), "sh", "no-such-program"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    found = HostSurvey.from_dict(json.loads(done.stdout))
+    found = HostSurvey.from_dict({**json.loads(done.stdout), "rdma": survey().rdma.to_dict()})
     assert found.memory > found.memory_available > 0 and found.cpus > 0 and found.kernel
     assert found.programs == ("sh",) and "vm.swappiness" in found.settings
     assert any(mount[1] == "/" for mount in found.mounts)

@@ -228,6 +228,12 @@ def test_dollars_in_a_drawing_are_not_mathematics(new_run: RunStore) -> None:
     assert "$y_1$/s" in page.texts
 
 
+def test_known_hardware_of_a_link_stands_beside_the_verdict(new_run: RunStore) -> None:
+    known = {"device": "mthca0", "what": "it <stops>", "way_out": "buy another", "source": "a page", "links": ["lan"]}
+    record(new_run.trial("t"), [Event(1, Kind.HOST, "ib1", {"facts": {"known_bad": [known]}})])
+    assert "Known hardware: ib1, link lan over mthca0: it <stops>; buy another [a page]" in render(new_run).text
+
+
 def test_evidence_outside_the_trial_is_never_read(new_run: RunStore, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("not for the page")
     trial = new_run.trial("t")

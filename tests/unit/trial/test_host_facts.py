@@ -22,6 +22,10 @@ def test_what_is_known_of_a_host_is_in_the_history(proof: bool) -> None:
         "name": "eth1",
         "address": "10.77.0.1/24",
         "driver": "virtio_net",
+        "device": "",
+        "port": 0,
+        "rate": "",
+        "mode": "",
     }
     assert event.data["facts"]["disks"]["root"]["path"] == "/dev/vda"
     seen = log.watch.hosts["c1"]
