@@ -33,7 +33,8 @@ COLOURS = {"PASS": "green", "FAIL": "bold red", "NOT SHOWN": "yellow"}
 @click.argument("inventory", required=False, type=click.Path(path_type=Path))
 @click.option("--hosts", metavar="A,B,…", help="only these hosts of the inventory (default: all)")
 @click.option("--hours", type=click.FloatRange(min=0.01), default=1.0, show_default=True, help="length of the soak")
-@click.option("--stages", metavar="A,B,…", help="only these of: inspect, links, pressure, soak")
+@click.option("--stages", metavar="A,B,…", help="only these of: inspect, fabric, links, pressure, soak")
+@click.option("--golden", type=click.Path(path_type=Path), help="fabric as it should be, of `harness fabric --record`")
 @click.option("--resume", metavar="RUN", help="go on with a qualification that was cut off")
 @click.option("--compare", nargs=2, metavar="RUN RUN", help="run nothing; show what changed between two")
 @click.option("--json", "as_json", is_flag=True, help="print the decision, or what changed, as JSON")
@@ -43,6 +44,7 @@ def qualify(
     hosts: str | None,
     hours: float,
     stages: str | None,
+    golden: Path | None,
     resume: str | None,
     compare: tuple[str, str] | None,
     as_json: bool,
@@ -70,7 +72,7 @@ def qualify(
         raise UsageError("name an inventory: harness qualify rack.toml")
     else:
         found = read_inventory(inventory)
-        store = begin(settings.results, found, _names(hosts), hours, _facts(settings), _stages(stages))
+        store = begin(settings.results, found, _names(hosts), hours, _facts(settings), _stages(stages), _golden(golden))
 
     def say(line: str) -> None:
         click.echo(plain_line(line, limit=500), err=as_json)
@@ -102,6 +104,20 @@ def _stages(given: str | None) -> list[StageName]:
     if unknown := [name for name in names if name not in known]:
         raise UsageError(f"--stages: no stage {', '.join(unknown)}; there are: {', '.join(known)}")
     return [stage for name, stage in known.items() if name in names]
+
+
+def _golden(path: Path | None) -> str:
+    """The text of a golden fabric, "" without one; raises UsageError."""
+    from harness.qualify.fabric_stage import read_golden
+
+    if path is None:
+        return ""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--golden {path}: {getattr(error, 'strerror', None) or error}; name another file") from error
+    read_golden(text, str(path))
+    return text
 
 
 def _facts(settings: Settings) -> dict[str, object]:

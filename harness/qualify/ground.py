@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from harness.fabric.golden import Golden
 from harness.model.settings import Settings
 from harness.model.topology import Host, Link, Topology
 from harness.results.store import RunStore
@@ -16,7 +17,10 @@ RunTrial = Callable[[Plan], str]  # runs it, unless the run has it already; its 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """`hosts` are those that are qualified, `links` connect some of them; `say` shows one line of progress."""
+    """`hosts` are those that are qualified, `links` connect some of them; `say` shows one line of progress.
+
+    `golden` is the fabric as it should be, if one was recorded.
+    """
 
     settings: Settings
     store: RunStore
@@ -24,18 +28,12 @@ class Ground:
     links: tuple[Link, ...]
     hours: float
     say: Say
+    golden: Golden | None = None
 
     def without(self, names: set[str]) -> Ground:
         """The same without some hosts, and without links that connect fewer than two of the others."""
         hosts = tuple(host for host in self.hosts if host.name not in names)
-        return Ground(
-            settings=self.settings,
-            store=self.store,
-            hosts=hosts,
-            links=_links(self.links, {host.name for host in hosts}),
-            hours=self.hours,
-            say=self.say,
-        )
+        return replace(self, hosts=hosts, links=_links(self.links, {host.name for host in hosts}))
 
     def host(self, name: str) -> Host:
         """The host of that name; raises KeyError."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.fabric.known_bad import Suspect, suspects
 from harness.model.topology import Host
 from harness.physical.inspection import Inspection, inspect_all
 from harness.qualify.checks import Check, Grade, StageName
@@ -27,10 +28,24 @@ def inspect(ground: Ground) -> list[Check]:
 def _of_host(host: Host, found: Inspection | None) -> list[Check]:
     if found is None:
         return [_check(host, Grade.PASS, "a guest, made as the inventory says")]
+    known = [_known_bad(host, one) for one in suspects(found.survey.rdma, found.survey.kernel)] if found.survey else []
     if found.is_usable:
         kernel = found.survey.kernel if found.survey is not None else ""
-        return [_check(host, Grade.PASS, f"kernel {kernel}, {found.power}")]
-    return [_check(host, Grade.FAIL, reason=line) for line in found.against]
+        return [_check(host, Grade.PASS, f"kernel {kernel}, {found.power}"), *known]
+    return [*(_check(host, Grade.FAIL, reason=line) for line in found.against), *known]
+
+
+def _known_bad(host: Host, suspect: Suspect) -> Check:
+    """Hardware that others had trouble with fails nobody, and passes nobody either."""
+    return Check(
+        stage=StageName.INSPECT,
+        hosts=(host.name,),
+        what=f"known hardware: {suspect.device}",
+        grade=Grade.NOT_SHOWN,
+        measured=suspect.name,
+        reason=f"{suspect.what} ({suspect.source})",
+        remedy=suspect.way_out,
+    )
 
 
 def _check(host: Host, grade: Grade, measured: str = "", reason: str = "") -> Check:

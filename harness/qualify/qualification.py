@@ -12,6 +12,7 @@ from harness.inventory.inventory import Inventory
 from harness.model.errors import UsageError
 from harness.model.settings import Settings
 from harness.qualify.checks import Check, StageName, failed_hosts
+from harness.qualify.fabric_stage import look_at_fabric, read_golden
 from harness.qualify.ground import Ground, Say, links_of
 from harness.qualify.inspect_stage import inspect
 from harness.qualify.links_stage import measure_links
@@ -24,6 +25,7 @@ SECTION = "qualify"  # of the run's manifest
 Stage = Callable[[Ground], list[Check]]
 STAGES: dict[StageName, Stage] = {
     StageName.INSPECT: inspect,
+    StageName.FABRIC: look_at_fabric,
     StageName.LINKS: measure_links,
     StageName.PRESSURE: press,
     StageName.SOAK: soak,
@@ -32,17 +34,27 @@ STAGES: dict[StageName, Stage] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What is qualified: hosts of the inventory at `path`, in these stages, with `hours` of soak."""
+    """What is qualified: hosts of the inventory at `path`, in these stages, with `hours` of soak.
+
+    `golden` is the text of a golden fabric, "" without one.
+    """
 
     path: str
     hosts: tuple[str, ...]
     hours: float
     stages: tuple[StageName, ...]
+    golden: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The question as plain JSON values."""
         asked = [name.value for name in self.stages]
-        return {"inventory": self.path, "hosts": list(self.hosts), "hours": self.hours, "asked": asked}
+        return {
+            "inventory": self.path,
+            "hosts": list(self.hosts),
+            "hours": self.hours,
+            "asked": asked,
+            "golden": self.golden,
+        }
 
     @classmethod
     def of(cls, store: RunStore) -> Asked:
@@ -55,6 +67,7 @@ class Asked:
             hosts=tuple(section["hosts"]),
             hours=float(section["hours"]),
             stages=tuple(map(StageName, section["asked"])),
+            golden=section["golden"],
         )
 
 
@@ -65,10 +78,11 @@ def begin(
     hours: float,
     facts: Mapping[str, Any],
     stages: Sequence[StageName] = tuple(STAGES),
+    golden: str = "",
 ) -> RunStore:
     """A new run; raises UsageError for a host that is not in the inventory."""
     chosen = tuple(inventory.host(name).name for name in names) or tuple(inventory.hosts)
-    asked = Asked(path=str(inventory.path.resolve()), hosts=chosen, hours=hours, stages=tuple(stages))
+    asked = Asked(path=str(inventory.path.resolve()), hosts=chosen, hours=hours, stages=tuple(stages), golden=golden)
     return RunStore.create(results, manifest={**facts, SECTION: {**asked.to_dict(), "stages": {}}})
 
 
@@ -94,6 +108,7 @@ def run(store: RunStore, settings: Settings, inventory: Inventory, say: Say) -> 
         links=links_of(list(inventory.topologies.values()), asked.hosts),
         hours=asked.hours,
         say=say,
+        golden=read_golden(asked.golden, "of the run") if asked.golden else None,
     )
     for name in asked.stages:
         if name not in ended(store):

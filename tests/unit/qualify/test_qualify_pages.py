@@ -47,7 +47,7 @@ def make(results: Path, *checks: Check) -> RunStore:
         name.value: {"checks": [check.to_dict() for check in checks if check.stage is name], "seconds": 1.0}
         for name in StageName
     }
-    asked = {"inventory": "/lab/rack.toml", "hosts": ["a", "b"], "hours": 8.0, "asked": [*STAGES]}
+    asked = {"inventory": "/lab/rack.toml", "hosts": ["a", "b"], "hours": 8.0, "asked": [*STAGES], "golden": ""}
     return RunStore.create(results, manifest={"harness": "x", "qualify": {**asked, "stages": stages}})
 
 
@@ -110,6 +110,8 @@ def test_two_qualifications_are_compared(elsewhere: Path, capsys: Capture) -> No
         (["--resume", "nothing"], "no run 'nothing'"),
         (["rack.toml", "--hosts", "z"], "no host 'z'"),
         (["rack.toml", "--hours", "0"], "--hours"),
+        (["rack.toml", "--golden", "nowhere.json"], "--golden nowhere.json: No such file"),
+        (["rack.toml", "--golden", "rack.toml"], "make it with `harness fabric HOST --record"),
         (["rack.toml", "--stages", "links,soke"], "no stage soke; there are: inspect"),
     ],
 )

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.fabric.golden import Golden
+from harness.fabric.view import Fabric, Manager, PortErrors
 from harness.inventory.inventory import Inventory
 from harness.model.errors import InfraError, UsageError
 from harness.model.settings import Settings
@@ -15,6 +17,7 @@ from harness.model.verdict import Verdict, VerdictKind
 from harness.qualify import pressure_stage, qualification, soak_stage
 from harness.qualify.cases import PRESSURE
 from harness.qualify.checks import Check, Grade, StageName
+from harness.qualify.fabric_stage import checks_of as checks_of_fabric
 from harness.qualify.ground import Ground, links_of
 from harness.qualify.outcome import changes, decide
 from harness.qualify.qualification import STAGES, begin, checks_of, ended, run
@@ -194,7 +197,7 @@ def test_a_qualification_that_was_cut_off_goes_on_where_it_was(
     store = begin(settings.results, inventory, [], 1.0, {})
     with pytest.raises(InfraError):
         run(store, settings, inventory, lambda _: None)
-    assert ended(store) == [StageName.INSPECT, StageName.LINKS]
+    assert ended(store) == [StageName.INSPECT, StageName.FABRIC, StageName.LINKS]
     half = decide(checks_of(store), ("a", "b"), tuple(STAGES), ended(store))
     assert half.grade is Grade.NOT_SHOWN and StageName.SOAK in half.missing, "what was not run is not shown"
     ran = stages(monkeypatch)
@@ -235,3 +238,31 @@ def test_checks_survive_their_record() -> None:
         stage=StageName.SOAK, hosts=("a", "b"), link="fabric", what="x", grade=Grade.NOT_SHOWN, value=1.5, unit="h"
     )
     assert Check.from_dict(check.to_dict()) == check and check.subject == "a → b (fabric)"
+
+
+def fabric(errors: int = 0, manager: bool = True) -> Fabric:
+    counters = (PortErrors(guid="0x1", name="s0", port=1, counters={"SymbolErrorCounter": errors}),) if errors else ()
+    return Fabric(
+        nodes=(),
+        links=(),
+        down=(),
+        errors=counters if manager else None,
+        manager=Manager(lid=1, guid="0x1", priority=0, state="MASTER") if manager else None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("seen", "golden", "grade", "words"),
+    [
+        (fabric(), None, Grade.PASS, ""),
+        (fabric(manager=False), None, Grade.FAIL, "no subnet manager"),
+        (fabric(errors=99), None, Grade.NOT_SHOWN, "SymbolErrorCounter"),
+        (fabric(errors=99), Golden(fabric=fabric()), Grade.FAIL, "SymbolErrorCounter"),
+        (fabric(errors=99), Golden(fabric=fabric(errors=98)), Grade.PASS, ""),
+    ],
+)
+def test_a_fabric_is_judged_by_itself_or_against_a_golden_one(
+    seen: Fabric, golden: Golden | None, grade: Grade, words: str
+) -> None:
+    (check,) = checks_of_fabric("a", seen, golden)
+    assert check.grade is grade and words in check.reason, check
