@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.fabric.golden import Golden
-from harness.fabric.view import Fabric, Manager, PortErrors
+from harness.fabric.view import End, Fabric, Manager, Node, PortErrors
+from harness.fabric.view import Link as Cable
 from harness.inventory.inventory import Inventory
 from harness.model.errors import InfraError, UsageError
 from harness.model.settings import Settings
@@ -242,9 +243,13 @@ def test_checks_survive_their_record() -> None:
 
 def fabric(errors: int = 0, manager: bool = True) -> Fabric:
     counters = (PortErrors(guid="0x1", name="s0", port=1, counters={"SymbolErrorCounter": errors}),) if errors else ()
+    ends = (End(guid="0x2", port=1, name="a"), End(guid="0x1", port=1, name="s0"))
     return Fabric(
-        nodes=(),
-        links=(),
+        nodes=(
+            Node(guid="0x2", kind="Ca", name="a", ports=1),
+            Node(guid="0x1", kind="Switch", name="s0", ports=8),
+        ),
+        links=(Cable(ends=ends, width="4X", speed="10.0 Gbps", state="Active", could_be=""),),
         down=(),
         errors=counters if manager else None,
         manager=Manager(lid=1, guid="0x1", priority=0, state="MASTER") if manager else None,
