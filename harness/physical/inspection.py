@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.drivers.bmc import PowerDriver, power_of
 from harness.drivers.bmc.base import ASK_S, same_machine
+from harness.drivers.consoles import open_console
 from harness.drivers.ssh import FabricShell
 from harness.fabric.known_bad import suspects
 from harness.model.clock import Deadline
@@ -20,7 +21,7 @@ from harness.physical import channels, reservation
 from harness.physical.boot_facts import read_boot_facts
 from harness.physical.interlocks import refusals
 from harness.physical.kexec_refusal import refusal
-from harness.physical.offers import owned
+from harness.physical.offers import DEAF_CONSOLES, owned
 from harness.physical.session import missing_modules
 from harness.physical.survey import HostSurvey, survey
 
@@ -39,6 +40,7 @@ class Inspection:
     survey: HostSurvey | None
     reserved: str
     power: str
+    console: str
     kexec: str
     against: tuple[str, ...]
     no_modules: tuple[str, ...] = ()
@@ -56,6 +58,7 @@ class Inspection:
             "survey": found.to_dict() if found is not None else None,
             "reserved": self.reserved,
             "power": self.power,
+            "console": self.console,
             "kexec": self.kexec,
             "known_bad": [one.to_dict() for one in suspects(found.rdma, found.kernel)] if found is not None else [],
             "against": list(self.against),
@@ -83,6 +86,7 @@ class Inspection:
             yield "watchdog", ", ".join(found.watchdogs) or "none"
         yield "reservation", self.reserved
         yield "power", self.power
+        yield "console", self.console
         yield "kexec", self.kexec
         for line in self.against or ("nothing",):
             yield "against its use", line
@@ -123,13 +127,16 @@ def _inspect(host: Host, in_use: bool, programs: Sequence[str], modules: Sequenc
     if not spec.disposable:
         against.append(f"host {host.name}: the inventory does not call it disposable")
     shell = FabricShell(channels.address_of(host.name, spec))
-    found, reserved, kexec = None, "unknown", "unknown"
+    found, reserved, console, kexec = None, "unknown", "not tried", "unknown"
     no_modules: list[str] = []
     try:
         holding = reservation.look(shell, Deadline.after(ASK_S))
         reserved = str(holding)
         if not holding.is_free:
             against.append(f"host {host.name} is reserved by {holding}")
+        else:
+            console, silent = _console(host)
+            against += silent
         found = survey(shell, host.name, programs=programs, deadline=Deadline.after(SURVEY_S))
         no_modules = missing_modules(shell, modules, Deadline.after(SURVEY_S))
         kexec = refusal(read_boot_facts(shell, deadline=Deadline.after(SURVEY_S))) or POSSIBLE
@@ -147,6 +154,7 @@ def _inspect(host: Host, in_use: bool, programs: Sequence[str], modules: Sequenc
         survey=found,
         reserved=reserved,
         power=power,
+        console=console,
         kexec=kexec,
         against=tuple(against),
         no_modules=tuple(no_modules),
@@ -164,3 +172,20 @@ def _power(host: Host) -> tuple[str, str, list[str]]:
         return f"{source.source} says {state}", source.identity(deadline=Deadline.after(ASK_S)), []
     except HarnessError as error:
         return "no answer", "", [str(error).splitlines()[0]]
+
+
+def _console(host: Host) -> tuple[str, list[str]]:
+    """Whether its console can be opened, in words, and why not. Whose it is only a nonce of a run can prove."""
+    spec = owned(host)
+    driver = spec.console.driver
+    if driver in DEAF_CONSOLES:
+        return {"none": "none in the inventory"}.get(driver, f"{driver}, which this machine only listens to"), []
+    try:
+        open_console(spec.console, host.name, spec.power, _discard, deadline=Deadline.after(ASK_S)).close()
+    except HarnessError as error:
+        return "no answer", [str(error).splitlines()[0]]
+    return f"{driver} can be opened", []
+
+
+def _discard(data: bytes) -> None:
+    pass

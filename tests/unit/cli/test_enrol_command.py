@@ -327,7 +327,13 @@ def test_inspect_says_which_cases_a_host_could_run(
     def inspect_all(hosts: Any, **given: Any) -> list[inspection.Inspection]:
         return [
             inspection.Inspection(
-                name=host.name, survey=survey(), reserved="free", power="on", kexec="possible", against=()
+                name=host.name,
+                survey=survey(),
+                reserved="free",
+                power="on",
+                console="none",
+                kexec="possible",
+                against=(),
             )
             for host in hosts
         ]

@@ -28,6 +28,7 @@ SEEN = Inspection(
     survey=survey(programs=("nbd-client",)),
     reserved="free",
     power="on",
+    console="none",
     kexec="possible",
     against=(),
     no_modules=("nvmet",),

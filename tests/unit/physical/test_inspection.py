@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -12,15 +12,16 @@ from surveys import survey
 from harness.drivers.protocols import Completed
 from harness.drivers.ssh import SshAddress, quote
 from harness.model.clock import Deadline
-from harness.model.errors import ShellError
-from harness.model.owned_host import OwnedHost
+from harness.model.errors import InfraError, ShellError
+from harness.model.owned_host import ConsoleSpec, OwnedHost
 from harness.model.topology import Host
 from harness.physical import inspection
 from harness.physical.inspection import Inspection, inspect_all
 from harness.physical.session import missing_modules
 from harness.physical.survey import RDMA
 
-HOST = Host(name="ib1", memory=0, owned=OwnedHost(address="192.0.2.11", host_key="ssh-ed25519 AAAA", disposable=True))
+SPEC = OwnedHost(address="192.0.2.11", host_key="ssh-ed25519 AAAA", disposable=True)
+HOST = Host(name="ib1", memory=0, owned=SPEC)
 
 
 @dataclass
@@ -77,3 +78,32 @@ def test_options_of_a_kernel_are_not_looked_up() -> None:
     shell = Shell()
     assert missing_modules(shell, ("CONFIG_SWAP", "nbd", "nvmet"), Deadline.after(60.0)) == ["nvmet"]
     assert not any("CONFIG" in command for command in shell.commands)
+
+
+@pytest.mark.parametrize(
+    ("driver", "problem", "words"),
+    [
+        ("none", "", "none in the inventory"),
+        ("netconsole", "", "netconsole, which this machine only listens to"),
+        ("telnet", "", "telnet can be opened"),
+        ("telnet", "the console of ib1 does not answer", "no answer"),
+    ],
+)
+def test_its_console_is_tried(monkeypatch: pytest.MonkeyPatch, driver: str, problem: str, words: str) -> None:
+    class Stream:
+        def close(self) -> None:
+            opened.append("closed")
+
+    def open_console(*_: object, **__: object) -> Stream:
+        opened.append("opened")
+        if problem:
+            raise InfraError(problem)
+        return Stream()
+
+    opened: list[str] = []
+    monkeypatch.setattr(inspection, "open_console", open_console)
+    monkeypatch.setattr(inspection, "owned", lambda host: replace(SPEC, console=ConsoleSpec(driver=driver)))
+    found = inspected(monkeypatch, Shell())
+    assert found.console == words and found.to_dict()["console"] == words
+    assert [line for line in found.against if "console" in line] == ([problem] if problem else [])
+    assert opened == ([] if driver != "telnet" else ["opened"] if problem else ["opened", "closed"])

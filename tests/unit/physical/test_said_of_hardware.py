@@ -34,7 +34,9 @@ def history(facts: HostFacts) -> list[Event]:
 
 
 def seen(found: HostSurvey | None) -> Inspection:
-    return Inspection(name="ib1", survey=found, reserved="nobody", power="none", kexec="possible", against=())
+    return Inspection(
+        name="ib1", survey=found, reserved="nobody", power="none", console="none", kexec="possible", against=()
+    )
 
 
 def test_an_inspection_names_adapters_ports_interfaces_and_what_is_known(tmp_path: Path) -> None:
