@@ -17,7 +17,7 @@ pytestmark = pytest.mark.physical
 CASES = Path(__file__).parents[2] / "testcases"
 END_S = 3600.0
 # Their memory is that of the hosts. A kernel of the run, of which modules are replaced, and which can be kept small.
-SMALL = ("--kernel", "debian:12", "--cmdline", "mem=448M")
+SMALL = ("--kernel", "debian:12", "--cmdline", "mem=288M")
 
 
 @pytest.mark.parametrize(
