@@ -76,13 +76,13 @@ def slow_to_send(name: str, mbit_s: int) -> Iterator[None]:
 
 def test_a_link_that_is_slow_in_one_direction_is_named_with_the_direction(tmp_path: Path, state: Path) -> None:
     with slow_to_send(A, 2):
-        code, decision = qualify(tmp_path, state, "--hours", "0.01")
+        code, decision = qualify(tmp_path, state, "--stages", "inspect,links")
     slow = [check["hosts"] for check in failed(decision) if check["what"] == "bandwidth"]
     assert code == 1 and slow == [[A, B]], failed(decision)
 
 
 def test_the_odd_host_out_is_named(tmp_path: Path, state: Path) -> None:
-    code, decision = qualify(tmp_path, state, "--hours", "0.01", "--stages", "inspect", names=f"{A},{B},{ODD}")
+    code, decision = qualify(tmp_path, state, "--stages", "inspect", names=f"{A},{B},{ODD}")
     assert code == 1
     assert [(check["hosts"], check["what"]) for check in failed(decision)] == [([ODD], "memory, against the others")]
 
