@@ -1,7 +1,9 @@
 """netconsole: the kernel sends what it prints in UDP datagrams. It takes no input, and loss is marked in the output.
 
 Records of an extended netconsole begin with `level,number,time,flags;` (Documentation/networking/netconsole.rst). The
-numbers count every record of the kernel's log, so a gap is a loss. Long records come in fragments (`ncfrag=0/1200`).
+numbers count every record of the kernel's log, so a gap is a loss, or what is above the console's log level and never
+sent: with level 8, which a trial sets, nothing is. Long records come in fragments (`ncfrag=0/1200`), and what is not
+printable ASCII comes as `\\x09`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from harness.model.clock import Deadline
 from harness.model.errors import InfraError
 
 HEAD = re.compile(rb"(\d{1,3}),(\d{1,19}),(\d{1,19}),([^;\n]{0,100});", re.DOTALL)
+ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
 FRAGMENT = re.compile(rb"ncfrag=(\d{1,6})/(\d{1,6})")
 BUFFER = 8 * 1024 * 1024
 RECORD, FRAGMENTS, OPEN = (
@@ -64,9 +67,10 @@ class Records:
             if whole is None:
                 return b""
             text = whole
-        line = text.partition(b"\n")[0]  # the rest are fields such as SUBSYSTEM=
+        message = text.partition(b"\n")[0]  # the rest are fields such as SUBSYSTEM=
         seconds = int(head[3]) / 1e6
-        return self._loss(number, seconds) + b"[%12.6f] %s\n" % (seconds, line)
+        lines = _as_printed(message).split(b"\n")
+        return self._loss(number, seconds) + b"".join(b"[%12.6f] %s\n" % (seconds, line) for line in lines)
 
     def _join(self, number: int, begin: int, length: int, text: bytes) -> bytes | None:
         if length > RECORD or begin + len(text) > length:
@@ -89,7 +93,12 @@ class Records:
         expected, self._next, self._time = self._next, number + 1, seconds
         if expected is None or number <= expected:  # a boot starts from the beginning
             return b""
-        return b"[harness: %d records of netconsole lost here]\n" % (number - expected)
+        return b"[harness: %d records of netconsole lost or not printed here]\n" % (number - expected)
+
+
+def _as_printed(message: bytes) -> bytes:
+    """What another console shows: the tabs of stack traces and stall reports, and the lines of a record of several."""
+    return ESCAPED.sub(lambda found: bytes.fromhex(found[1].decode()), message)
 
 
 class NetconsoleChannel(Channel):

@@ -44,6 +44,13 @@ def test_records_become_lines_of_the_log() -> None:
     assert feed(b"6,8,5,-,caller=T1;a;b,c=d\n") == ["[    0.000005] a;b,c=d"]
 
 
+def test_what_was_escaped_is_as_it_was_printed() -> None:
+    """Kernels send all but printable ASCII as \\x…, in fragments that may end in the middle of that."""
+    assert feed(rb"6,8,5000000,-;rcu: \x091-...! \xc3\xa4\x5cx41" + b"\n") == ["[    5.000000] rcu: \t1-...! ä\\x41"]
+    assert feed(rb"6,8,5000000,-;two\x0alines" + b"\n") == ["[    5.000000] two", "[    5.000000] lines"]
+    assert feed(*fragments(5, rb"a\x09b\x09c", 3)) == ["[    0.005000] a\tb\tc"]
+
+
 def test_what_is_not_extended_is_text() -> None:
     for text in (b"[    1.0] plain\n", b"", b"6,7;short\n", b"\xff\x00"):
         assert Records().feed(text) == text
@@ -59,7 +66,7 @@ def test_what_is_lost_is_counted_exactly(numbers: set[int]) -> None:
 
 def test_the_mark_is_where_the_loss_is() -> None:
     lines = feed(record(1), record(2), record(6))
-    assert lines[2:] == ["[harness: 3 records of netconsole lost here]", "[    0.006000] line 6"]
+    assert lines[2:] == ["[harness: 3 records of netconsole lost or not printed here]", "[    0.006000] line 6"]
 
 
 def test_a_record_that_was_overtaken_causes_no_second_mark() -> None:
