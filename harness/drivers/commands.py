@@ -28,9 +28,11 @@ class Output:
 
     @property
     def reason(self) -> str:
-        """The first line that says something, for a message; printable."""
+        """The first line that says something, for a message; printable. Python's traceback says it in its last line."""
         lines = [line for line in (self.err + "\n" + self.out).splitlines() if printable(line)]
-        return printable(lines[0]) if lines else f"exit code {self.exit_code}"
+        if not lines:
+            return f"exit code {self.exit_code}"
+        return printable(lines[-1 if lines[0].startswith("Traceback (most recent call last)") else 0])
 
 
 def printable(text: str) -> str:

@@ -1,6 +1,7 @@
 """Power of labs that have a service for it: a real pdudaemon, and a real labgrid with coordinator and exporter.
 
-What they switch is a file, by a command of pdudaemon's and by an HTTP server of labgrid's "simplerest" outlets.
+What they switch is a file, by a program that pdudaemon's commands run, and so does the HTTP server of labgrid's
+"simplerest" outlets.
 """
 
 from __future__ import annotations
@@ -31,19 +32,28 @@ START_S = 60.0
 OUTLET = "3"
 
 
-class Outlet(http.server.BaseHTTPRequestHandler):
-    """GET /outlet tells the state of a file, /outlet/1 and /outlet/0 change it."""
+OUTLET_PROGRAM = """\
+#!/bin/sh
+cd {folder} && sleep "$(cat pause)" && [ ! -e broken ] || exit 1
+echo "$1" >outlet && echo "$1" >>history
+"""
 
-    file: Path
+
+class Outlet(http.server.BaseHTTPRequestHandler):
+    """GET /outlet tells the state of a file, /outlet/1 and /outlet/0 change it by the outlet's program."""
+
+    folder: Path
 
     def do_GET(self) -> None:
         words = self.path.strip("/").split("/")
-        if len(words) > 1:
-            self.file.write_text("on" if words[1] == "1" else "off")
-        body = b"1" if self.file.read_text() == "on" else b"0"
-        self.send_response(200)
+        done = len(words) == 1 or self._switch("on" if words[1] == "1" else "off")
+        body = b"1" if (self.folder / "outlet").read_text().strip() == "on" else b"0"
+        self.send_response(200 if done else 500)
         self.end_headers()
         self.wfile.write(body)
+
+    def _switch(self, state: str) -> bool:
+        return subprocess.run([self.folder / "switch", state]).returncode == 0
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -55,6 +65,10 @@ class Lab:
     def __init__(self, name: str, folder: Path) -> None:
         self.name, self.folder, self.state = name, folder, folder / "outlet"
         self.state.write_text("on")
+        (folder / "pause").write_text("0")
+        (folder / "history").touch()
+        (folder / "switch").write_text(OUTLET_PROGRAM.format(folder=folder))
+        (folder / "switch").chmod(0o755)
         self.processes: list[subprocess.Popen[bytes]] = []
         self.port = free_port()
         self.spec = PowerSpec(driver=name)
@@ -86,6 +100,11 @@ class Lab:
         finally:
             self.signal(signal.SIGCONT)
 
+    @property
+    def history(self) -> list[str]:
+        """To which states it was switched, one after another."""
+        return (self.folder / "history").read_text().split()
+
     def end(self) -> None:
         for process in reversed(self.processes):
             process.kill()
@@ -94,7 +113,7 @@ class Lab:
 
 def pdudaemon(folder: Path) -> Lab:
     lab = Lab("pdudaemon", folder)
-    commands = {f"cmd_{state}": f"echo {state} >{lab.state} # %s" for state in ("on", "off")}
+    commands = {f"cmd_{state}": f"{folder}/switch {state} # %s" for state in ("on", "off")}
     settings = {
         "daemon": {"hostname": "127.0.0.1", "port": lab.port, "logging_level": "DEBUG", "listener": "http"},
         "pdus": {"pdu1": {"driver": "localcmdline", **commands}},
@@ -110,7 +129,7 @@ def pdudaemon(folder: Path) -> Lab:
 
 def labgrid(folder: Path) -> Lab:
     lab = Lab("labgrid", folder)
-    Outlet.file = lab.state
+    Outlet.folder = folder
     rest = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Outlet)
     threading.Thread(target=rest.serve_forever, daemon=True).start()
     outlet = {"model": "simplerest", "host": f"http://127.0.0.1:{rest.server_port}/outlet/{{value}}", "index": 0}
@@ -145,19 +164,39 @@ def refusal(lab: Lab, seconds: float = 20.0) -> str:
 def test_it_switches_and_says_so(lab: Lab) -> None:
     power = lab.power
     assert power.state(deadline=Deadline.after(20.0)) is PowerState.ON
-    power.off(deadline=Deadline.after(60.0))
-    assert lab.state.read_text().strip() == "off"
-    assert power.state(deadline=Deadline.after(20.0)) is PowerState.OFF
-    power.off(deadline=Deadline.after(60.0))
     power.on(deadline=Deadline.after(60.0))
-    assert lab.state.read_text().strip() == "on"
+    assert lab.history == []
+    power.off(deadline=Deadline.after(60.0))
+    assert lab.history == ["off"]
+    assert power.state(deadline=Deadline.after(20.0)) is PowerState.OFF
+    power.on(deadline=Deadline.after(60.0))
     power.cycle(deadline=Deadline.after(90.0))
-    assert lab.state.read_text().strip() == "on"
+    assert lab.history == ["off", "on", "off", "on"]
 
 
 def test_a_service_that_is_dead_is_one_line(lab: Lab) -> None:
     lab.signal(signal.SIGKILL)
-    refusal(lab)
+    assert "onnect" in refusal(lab)
+    assert lab.history == []
+
+
+def test_a_service_that_is_slow_does_it(lab: Lab) -> None:
+    (lab.folder / "pause").write_text("3")
+    lab.power.off(deadline=Deadline.after(60.0))
+    assert lab.history == ["off"]
+
+
+def test_a_service_that_dies_in_the_middle_is_an_error(lab: Lab) -> None:
+    (lab.folder / "pause").write_text("8")
+    threading.Timer(6.0, lab.signal, (signal.SIGKILL,)).start()
+    refusal(lab, 30.0)
+
+
+def test_an_outlet_that_fails_says_so(lab: Lab) -> None:
+    """pdudaemon 1.1 answers 200 to that as well: its state is what tells."""
+    (lab.folder / "broken").touch()
+    said = {"pdudaemon": "accepted power off, and its state is still on", "labgrid": "500 Server Error"}
+    assert said[lab.name] in refusal(lab)
     assert lab.state.read_text().strip() == "on"
 
 
@@ -177,15 +216,18 @@ def test_an_outlet_that_it_has_not_is_one_line(lab: Lab) -> None:
         status=lab.spec.status,
     )
     refusal(lab)
+    assert lab.history == []
+
+
+@pytest.mark.parametrize("lab", [labgrid], indirect=True)
+def test_a_place_of_somebody_else_is_left_alone(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LG_USERNAME", "somebody")
+    assert "acquired" in refusal(lab)
+    assert lab.history == []
 
 
 def test_a_request_that_was_accepted_and_not_done_is_an_error(lab: Lab) -> None:
-    """The outlet switches something else: its state stays what it was."""
-    if lab.name != "pdudaemon":
-        Outlet.file = lab.folder / "another"
-        Outlet.file.write_text("on")
-        lab.spec = PowerSpec(driver="labgrid", address=lab.spec.address, outlet="ib1", status=f"cat {lab.state}")
-    else:
-        lab.spec = PowerSpec(driver="pdudaemon", address=lab.spec.address, outlet=lab.spec.outlet, status="echo on")
+    """The outlet says that it was switched, and was not."""
+    (lab.folder / "switch").write_text("#!/bin/sh\n")
     with pytest.raises(InfraError, match="accepted power off, and its state is still on"):
-        lab.power.off(deadline=Deadline.after(10.0))
+        lab.power.off(deadline=Deadline.after(20.0))

@@ -13,7 +13,7 @@ from harness.model.owned_host import PowerSpec
 def pdudaemon_power(spec: PowerSpec, host: str) -> CommandPower:
     """An outlet behind pdudaemon's HTTP listener: GET /power/control/{on,off}?hostname=PDU&port=N.
 
-    It answers 200 as soon as a request is queued and knows no state, so the inventory must say how to ask for that.
+    It answers 200 to what is only queued, or failed, and knows no state, so the inventory must say how to ask for that.
     """
     unit, _, port = spec.outlet.partition("/")
     base = f"{spec.address.rstrip('/')}/power/control"

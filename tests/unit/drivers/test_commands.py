@@ -79,6 +79,8 @@ def test_the_reason_is_one_printable_line() -> None:
     assert Output(1, "second", " \n\x07\nfirst\nmore").reason == "first"
     assert Output(1, "on stdout", "").reason == "on stdout"
     assert Output(5, "\n\n", "").reason == "exit code 5"
+    traceback = 'Traceback (most recent call last):\n  File "x.py", line 1\n    y\nHTTPError: 500 Server Error\n\n'
+    assert Output(1, "", traceback).reason == "HTTPError: 500 Server Error"
     assert printable("a\nb\x00c\x1b" + "x" * 300) == ("a b c" + " " + "x" * 300)[:200]
 
 
