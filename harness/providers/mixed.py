@@ -11,6 +11,7 @@ from harness.model.errors import InfraError, UsageError
 from harness.model.obligation import Obligation
 from harness.model.observe import Progress
 from harness.model.topology import Host, SharedDisk, Topology
+from harness.site.capabilities import check_offers
 from harness.site.provider import HostNeeds, Listener, Prepared, PreparedHost, Provider
 from harness.site.target import Site
 
@@ -37,8 +38,13 @@ class MixedProvider:
 
     name = NAME
 
-    def __init__(self, providers: Mapping[str, Provider], kind_of: Callable[[Host], str]) -> None:
-        self._providers, self._kind_of = providers, kind_of
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        kind_of: Callable[[Host], str],
+        offers_of: Callable[[Host], frozenset[type]],
+    ) -> None:
+        self._providers, self._kind_of, self._offers_of = providers, kind_of, offers_of
 
     def _parts(self, topology: Topology) -> dict[str, Topology]:
         """The topology of each kind's hosts; raises UsageError for what hosts of several kinds cannot share.
@@ -72,6 +78,8 @@ class MixedProvider:
 
     def check(self, topology: Topology, needs: HostNeeds, progress: Progress) -> None:
         """See `Provider.check`."""
+        # Here too, since it is said which hosts do offer what one lacks: perhaps those of another kind.
+        check_offers(needs.capabilities, {host.name: self._offers_of(host) for host in topology.hosts})
         for kind, part in self._parts(topology).items():
             self._providers[kind].check(part, _needs_of(part, needs), progress)
 
