@@ -76,15 +76,19 @@ class MixedProvider:
             if kind in kinds.values()
         }
 
+    def _check_offers(self, topology: Topology, needs: HostNeeds) -> None:
+        """Each kind does so too, but knows no host of another kind that offers what one lacks."""
+        check_offers(needs.capabilities, {host.name: self._offers_of(host) for host in topology.hosts})
+
     def check(self, topology: Topology, needs: HostNeeds, progress: Progress) -> None:
         """See `Provider.check`."""
-        # Here too, since it is said which hosts do offer what one lacks: perhaps those of another kind.
-        check_offers(needs.capabilities, {host.name: self._offers_of(host) for host in topology.hosts})
+        self._check_offers(topology, needs)
         for kind, part in self._parts(topology).items():
             self._providers[kind].check(part, _needs_of(part, needs), progress)
 
     def prepare(self, topology: Topology, needs: HostNeeds, progress: Progress) -> PreparedMixed:
         """See `Provider.prepare`."""
+        self._check_offers(topology, needs)
         parts = self._parts(topology).items()
         return PreparedMixed(
             {kind: self._providers[kind].prepare(part, _needs_of(part, needs), progress) for kind, part in parts}
