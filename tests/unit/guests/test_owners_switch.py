@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -16,12 +17,14 @@ from harness.guests.guest import Guest
 from harness.guests.guest_spec import Ground
 from harness.guests.lab import Lab
 from harness.guests.owners_switch import OwnersSwitch, check_switches, switches_held
-from harness.guests.provider import GuestProvider
+from harness.guests.provider import GuestProvider, PreparedGuests
 from harness.model.errors import InfraError, UsageError
 from harness.model.observe import Silent
 from harness.model.settings import Settings
 from harness.model.topology import MIB, Host, Link, Topology
 from harness.site.provider import Deaf, HostNeeds
+from harness.site.target import Site
+from harness.state.locks import is_locked
 from harness.state.state import StateDir
 
 
@@ -120,6 +123,43 @@ def test_guests_are_plugged_into_it_and_a_trial_fails_with_it(
         assert site.failure() is None
         switch.close()
         assert isinstance(site.failure(), InfraError)
+
+
+def test_a_provider_holds_it_for_as_long_as_its_guests_are_up(
+    switch: Switch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twins = topology(switch.folder)
+
+    class Idle:
+        """A lab that brings nothing up, and notes whether the switch is held."""
+
+        held: ClassVar[list[bool]] = []
+
+        def __init__(self, *_: object, **listening: object) -> None:
+            self.lock = next((tmp_path / "switches").iterdir())
+
+        def start(self, topology: Topology) -> Site:
+            self.held.append(is_locked(self.lock))
+            return Site(topology=topology, targets={})
+
+        def close(self) -> None:
+            self.held.append(is_locked(self.lock))
+
+    monkeypatch.setattr("harness.guests.provider.Lab", Idle)
+    provided = GuestProvider(Settings(state=tmp_path, cache=tmp_path, results=tmp_path)).provide(
+        twins,
+        PreparedGuests({}),
+        purpose="a test",
+        listener=Deaf(),
+        console_path=Path,
+        notes=Silent(),
+        on_wait=print,
+        on_begin=lambda: None,
+    )
+    with provided:
+        pass
+    assert Idle.held == [True, True]
+    assert not is_locked(next((tmp_path / "switches").iterdir()))
 
 
 def test_one_run_has_it_and_the_next_waits(switch: Switch, tmp_path: Path) -> None:
