@@ -19,12 +19,13 @@ from harness.guests.guest_spec import Ground, Parts
 from harness.guests.identity import cards_of, identity_of
 from harness.guests.keys import keys_of
 from harness.guests.owed import switch_owed
+from harness.guests.owners_switch import OwnersSwitch
 from harness.guests.restore import NotRestored, Templates
 from harness.guests.snapshots import is_wanted
 from harness.model.clock import Deadline
 from harness.model.observe import Progress, Silent
 from harness.model.settings import Settings
-from harness.model.topology import SHARED_SERIAL, Host, Topology
+from harness.model.topology import SHARED_SERIAL, Host, Link, Topology
 from harness.site.facts import ROOT, SCRATCH, SHARED
 from harness.site.provider import Listener
 from harness.site.target import Site
@@ -63,6 +64,7 @@ class Lab:
         self._notes = notes or Silent()
         self._stack = ExitStack()
         self._guests: list[Guest] = []
+        self._owners: list[OwnersSwitch] = []
         self._lock = threading.Lock()
 
     def start(self, topology: Topology) -> Site:
@@ -83,7 +85,7 @@ class Lab:
         sockets: dict[str, Path] = {}
         connection = self._stack.enter_context(connected_to(self._settings.uri, state))
         for link in topology.links:
-            sockets[link.name] = Path(link.switch) if link.switch else self._switch(run, f"net-{link.name}")
+            sockets[link.name] = self._owners_switch(link) if link.switch else self._switch(run, f"net-{link.name}")
         if topology.shared_disk is not None:
             make_blank(run.path / SHARED_FILE, size=topology.shared_disk.size)
         keys = keys_of(self._settings.state)
@@ -100,6 +102,12 @@ class Lab:
         self._stack.callback(meet_if_ended, owed)
         switch = VdeSwitch(run.path / folder)
         self._stack.callback(switch.close)
+        return switch.socket
+
+    def _owners_switch(self, link: Link) -> Path:
+        switch = OwnersSwitch(link.name, Path(link.switch))
+        self._stack.callback(switch.close)
+        self._owners.append(switch)
         return switch.socket
 
     def _in_parallel(self, ground: Ground, topology: Topology, templates: Templates | None) -> list[Guest]:
@@ -142,7 +150,8 @@ class Lab:
         return guest
 
     def _failure(self) -> Exception | None:
-        return next((guest.reader_error for guest in self._guests if guest.reader_error is not None), None)
+        failures = (*(guest.reader_error for guest in self._guests), *(switch.failure for switch in self._owners))
+        return next((failure for failure in failures if failure is not None), None)
 
     def close(self) -> None:
         """End every guest, switch and socket, and remove the run's folder."""

@@ -19,11 +19,11 @@ from harness.guests.guest import offers
 from harness.guests.identity import MANAGEMENT_NETWORK
 from harness.guests.lab import Lab
 from harness.guests.owed import PROVIDER, meet_owed
+from harness.guests.owners_switch import check_switches, switches_held
 from harness.kernels.host_kernels import kernels_for
 from harness.kernels.kernel_checks import source_version
 from harness.kernels.kernels import Kernel
 from harness.kernels.module_set import module_name
-from harness.model.errors import UsageError
 from harness.model.obligation import Obligation
 from harness.model.observe import Progress
 from harness.model.settings import Settings
@@ -90,12 +90,7 @@ class GuestProvider:
     def _checked(self, topology: Topology, needs: HostNeeds, progress: Progress) -> dict[str, Kernel]:
         """The kernel of each host, after checking that guests can meet the needs."""
         check_offers(needs.capabilities, {host.name: offers(host) for host in topology.hosts})
-        for link in topology.links:
-            if link.switch and not (Path(link.switch) / "ctl").is_socket():
-                raise UsageError(
-                    f"link {link.name}: {link.switch} is not the folder of a running vde_switch; start one: "
-                    f"vde_switch -d -s {link.switch}, and connect the machines of the link to it"
-                )
+        check_switches(topology)
         return kernels_for(self._settings, topology.hosts, progress, needs.kernel)
 
     @contextmanager
@@ -111,9 +106,12 @@ class GuestProvider:
         on_wait: Callable[[str], None],
         on_begin: Callable[[], None],
     ) -> Iterator[Site]:
-        """See `Provider.provide`; what guests wait for is this machine's memory."""
+        """See `Provider.provide`; guests wait for a switch of their owner's, then for memory."""
         assert isinstance(prepared, PreparedGuests), "what another provider prepared"
-        with lease.lease_for(topology, self._settings, purpose=purpose, on_wait=on_wait):
+        with (
+            switches_held(topology, StateDir.of(self._settings), purpose, on_wait),
+            lease.lease_for(topology, self._settings, purpose=purpose, on_wait=on_wait),
+        ):
             libvirt_module()  # this and the next run once per process, and are not part of bringing guests up
             own_speed()
             on_begin()

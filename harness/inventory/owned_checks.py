@@ -92,6 +92,7 @@ def _udp(machines: Entries) -> Iterator[Problem]:
 
 def links(entries: Entries, hosts: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
     """Links of a topology that its machines do not have, or that guests and machines cannot share."""
+    yield from _one_switch(entries)
     for loc, link in entries:
         members = link.get("hosts")
         yield from _switch(loc, link, [hosts.get(str(name)) for name in members] if isinstance(members, list) else [])
@@ -105,6 +106,17 @@ def links(entries: Entries, hosts: Mapping[str, Mapping[str, Any]]) -> Iterator[
                 hint = f'its links are: {names(known)}; add one: links = {{ {link.get("name")} = "eth1" }}'
                 problem = f"host {shown(name)} has no interface for this link"
                 yield Problem(loc=(*loc, "hosts", index), problem=problem, hint=hint)
+
+
+def _one_switch(entries: Entries) -> Iterator[Problem]:
+    """A switch of two links is one network: Linux answers on either card for the address of the other."""
+    first: dict[str, Loc] = {}
+    for loc, link in entries:
+        if switch := link.get("switch"):
+            if str(switch) in first:
+                problem = f"is that of links[{first[str(switch)][-1]}]"
+                yield Problem(loc=(*loc, "switch"), problem=problem, hint="give each link a switch of its own")
+            first.setdefault(str(switch), loc)
 
 
 def _switch(loc: Loc, link: Mapping[str, Any], members: Sequence[Mapping[str, Any] | None]) -> Iterator[Problem]:

@@ -75,6 +75,8 @@ def _subnet(text: str) -> str:
 def _switch(text: str) -> str:
     if not text.startswith("/"):
         raise wrong(f"{shown(text)} is no absolute path", 'write such as "/run/vde/rack.ctl"')
+    if "," in text or not text.isprintable():
+        raise wrong(f"{shown(text)} has a comma or a control character, which QEMU cannot take", "choose another path")
     return text
 
 

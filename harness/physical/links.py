@@ -9,7 +9,7 @@ from ipaddress import IPv4Interface
 from harness.drivers.protocols import Shell
 from harness.model.clock import Deadline
 from harness.model.owned_host import OwnedHost
-from harness.physical.survey import HostSurvey
+from harness.physical.survey import HostSurvey, SurveyedInterface
 
 ADD = "ip link set dev %s up && ip address add %s dev %s"
 REMOVE = "ip address del %s dev %s"
@@ -48,7 +48,7 @@ def give_addresses(
     given: list[Address] = []
     for link, address in wanted.items():
         interface = interfaces[spec.links[link]]  # the interlocks have looked whether it is there
-        own = [text for text in interface.addresses if ":" not in text and not IPv4Interface(text).is_link_local]
+        own = own_addresses(interface)
         if link in beside:
             own = [text for text in own if text == address]
         if not own:
@@ -56,3 +56,8 @@ def give_addresses(
             given.append(Address(interface=interface.name, address=address, was_up=interface.up))
         found[link] = own[0] if own else address
     return found, given
+
+
+def own_addresses(interface: SurveyedInterface) -> list[str]:
+    """The IPv4 addresses of an interface, with prefix, that others can reach."""
+    return [text for text in interface.addresses if ":" not in text and not IPv4Interface(text).is_link_local]

@@ -24,6 +24,7 @@ from harness.model.settings import Settings
 from harness.model.topology import Host, Topology
 from harness.physical.home_again import meet_owed
 from harness.physical.kexec_boot import INSTALLED
+from harness.physical.link_checks import disagreements
 from harness.physical.offers import offers, owned
 from harness.physical.owed import PROVIDER
 from harness.physical.run_kernel import RunKernel
@@ -205,6 +206,8 @@ class Rack:
         for session in sorted(self._sessions, key=lambda session: session.name):
             session.reserve()
         reasons = [line for lines in self._each(lambda session: session.check()) for line in lines]
+        found = {one.name: (one.spec, one.before) for one in self._sessions if one.before is not None}
+        reasons = reasons or disagreements(self._topology, found)
         if reasons:
             raise UsageError("\n".join(reasons))
 

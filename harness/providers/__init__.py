@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psutil
 
+from harness.guests import guest as guests
 from harness.guests.provider import GuestProvider
 from harness.inventory.cross_checks import Limits
 from harness.inventory.inventory import Inventory, load_inventory
@@ -14,6 +15,7 @@ from harness.model.errors import InfraError
 from harness.model.obligation import Obligation
 from harness.model.settings import Settings
 from harness.model.topology import Host, Topology
+from harness.physical import offers as physical
 from harness.physical.provider import PhysicalProvider
 from harness.providers.mixed import MixedProvider
 from harness.site.provider import Provider
@@ -25,12 +27,17 @@ def provider_of(settings: Settings, topology: Topology) -> Provider:
     """The provider for the hosts of `topology`, by their kind."""
     kinds = {kind_of(host) for host in topology.hosts}
     providers = {provider.name: provider for provider in all_providers(settings)}
-    return providers[kinds.pop()] if len(kinds) == 1 else MixedProvider(providers, kind_of)
+    return providers[kinds.pop()] if len(kinds) == 1 else MixedProvider(providers, kind_of, offers_of)
 
 
 def kind_of(host: Host) -> str:
     """The name of the provider of a host."""
     return GuestProvider.name if host.owned is None else PhysicalProvider.name
+
+
+def offers_of(host: Host) -> frozenset[type]:
+    """The capabilities that a host will offer."""
+    return guests.offers(host) if kind_of(host) == GuestProvider.name else physical.offers(host)
 
 
 def read_inventory(path: Path) -> Inventory:

@@ -11,6 +11,7 @@ from harness.model.errors import InfraError, UsageError
 from harness.model.obligation import Obligation
 from harness.model.observe import Progress
 from harness.model.topology import Host, SharedDisk, Topology
+from harness.site.capabilities import check_offers
 from harness.site.provider import HostNeeds, Listener, Prepared, PreparedHost, Provider
 from harness.site.target import Site
 
@@ -37,8 +38,13 @@ class MixedProvider:
 
     name = NAME
 
-    def __init__(self, providers: Mapping[str, Provider], kind_of: Callable[[Host], str]) -> None:
-        self._providers, self._kind_of = providers, kind_of
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        kind_of: Callable[[Host], str],
+        offers_of: Callable[[Host], frozenset[type]],
+    ) -> None:
+        self._providers, self._kind_of, self._offers_of = providers, kind_of, offers_of
 
     def _parts(self, topology: Topology) -> dict[str, Topology]:
         """The topology of each kind's hosts; raises UsageError for what hosts of several kinds cannot share.
@@ -70,13 +76,19 @@ class MixedProvider:
             if kind in kinds.values()
         }
 
+    def _check_offers(self, topology: Topology, needs: HostNeeds) -> None:
+        """Each kind does so too, but knows no host of another kind that offers what one lacks."""
+        check_offers(needs.capabilities, {host.name: self._offers_of(host) for host in topology.hosts})
+
     def check(self, topology: Topology, needs: HostNeeds, progress: Progress) -> None:
         """See `Provider.check`."""
+        self._check_offers(topology, needs)
         for kind, part in self._parts(topology).items():
             self._providers[kind].check(part, _needs_of(part, needs), progress)
 
     def prepare(self, topology: Topology, needs: HostNeeds, progress: Progress) -> PreparedMixed:
         """See `Provider.prepare`."""
+        self._check_offers(topology, needs)
         parts = self._parts(topology).items()
         return PreparedMixed(
             {kind: self._providers[kind].prepare(part, _needs_of(part, needs), progress) for kind, part in parts}

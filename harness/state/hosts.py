@@ -14,19 +14,17 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from harness.model.clock import Deadline
-from harness.model.errors import InfraError
-from harness.state.locks import describe, explained, read_record, this_process, try_lock, write_record
+from harness.state.locks import describe, explained, held, read_record, try_lock
 from harness.state.state import StateDir
 
 FOLDER = "hosts"
-POLL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,34 +68,10 @@ class HostFiles:
         os.close(descriptor)
         return ""
 
-    @contextmanager
-    def held(self, purpose: str, deadline: Deadline, on_wait: Callable[[str], None]) -> Iterator[None]:
+    def held(self, purpose: str, deadline: Deadline, on_wait: Callable[[str], None]) -> AbstractContextManager[None]:
         """Hold the host for the body; wait for the process that has it. Raises InfraError when the deadline passes."""
         self.state.folder(FOLDER)
-        descriptor = self._wait(deadline, on_wait)
-        try:
-            write_record(descriptor, {**this_process(), "purpose": purpose})
-            yield
-        finally:
-            os.close(descriptor)
-
-    def _wait(self, deadline: Deadline, on_wait: Callable[[str], None]) -> int:
-        said = ""
-        while True:
-            with explained(self._lock):
-                descriptor = try_lock(self._lock, create=True)
-            if descriptor is not None:
-                return descriptor
-            record = read_record(self._lock)
-            reason = f"host {self.name} is in use by {describe(record)}"
-            if purpose := record.get("purpose"):
-                reason += f" for {purpose}"
-            if deadline.passed:
-                raise InfraError(f"{reason}, and did not become free in time")
-            if reason != said:
-                on_wait(f"waiting: {reason}")
-                said = reason
-            deadline.clock.sleep(POLL_S)
+        return held(self._lock, f"host {self.name}", purpose, deadline, on_wait)
 
     @property
     def quarantine(self) -> Quarantine | None:

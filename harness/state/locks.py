@@ -12,7 +12,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from harness.model.errors import HostEnvironmentError, InfraError
 
 # Nobody holds a guard for longer than a few file operations; longer means a stopped process.
 GUARD_SECONDS = 30.0
+POLL_S = 0.5
 _RECORD_LIMIT = 64 * 1024
 
 
@@ -93,6 +94,39 @@ def guard(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def held(path: Path, what: str, purpose: str, deadline: Deadline, on_wait: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock of `path` for the body; wait for the process that has it.
+
+    `what` names in a message what the lock stands for. Raises InfraError when the deadline passes.
+    """
+    descriptor = _wait(path, what, deadline, on_wait)
+    try:
+        write_record(descriptor, {**this_process(), "purpose": purpose})
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _wait(path: Path, what: str, deadline: Deadline, on_wait: Callable[[str], None]) -> int:
+    said = ""
+    while True:
+        with explained(path):
+            descriptor = try_lock(path, create=True)
+        if descriptor is not None:
+            return descriptor
+        record = read_record(path)
+        reason = f"{what} is in use by {describe(record)}"
+        if purpose := record.get("purpose"):
+            reason += f" for {purpose}"
+        if deadline.passed:
+            raise InfraError(f"{reason}, and did not become free in time")
+        if reason != said:
+            on_wait(f"waiting: {reason}")
+            said = reason
+        deadline.clock.sleep(POLL_S)
 
 
 def write_record(descriptor: int, record: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@
 | `r/.new-<6 hex>/` | a run that is being made; renamed once its owner holds the lock |
 | `r/.guard` | locked while runs are made, and while half-made ones are removed |
 | `sandboxes/`, `ports/` | see `sandboxes` and `ports` |
+| `switches/` | see `guests.owners_switch` |
 | `leases/` | see `guests.lease`; elsewhere if all users of a machine share one queue |
 """
 

@@ -173,7 +173,7 @@ class Experiment:
             self._clock.sleep(TICK_S)
             now = self._recorder.now
             if (failure := self._site.failure()) is not None:
-                raise InfraError(f"a reader of a serial port failed: {failure!r}") from failure
+                raise InfraError(f"what connects the hosts failed: {failure!r}") from failure
             self._ticker.check()
             self._check_begun(progress, now - begun)
             while steps and steps[0][0] <= now:

@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from harness.faults.base import Fault
+from harness.faults.guest import LinkDown
 from harness.model.clock import Deadline
+from harness.model.errors import UsageError
 from harness.model.options import resolve
-from harness.model.verdict import VerdictKind
+from harness.model.settings import Settings
+from harness.model.verdict import Verdict, VerdictKind
 from harness.physical import reservation
 from harness.physical.survey import differences, survey
 from harness.providers import read_inventory
@@ -22,25 +26,52 @@ from harness.verdicts.policy import Policy
 from harness.workloads.steady import Steady
 from tests.testbed.rack import hosts, inventory, shell
 
+OUTAGE_S = 60.0
 pytestmark = pytest.mark.physical
 DISK = NbdDisk()
-LOAD = Steady(host="client", mode="write", path=DISK.path, block=65536, limit_s=20.0)
+
+
+@pytest.fixture
+def settings(state: Path, tmp_path: Path) -> Settings:
+    """Settings with folders of its own."""
+    given = {"state": str(state), "results": str(tmp_path)}
+    return resolve(given, flag="--", environ=os.environ, ini={}, cwd=tmp_path, root=tmp_path).settings
+
+
+def plan(topology: str, *faults: Fault, limit_s: float = 20.0) -> Plan:
+    load = Steady(host="client", mode="write", path=DISK.path, block=65536, limit_s=limit_s)
+    found = read_inventory(inventory()).topology(topology)
+    policy = Policy(time_limited=True)
+    return Plan(name=topology, topology=found, storage=DISK, workload=load, faults=faults, policy=policy)
+
+
+def run(plan: Plan, settings: Settings) -> Verdict:
+    verdict = run_trial(plan, settings=settings, store=RunStore.create(settings.results, manifest={}))
+    print(json.dumps({"topology": plan.name, "verdict": verdict.kind, "summary": verdict.summary}))
+    return verdict
 
 
 @pytest.mark.parametrize(("topology", "owned"), [("guest-client", "m4"), ("guest-server", "m3")])
-def test_storage_over_a_link_of_both_kinds(topology: str, owned: str, state: Path, tmp_path: Path) -> None:
+def test_storage_over_a_link_of_both_kinds(topology: str, owned: str, settings: Settings) -> None:
     login = shell(owned, hosts()[owned])
     try:
         before = survey(login, owned, programs=(), deadline=Deadline.after(120.0))
-        given = {"state": str(state), "results": str(tmp_path)}
-        settings = resolve(given, flag="--", environ=os.environ, ini={}, cwd=tmp_path, root=tmp_path).settings
-        found = read_inventory(inventory()).topology(topology)
-        plan = Plan(name=topology, topology=found, storage=DISK, workload=LOAD, policy=Policy(time_limited=True))
-        store = RunStore.create(tmp_path, manifest={})
-        verdict = run_trial(plan, settings=settings, store=store)
+        verdict = run(plan(topology), settings)
         assert verdict.kind is VerdictKind.SURVIVED, verdict
-        print(json.dumps({"topology": topology, "summary": verdict.summary}))
         assert reservation.look(login, Deadline.after(60.0)).is_free
         assert differences(before, survey(login, owned, programs=(), deadline=Deadline.after(120.0))) == ()
     finally:
         login.close()
+
+
+def test_the_cable_of_a_guest_is_pulled_for_a_minute(settings: Settings) -> None:
+    """Nothing is written until TCP has sent again, and then it goes on: so the link did carry the storage."""
+    fault = LinkDown(role="client", link="cluster", at_s=8.0, heal_after_s=OUTAGE_S)
+    verdict = run(plan("guest-client", fault, limit_s=150.0), settings)
+    assert verdict.kind is VerdictKind.STALLED, verdict
+
+
+def test_the_cable_of_a_machine_is_not_pulled(settings: Settings) -> None:
+    refused = "LinkDown needs LinkControl, which host 'm4' does not offer; of its topology, these do: small"
+    with pytest.raises(UsageError, match=refused):
+        run(plan("guest-client", LinkDown(role="server", link="cluster")), settings)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 from fakes import make_target
 
-from harness.drivers.protocols import Pausable, Power
+from harness.drivers.protocols import LinkControl, Pausable, Power
 from harness.model.errors import UsageError
 from harness.model.obligation import Obligation
 from harness.model.observe import Progress, Silent
 from harness.model.overrides import MachineOverrides
 from harness.model.owned_host import OwnedHost
 from harness.model.topology import MIB, Host, Link, SharedDisk, Topology
-from harness.providers import kind_of
+from harness.providers import kind_of, offers_of
 from harness.providers.mixed import MixedProvider
 from harness.site.capabilities import Requirement
 from harness.site.provider import Deaf, HostNeeds, Listener, Prepared, PreparedHost
@@ -91,7 +91,7 @@ def mixed(log: list[str]) -> MixedProvider:
     """Both kinds, physical hosts first."""
     physical = FakeProvider("physical", frozenset({Power}), log)
     guests = FakeProvider("guests", frozenset({Power, Pausable}), log)
-    return MixedProvider({"physical": physical, "guests": guests}, kind_of)
+    return MixedProvider({"physical": physical, "guests": guests}, kind_of, offers_of)
 
 
 def test_physical_hosts_come_first_and_go_last_and_make_one_site(mixed: MixedProvider, log: list[str]) -> None:
@@ -154,6 +154,20 @@ def test_a_link_over_a_switch_is_in_the_part_of_each_kind_with_all_of_its_hosts(
         topology, _ = provider.asked[0]
         assert topology.links == (shared,), "so both count the same addresses"
         assert len(topology.hosts) == 1
+
+
+def test_a_fault_that_acts_on_a_guests_card_is_refused_for_a_machine_and_says_where_it_works(
+    mixed: MixedProvider,
+) -> None:
+    for host in ("g1", "m1"):
+        needs = HostNeeds(capabilities=(Requirement(part="LinkDown", host=host, capability=LinkControl),))
+        refused = pytest.raises(
+            UsageError,
+            match="LinkDown needs LinkControl, which host 'm1' does not offer; of its topology, these do: g1",
+        )
+        for ask in (mixed.check, mixed.prepare):
+            with refused if host == "m1" else nullcontext():
+                ask(BOTH, needs, Silent())
 
 
 def test_as_many_trials_as_the_narrower_kind_allows(mixed: MixedProvider) -> None:

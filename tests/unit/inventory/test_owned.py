@@ -161,12 +161,18 @@ def test_two_agents_do_not_share_a_port(folder: Path) -> None:
 def test_guests_and_machines_are_linked_over_a_switch_only(folder: Path) -> None:
     mixed = '[[topology]]\nname = "mixed"\nroles = { client = "small", server = "ib1" }\nlinks = [{ %s }]\n'
     link = 'name = "fabric", hosts = ["small", "ib1"]'
+    second = 'name = "lan", hosts = ["small", "ib1"], subnet = "10.78.0.0/24"'
     found = load(folder, GOOD + mixed % f'{link}, switch = "/run/vde/rack.ctl"').topology("mixed").links[0]
     assert found.switch == "/run/vde/rack.ctl"
     for text, problem in (
         (mixed % link, "links[0]: has guests and physical hosts, and nothing that connects them; name a VDE switch"),
         (mixed % f'{link}, switch = "rack.ctl"', "is no absolute path"),
+        (mixed % f'{link}, switch = "/x,port=3"', "has a comma or a control character, which QEMU cannot take"),
         ((mixed % f'{link}, switch = "/x"').replace("small", "ib2"), "is for guests, and the link has none"),
+        (
+            mixed % f'{link}, switch = "/x" }}, {{ {second}, switch = "/x"',
+            "links[1].switch: is that of links[0]; give each link a switch of its own",
+        ),
     ):
         with pytest.raises(UsageError) as error:
             load(folder, GOOD + text)
