@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +10,11 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-import harness
 from harness.cli.find import find_run
 from harness.cli.options import harness_options, resolve_options
 from harness.cli.terminal import wide
 from harness.model.errors import UsageError
+from harness.results.origin import origin
 from harness.results.text import plain_line
 
 if TYPE_CHECKING:
@@ -121,12 +119,7 @@ def _golden(path: Path | None) -> str:
 
 
 def _facts(settings: Settings) -> dict[str, object]:
-    return {
-        "harness": harness.__version__,
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "settings": {"state": str(settings.state), "results": str(settings.results)},
-        "host": {"name": os.uname().nodename, "kernel": os.uname().release},
-    }
+    return {**origin(), "settings": {"state": str(settings.state), "results": str(settings.results)}}
 
 
 def _write(store: RunStore) -> Decision:

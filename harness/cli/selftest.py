@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-import platform
 import secrets
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-import harness
 from harness.cli.find import find_run
 from harness.cli.options import harness_options, resolve_options, workers_option
 from harness.cli.terminal import wide
 from harness.model.errors import UsageError
+from harness.results.origin import origin
 
 if TYPE_CHECKING:
     from harness.model.options import Options
@@ -162,20 +160,13 @@ def _begin(
 
 
 def _facts(settings: Settings, lanes: int) -> dict[str, Any]:
-    host = os.uname()
+    found = origin()
     return {
-        "harness": harness.__version__,
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        **found,
         "settings": {
             name: str(getattr(settings, name)) for name in ("state", "cache", "results", "uri", "accelerator")
         },
-        "host": {
-            "name": host.nodename,
-            "kernel": host.release,
-            "machine": host.machine,
-            "python": platform.python_version(),
-            "processors": os.cpu_count(),
-        },
+        "host": {**found["host"], "processors": os.cpu_count()},
         "lanes": lanes,
     }
 

@@ -9,24 +9,21 @@ written, else pytest's own.
 
 from __future__ import annotations
 
-import os
-import platform
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import harness
 from harness.model.errors import HarnessError, UsageError
 from harness.model.options import Options
 from harness.model.verdict import VerdictKind
 from harness.plugin import outcomes
 from harness.plugin.settings import choose_options
 from harness.plugin.summary import table
+from harness.results.origin import origin
 from harness.results.text import plain_line
 
 if TYPE_CHECKING:
@@ -66,18 +63,10 @@ def _make_store(options: Options, manifest: Mapping[str, Any]) -> RunStore:
 
 
 def _manifest(options: Options) -> dict[str, Any]:
-    host = os.uname()
     return {
-        "harness": harness.__version__,
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        **origin(),
         "inventory": str(options.inventory),
         "settings": {key: str(value) for key, value in asdict(options.settings).items()},
-        "host": {
-            "name": host.nodename,
-            "kernel": host.release,
-            "machine": host.machine,
-            "python": platform.python_version(),
-        },
     }
 
 
