@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
-from markupsafe import Markup
 
 from harness.qualify.checks import Check, Grade, StageName
 from harness.qualify.outcome import Decision, decide
 from harness.qualify.qualification import Asked, checks_of, ended
+from harness.report.environment import page_environment, stylesheet
 from harness.results.files import write_atomic
 from harness.results.store import RunStore
-from harness.results.text import plain, plain_line
+from harness.results.text import plain_line
 
 TEMPLATES = Path(__file__).parent / "templates"
 TONES = {Grade.PASS: "good", Grade.FAIL: "bad", Grade.NOT_SHOWN: "unknown"}
@@ -38,34 +36,23 @@ def write(store: RunStore) -> Decision:
 def html(store: RunStore, asked: Asked, decision: Decision) -> str:
     """The page: what is decided first, then what is to be repaired, then every check."""
     manifest = store.read_manifest()
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_finalize,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     stages = manifest["qualify"]["stages"]
-    return environment.get_template("qualification.html.j2").render(
-        run=store.name,
-        asked=asked,
-        decision=decision,
-        failed=[check for subject in decision.subjects for check in subject.checks if check.grade is Grade.FAIL],
-        excluded=[check for subject in decision.subjects for check in subject.checks if check.excluded],
-        tones=TONES,
-        times=[(name, stages[name]["seconds"]) for name in StageName if name in stages],
-        started=manifest.get("started", ""),
-        harness=manifest.get("harness", ""),
-        css=Markup(files("harness.report").joinpath("templates/report.css").read_text(encoding="utf-8")),
+    return (
+        page_environment(TEMPLATES)
+        .get_template("qualification.html.j2")
+        .render(
+            run=store.name,
+            asked=asked,
+            decision=decision,
+            failed=[check for subject in decision.subjects for check in subject.checks if check.grade is Grade.FAIL],
+            excluded=[check for subject in decision.subjects for check in subject.checks if check.excluded],
+            tones=TONES,
+            times=[(name, stages[name]["seconds"]) for name in StageName if name in stages],
+            started=manifest.get("started", ""),
+            harness=manifest.get("harness", ""),
+            css=stylesheet(),
+        )
     )
-
-
-def _finalize(value: Any) -> Any:
-    """Text of hosts without control characters; what is None is empty."""
-    if value is None:
-        return ""
-    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def junit_of(checks: Sequence[Check]) -> bytes:

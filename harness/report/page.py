@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from harness.model.hang_classes import HANG_CLASSES
@@ -17,6 +16,7 @@ from harness.report.draw.graph import draw_graph
 from harness.report.draw.palette import BANDS, BLOCKED_HATCH, COLOURS, CURVES, LINES, ROWS, UNKNOWN
 from harness.report.draw.survival import draw_survival
 from harness.report.draw.timeline import draw_timeline
+from harness.report.environment import page_environment, stylesheet
 from harness.report.read import words
 from harness.report.read.chain_words import cited_lines, node_words, waits
 from harness.report.read.comparison import Comparison, read_comparison
@@ -25,9 +25,8 @@ from harness.report.read.sides import spelled, tables
 from harness.report.read.trial_view import TrialView, read_trial
 from harness.results.files import DamagedResult
 from harness.results.store import RunStore
-from harness.results.text import plain, plain_line
+from harness.results.text import plain_line
 
-_TEMPLATES = Path(__file__).parent / "templates"
 # Shown in full at the end of the page.
 _BULK = frozenset({"trials", "arguments", "folder", "options", "selected"})
 _FACTS = 16
@@ -51,20 +50,13 @@ def render_run(run: RunStore) -> str:
         tables=tables(trials),
         graphs={trial.slug: draw_graph(trial.diagnosis) for trial in trials if trial.diagnosis is not None},
         timelines={trial.slug: _timeline(number, trial) for number, trial in enumerate(trials)},
-        css=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        css=stylesheet(),
         rungs=[(rung.value, words.RUNGS[rung]) for rung in Rung],
     )  # fmt: skip
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_finalize,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
     environment.globals.update(
         seconds=words.seconds,
         instant=words.instant,
@@ -89,11 +81,6 @@ def _environment() -> Environment:
         spelled=spelled,
     )
     return environment
-
-
-def _finalize(value: Any) -> Any:
-    """Make every value of the page safe text; the template's escaping does the rest."""
-    return value if isinstance(value, Markup) else plain(str(value))
 
 
 def _timeline(number: int, trial: TrialView) -> Markup | None:
