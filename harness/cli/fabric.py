@@ -44,7 +44,7 @@ def fabric(name: str, golden: Path | None, record: Path | None, as_json: bool, *
     host = read_inventory(options.inventory).host(name)
     if host.owned is None:
         raise UsageError(f"{name}: a guest; fabric looks at hosts that somebody owns")
-    wanted = _read(golden) if golden is not None else None
+    wanted = read_golden(golden) if golden is not None else None
     seen = _look(host)
     found = compare(wanted, seen) if wanted is not None else health(seen)
     if record is not None:
@@ -70,11 +70,13 @@ def _look(host: Host) -> Fabric:
         shell.close()
 
 
-def _read(path: Path) -> Golden:
+def read_golden(path: Path) -> Golden:
+    """The golden fabric in a file that `--golden` names; raises UsageError."""
     try:
         return Golden.from_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"--golden {path}: {error}; make it with --record") from error
+        problem = getattr(error, "strerror", None) or error
+        raise UsageError(f"--golden {path}: {problem}; make it with `harness fabric HOST --record {path}`") from error
 
 
 def _record(path: Path, seen: Fabric, found: Sequence[Difference]) -> None:

@@ -10,6 +10,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from harness.cli.fabric import read_golden
 from harness.cli.find import find_run
 from harness.cli.options import harness_options, resolve_options
 from harness.cli.terminal import wide
@@ -70,7 +71,8 @@ def qualify(
         raise UsageError("name an inventory: harness qualify rack.toml")
     else:
         found = read_inventory(inventory)
-        store = begin(settings.results, found, _names(hosts), hours, _facts(settings), _stages(stages), _golden(golden))
+        text = read_golden(golden).to_json() if golden is not None else ""
+        store = begin(settings.results, found, _names(hosts), hours, _facts(settings), _stages(stages), text)
 
     def say(line: str) -> None:
         click.echo(plain_line(line, limit=500), err=as_json)
@@ -102,20 +104,6 @@ def _stages(given: str | None) -> list[StageName]:
     if unknown := [name for name in names if name not in known]:
         raise UsageError(f"--stages: no stage {', '.join(unknown)}; there are: {', '.join(known)}")
     return [stage for name, stage in known.items() if name in names]
-
-
-def _golden(path: Path | None) -> str:
-    """The text of a golden fabric, "" without one; raises UsageError."""
-    from harness.qualify.fabric_stage import read_golden
-
-    if path is None:
-        return ""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--golden {path}: {getattr(error, 'strerror', None) or error}; name another file") from error
-    read_golden(text, str(path))
-    return text
 
 
 def _facts(settings: Settings) -> dict[str, object]:

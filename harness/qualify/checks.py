@@ -68,12 +68,12 @@ class Check:
         return cls(**given)
 
 
-def grade_of(checks: Iterable[Check]) -> Grade:
-    """FAIL if one failed, NOT SHOWN if one was not shown or there is none, else PASS."""
-    grades = {check.grade for check in checks}
-    if Grade.FAIL in grades:
+def together(grades: Iterable[Grade]) -> Grade:
+    """FAIL if one is, NOT SHOWN if one is or there is none, else PASS."""
+    found = set(grades)
+    if Grade.FAIL in found:
         return Grade.FAIL
-    return Grade.PASS if grades == {Grade.PASS} else Grade.NOT_SHOWN
+    return Grade.PASS if found == {Grade.PASS} else Grade.NOT_SHOWN
 
 
 def by_subject(checks: Sequence[Check], hosts: Sequence[str]) -> dict[str, list[Check]]:

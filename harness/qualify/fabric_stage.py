@@ -6,7 +6,7 @@ from harness.drivers.ssh import FabricShell
 from harness.fabric.golden import Golden, compare, health
 from harness.fabric.view import Fabric
 from harness.model.clock import Deadline
-from harness.model.errors import HarnessError, UsageError
+from harness.model.errors import HarnessError
 from harness.model.topology import Host
 from harness.physical.channels import address_of
 from harness.physical.fabric import look
@@ -74,11 +74,3 @@ def _check(
         expected=expected,
         reason=reason,
     )
-
-
-def read_golden(text: str, name: str) -> Golden:
-    """A golden fabric that `harness fabric --record` wrote; raises UsageError that names the file."""
-    try:
-        return Golden.from_json(text)
-    except ValueError as error:
-        raise UsageError(f"--golden {name}: {error}; make it with `harness fabric HOST --record {name}`") from error

@@ -9,10 +9,8 @@ from harness.fabric.golden import Golden
 from harness.model.settings import Settings
 from harness.model.topology import Host, Link, Topology
 from harness.results.store import RunStore
-from harness.trial.plan import Plan
 
 Say = Callable[[str], None]
-RunTrial = Callable[[Plan], str]  # runs it, unless the run has it already; its folder's name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

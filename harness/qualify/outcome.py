@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.qualify.checks import Check, Grade, StageName, blame, by_subject, grade_of
+from harness.qualify.checks import Check, Grade, StageName, blame, by_subject, together
 
 MATTERS = 0.1  # a figure that changed by less is the same
 
@@ -51,13 +51,16 @@ def decide(
         Subject(name=name, grade=_graded(found, missing), checks=tuple(found))
         for name, found in by_subject(checks, hosts).items()
     )
-    grades = {one.grade for one in subjects}
-    whole = Grade.FAIL if Grade.FAIL in grades else Grade.PASS if grades == {Grade.PASS} else Grade.NOT_SHOWN
-    return Decision(grade=whole, subjects=subjects, first=tuple(blame(checks, hosts)), missing=missing)
+    return Decision(
+        grade=together(one.grade for one in subjects),
+        subjects=subjects,
+        first=tuple(blame(checks, hosts)),
+        missing=missing,
+    )
 
 
 def _graded(checks: Sequence[Check], missing: Sequence[StageName]) -> Grade:
-    grade = grade_of(checks)
+    grade = together(check.grade for check in checks)
     return Grade.NOT_SHOWN if grade is Grade.PASS and missing else grade
 
 

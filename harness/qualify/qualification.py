@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.fabric.golden import Golden
 from harness.inventory.inventory import Inventory
 from harness.model.errors import UsageError
 from harness.model.settings import Settings
 from harness.qualify.checks import Check, StageName, failed_hosts
-from harness.qualify.fabric_stage import look_at_fabric, read_golden
+from harness.qualify.fabric_stage import look_at_fabric
 from harness.qualify.ground import Ground, Say, links_of
 from harness.qualify.inspect_stage import inspect
 from harness.qualify.links_stage import measure_links
@@ -108,7 +109,7 @@ def run(store: RunStore, settings: Settings, inventory: Inventory, say: Say) -> 
         links=links_of(list(inventory.topologies.values()), asked.hosts),
         hours=asked.hours,
         say=say,
-        golden=read_golden(asked.golden, "of the run") if asked.golden else None,
+        golden=Golden.from_json(asked.golden) if asked.golden else None,
     )
     for name in asked.stages:
         if name not in ended(store):
