@@ -8,12 +8,12 @@ from harness.model.errors import HostEnvironmentError, InfraError, UsageError
 from harness.model.events import Phase
 from harness.model.history import select
 from harness.model.verdict import Verdict, VerdictKind
+from harness.monitors.instruments.sockets import stalls_in
 from harness.qualify.ground import Ground
 from harness.results.store import RunStore, TrialStore
 from harness.trial.plan import Plan
 from harness.trial.run import run_trial
 
-ALLOCATION = "allocation stalls"  # of the kernel's own counters: pressure, no stall of a transfer
 # Not about the hosts under test: nothing was shown.
 NOTHING = (VerdictKind.INCONCLUSIVE, VerdictKind.OOM_KILLED)
 
@@ -72,15 +72,13 @@ def read(trial: TrialStore) -> Outcome:
     record = trial.read_verdict()
     assert record is not None, "finished"
     diagnosis = trial.read_diagnosis()
-    figures = {one.name: one.value for one in trial.read_measures()}
-    counts = [value for name, value in figures.items() if name.endswith(" stalls") and name != ALLOCATION]
-    lengths = [value for name, value in figures.items() if name.startswith("longest ") and name.endswith(" stall")]
+    stalls, longest_s = stalls_in(trial.read_measures())
     return Outcome(
         slug=trial.slug,
         verdict=Verdict.from_dict(record),
         title=diagnosis.title if diagnosis is not None else "",
-        stalls=sum(map(int, counts)),
-        longest_s=max(map(float, lengths), default=0.0),
+        stalls=stalls,
+        longest_s=longest_s,
         hours=_load_hours(trial),
     )
 

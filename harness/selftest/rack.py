@@ -11,9 +11,10 @@ from harness.inventory.inventory import Inventory
 from harness.model.errors import UsageError
 from harness.model.observe import Progress
 from harness.model.settings import Settings
-from harness.model.topology import Host, Topology
+from harness.model.topology import Host
 from harness.providers import provider_of, read_inventory
 from harness.selftest.truth import Truth
+from harness.site.needs import scratch_roles
 from harness.trial.plan import Plan
 from harness.trial.preflight import host_needs
 
@@ -53,13 +54,13 @@ class Rack:
             provider_of(settings, plan.topology).check(plan.topology, host_needs(plan), progress)
         except UsageError as error:
             return "; ".join(str(error).splitlines())
-        return _lacks_scratch(wanted.topology, plan.topology)
+        return _lacks_scratch(plan)
 
 
-def _lacks_scratch(wanted: Topology, found: Topology) -> str:
-    for role, name in wanted.roles.items():
-        host = found.host(found.roles[role])
-        if wanted.host(name).scratch and not _has_scratch(host):
+def _lacks_scratch(plan: Plan) -> str:
+    for role in scratch_roles(plan.storage):
+        host = plan.topology.host(plan.topology.roles[role])
+        if not _has_scratch(host):
             return f"host {host.name} has no scratch disk; name one in the inventory"
     return ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import binascii
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from harness.model.measure import Measure
 from harness.model.storage_protocols import PROTOCOLS
 from harness.model.topology import Topology
 from harness.monitors.instrument import ASK_S, ask
+from harness.monitors.instruments.guest.socket_record import DIRECTIONS
 from harness.monitors.instruments.guest.stalls import MOVED
 from harness.site.needs import Needs
 from harness.site.target import Site, Target
@@ -26,6 +27,7 @@ FOLDER = "/run/harness/sockets"
 BOARD = "/dev/shm/harness-sockets"
 UPTIME = "/proc/uptime"
 START_S = 30.0  # to start Python, and to load the kernel's modules for sock_diag
+COUNT, LONGEST = "{} stalls", "longest {} stall"  # measures of a direction
 TRIES = 3  # a board that is being rewritten reads wrong
 # idiag_timer of include/uapi/linux/inet_diag.h, by the names of `ss`
 TIMERS = ("off", "retransmission", "keepalive", "time wait", "zero window probe")
@@ -150,12 +152,19 @@ def _stalls(name: str, direction: Mapping[str, Any], begun: float, now: float, s
         count += 1
     if not count and since is None and direction["bytes"] < MOVED:
         return []  # it carried nothing but acknowledgements; a transfer that has ended is told, with 0 stalls
-    found = [Measure(name=f"{name} stalls", value=count, unit="1")]
+    found = [Measure(name=COUNT.format(name), value=count, unit="1")]
     if stalls:
         onset, length = max(stalls, key=lambda stall: stall[1])
-        found.append(Measure(name=f"longest {name} stall", value=round(length, 1), unit="s"))
+        found.append(Measure(name=LONGEST.format(name), value=round(length, 1), unit="s"))
         found.append(Measure(name=f"onset of longest {name} stall", value=round(onset - begun, 1), unit="s"))
     return found
+
+
+def stalls_in(measures: Iterable[Measure]) -> tuple[int, float]:
+    """How often the connections stalled in either direction, and for how long at most, in seconds."""
+    values = {one.name: one.value for one in measures}
+    counts = [int(values.get(COUNT.format(name), 0)) for name in DIRECTIONS]
+    return sum(counts), max(float(values.get(LONGEST.format(name), 0.0)) for name in DIRECTIONS)
 
 
 def _ping(ping: Mapping[str, Any], now: float) -> list[Measure]:

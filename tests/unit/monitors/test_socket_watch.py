@@ -12,8 +12,18 @@ from fakes import agent_of, make_site, no_answer, shell_of
 
 from harness.guest.board import RUN
 from harness.model.errors import InfraError, ShellError, UsageError
+from harness.model.measure import Measure
 from harness.monitors.instruments.guest.sockets import checked
-from harness.monitors.instruments.sockets import BOARD, GONE, SCRIPT, SocketWatch, figures, in_words, read_board
+from harness.monitors.instruments.sockets import (
+    BOARD,
+    GONE,
+    SCRIPT,
+    SocketWatch,
+    figures,
+    in_words,
+    read_board,
+    stalls_in,
+)
 from harness.site.target import Site
 from harness.site.zipapp import pack
 
@@ -173,3 +183,16 @@ def test_a_watch_of_nothing_is_refused(given: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="it needs a port"):
         SocketWatch(**given)
     assert "sockets of client with server" in SocketWatch().describe()
+
+
+def test_the_stalls_of_both_directions_are_counted_together_and_no_others() -> None:
+    measures = [
+        Measure(name="outgoing stalls", value=2, unit="1"),
+        Measure(name="longest outgoing stall", value=12.3, unit="s"),
+        Measure(name="incoming stalls", value=1, unit="1"),
+        Measure(name="longest incoming stall", value=4.0, unit="s"),
+        Measure(name="allocation stalls", value=500),
+        Measure(name="longest stall", value=99.0, unit="s"),
+    ]
+    assert stalls_in(measures) == (3, 12.3)
+    assert stalls_in(measures[4:]) == (0, 0.0)
