@@ -83,8 +83,8 @@ links = [{ name = "cluster", hosts = ["small", "m4"], switch = "SWITCH" }]
 [[topology]]
 name = "guest-server"
 description = "An owned host whose storage is on a guest"
-roles = { client = "m3", server = "small" }
-links = [{ name = "cluster", hosts = ["m3", "small"], switch = "SWITCH" }]
+roles = { client = "m4", server = "small" }
+links = [{ name = "cluster", hosts = ["m4", "small"], switch = "SWITCH" }]
 """
 
 
