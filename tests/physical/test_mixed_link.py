@@ -66,10 +66,11 @@ def test_storage_over_a_link_of_both_kinds(topology: str, settings: Settings) ->
 
 
 def test_the_cable_of_a_guest_is_pulled_for_a_while(settings: Settings) -> None:
-    """Nothing is written until TCP has sent again, and then it goes on: so the link did carry the storage."""
+    """Nothing is written for as long, which is less than requests may wait: so the link did carry the storage."""
     fault = LinkDown(role="client", link="cluster", at_s=8.0, heal_after_s=OUTAGE_S)
     verdict = run(plan("guest-client", fault, limit_s=70.0), settings)
-    assert verdict.kind is VerdictKind.STALLED, verdict
+    assert verdict.kind is VerdictKind.SURVIVED, verdict
+    assert [stall.ended and stall.duration_s >= OUTAGE_S for stall in verdict.stalls] == [True], verdict
 
 
 def test_the_cable_of_a_machine_is_not_pulled(settings: Settings) -> None:
