@@ -14,10 +14,9 @@ from pathlib import Path
 import pytest
 
 from harness.model.clock import Deadline
-from harness.physical import reservation
-from harness.physical.survey import HostSurvey, differences, survey
+from harness.physical.survey import differences
 from tests.testbed.places import BMC_PORT, double
-from tests.testbed.rack import hosts, inventory, shell
+from tests.testbed.rack import hosts, inventory, is_free, look, on_host
 
 pytestmark = pytest.mark.physical
 HOST = os.environ.get("HARNESS_TROUBLED_HOST", "m4")
@@ -26,22 +25,6 @@ TOPOLOGY = {"m3": "third", "m4": "fourth"}[HOST]
 END_S = 300.0
 SUDOERS = "/etc/sudoers.d/zz-harness-test"
 FULL = "/run/harness-test-fill"
-
-
-def on_host(command: str, *arguments: object) -> str:
-    login = shell(HOST, hosts()[HOST])
-    try:
-        return login.run(command, *arguments, deadline=Deadline.after(120.0)).stdout.strip()
-    finally:
-        login.close()
-
-
-def look() -> HostSurvey:
-    login = shell(HOST, hosts()[HOST])
-    try:
-        return survey(login, HOST, programs=(), deadline=Deadline.after(120.0))
-    finally:
-        login.close()
 
 
 def edited(folder: Path, pattern: str, replacement: str) -> Path:
@@ -76,14 +59,10 @@ def refused(state: Path, rack: Path, *options: str, **environment: str) -> str:
 @pytest.fixture(autouse=True)
 def nothing_changes() -> Iterator[None]:
     """The host is free and as it was after each of these."""
-    before = look()
+    before = look(HOST)
     yield
-    login = shell(HOST, hosts()[HOST])
-    try:
-        assert reservation.look(login, Deadline.after(60.0)).is_free
-    finally:
-        login.close()
-    assert differences(before, look()) == ()
+    assert is_free(HOST)
+    assert differences(before, look(HOST)) == ()
 
 
 @pytest.mark.parametrize(
@@ -136,17 +115,17 @@ def test_the_console_of_another_host(state: Path, tmp_path: Path) -> None:
 
 @contextmanager
 def done_on_host(command: str, undo: str) -> Iterator[None]:
-    on_host(command)
+    on_host(HOST, command)
     try:
         yield
     finally:
-        on_host(undo)
+        on_host(HOST, undo)
 
 
 def test_a_clock_that_is_a_day_off(state: Path) -> None:
     with done_on_host("systemctl stop systemd-timesyncd; date -s '-1 day'", "date -s '+1 day'"):
         line = refused(state, inventory())
-    on_host("systemctl reset-failed; systemctl start systemd-timesyncd || :")
+    on_host(HOST, "systemctl reset-failed; systemctl start systemd-timesyncd || :")
     assert "its clock is" in line and "behind this machine's" in line
 
 
@@ -168,7 +147,7 @@ def test_a_scratch_disk_that_is_mounted(state: Path) -> None:
 def test_a_sudo_that_asks_for_a_password(state: Path) -> None:
     """As after somebody's change of the rules; it is undone by a timer of the host, which needs no sudo."""
     rule = "owner ALL=(ALL) PASSWD: ALL"
-    on_host("systemd-run --quiet --on-active=40 rm %s && echo %s >%s", SUDOERS, rule, SUDOERS)
+    on_host(HOST, "systemd-run --quiet --on-active=40 rm %s && echo %s >%s", SUDOERS, rule, SUDOERS)
     try:
         line = refused(state, inventory())
     finally:
@@ -180,7 +159,7 @@ def _until_sudo_works() -> None:
     deadline = Deadline.after(120.0)
     while True:
         try:
-            on_host("true")
+            on_host(HOST, "true")
             return
         except Exception:
             if deadline.passed:
@@ -190,12 +169,12 @@ def _until_sudo_works() -> None:
 
 def test_a_kernel_under_lockdown_refuses_kexec_of_what_nobody_signed(state: Path) -> None:
     """Last: only a boot ends a lockdown."""
-    on_host("echo integrity >/sys/kernel/security/lockdown")
+    on_host(HOST, "echo integrity >/sys/kernel/security/lockdown")
     try:
         line = refused(state, inventory(), "--kernel", "debian:12")
-        assert "[integrity]" in on_host("cat /sys/kernel/security/lockdown"), "it was not booted"
+        assert "[integrity]" in on_host(HOST, "cat /sys/kernel/security/lockdown"), "it was not booted"
     finally:
-        on_host("systemd-run --quiet --on-active=1 systemctl reboot")
+        on_host(HOST, "systemd-run --quiet --on-active=1 systemctl reboot")
         _until_it_is_back()
     assert HOST in line and ("lockdown" in line or "kexec" in line), line
 
@@ -205,7 +184,7 @@ def _until_it_is_back() -> None:
     deadline.clock.sleep(10.0)
     while True:
         try:
-            if "[none]" in on_host("cat /sys/kernel/security/lockdown"):
+            if "[none]" in on_host(HOST, "cat /sys/kernel/security/lockdown"):
                 return
         except Exception:
             if deadline.passed:

@@ -16,9 +16,8 @@ import pytest
 
 from harness.drivers.secrets import read_secret
 from harness.model.clock import Deadline
-from harness.physical import reservation
-from harness.physical.survey import HostSurvey, differences, survey
-from tests.testbed.rack import hosts, inventory, shell
+from harness.physical.survey import differences
+from tests.testbed.rack import hosts, inventory, is_free, look
 
 pytestmark = pytest.mark.physical
 INSTANTS = int(os.environ.get("HARNESS_INSTANTS", "20"))
@@ -29,14 +28,6 @@ CASE = Path(__file__).parents[2] / "testcases/test_nbd_swap.py"
 STAYS_S, BOOTS_S = 90.0, 150.0
 GONE_S = 10.0
 MARK = "HARNESS_TEST_MARK"
-
-
-def look() -> HostSurvey:
-    login = shell(HOST, hosts()[HOST])
-    try:
-        return survey(login, HOST, programs=(), deadline=Deadline.after(120.0))
-    finally:
-        login.close()
 
 
 def left(mark: str) -> list[str]:
@@ -72,7 +63,7 @@ def inventory_for(host: str, folder: Path) -> Path:
 @pytest.mark.parametrize("number", range(INSTANTS))
 def test_the_host_of_a_killed_run_comes_home(number: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     state = Path("/tmp") / f"hk-{os.getpid()}"
-    before = look()
+    before = look(HOST)
     power = hosts()[HOST].power
     assert power is not None and power.password is not None
     secret = read_secret(power.password, deadline=Deadline.after(10.0)).encode()
@@ -97,11 +88,7 @@ def test_the_host_of_a_killed_run_comes_home(number: int, tmp_path_factory: pyte
         harness("clean", state=state), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900
     )
     assert cleaned.returncode == 0 and "kept" not in cleaned.stdout, cleaned.stdout + cleaned.stderr
-    login = shell(HOST, hosts()[HOST])
-    try:
-        assert reservation.look(login, Deadline.after(60.0)).is_free, f"{after_s:.1f} s: {cleaned.stdout}"
-    finally:
-        login.close()
-    assert differences(before, look()) == (), f"{after_s:.1f} s: {cleaned.stdout}"
+    assert is_free(HOST), f"{after_s:.1f} s: {cleaned.stdout}"
+    assert differences(before, look(HOST)) == (), f"{after_s:.1f} s: {cleaned.stdout}"
     assert not list((state / "r").glob("[0-9a-f]*")), "nothing is owed any more"
     print(json.dumps({"after_s": round(after_s, 1), "kernel": kernel, "cleaned": cleaned.stdout.splitlines()}))

@@ -10,13 +10,11 @@ import pytest
 
 from harness.faults.base import Fault
 from harness.faults.guest import LinkDown
-from harness.model.clock import Deadline
 from harness.model.errors import UsageError
 from harness.model.options import resolve
 from harness.model.settings import Settings
 from harness.model.verdict import Verdict, VerdictKind
-from harness.physical import reservation
-from harness.physical.survey import differences, survey
+from harness.physical.survey import differences
 from harness.providers import read_inventory
 from harness.results.store import RunStore
 from harness.storage.nbd import NbdDisk
@@ -24,7 +22,7 @@ from harness.trial.plan import Plan
 from harness.trial.run import run_trial
 from harness.verdicts.policy import Policy
 from harness.workloads.steady import Steady
-from tests.testbed.rack import hosts, inventory, shell
+from tests.testbed.rack import inventory, is_free, look
 
 OWNED = "m4"
 OUTAGE_S = 20.0
@@ -54,15 +52,11 @@ def run(plan: Plan, settings: Settings) -> Verdict:
 
 @pytest.mark.parametrize("topology", ["guest-client", "guest-server"])
 def test_storage_over_a_link_of_both_kinds(topology: str, settings: Settings) -> None:
-    login = shell(OWNED, hosts()[OWNED])
-    try:
-        before = survey(login, OWNED, programs=(), deadline=Deadline.after(120.0))
-        verdict = run(plan(topology), settings)
-        assert verdict.kind is VerdictKind.SURVIVED, verdict
-        assert reservation.look(login, Deadline.after(60.0)).is_free
-        assert differences(before, survey(login, OWNED, programs=(), deadline=Deadline.after(120.0))) == ()
-    finally:
-        login.close()
+    before = look(OWNED)
+    verdict = run(plan(topology), settings)
+    assert verdict.kind is VerdictKind.SURVIVED, verdict
+    assert is_free(OWNED)
+    assert differences(before, look(OWNED)) == ()
 
 
 def test_the_cable_of_a_guest_is_pulled_for_a_while(settings: Settings) -> None:

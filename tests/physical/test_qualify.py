@@ -26,21 +26,13 @@ from harness.model.options import resolve
 from tests.testbed.chassis import Chassis
 from tests.testbed.inventory import DATA_CARD
 from tests.testbed.places import double
-from tests.testbed.rack import hosts, inventory, shell
+from tests.testbed.rack import hosts, inventory, on_host, shell
 
 pytestmark = [pytest.mark.physical, pytest.mark.qualify]
 A, B = os.environ.get("HARNESS_QUALIFY_HOSTS", "m1,m2").split(",")
 ODD = "m4"  # it has more memory than the others
 END_S = 5400.0
 MODULE = "/root/harness_net.ko"
-
-
-def on_host(name: str, command: str, *arguments: object) -> str:
-    login = shell(name, hosts()[name])
-    try:
-        return login.run(command, *arguments, deadline=Deadline.after(120.0)).stdout.strip()
-    finally:
-        login.close()
 
 
 def qualify(

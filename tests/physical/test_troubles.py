@@ -16,10 +16,10 @@ import pytest
 
 from harness.model.clock import Deadline
 from harness.physical import reservation
-from harness.physical.survey import HostSurvey, differences, survey
+from harness.physical.survey import differences
 from tests.testbed import faults
 from tests.testbed.places import double
-from tests.testbed.rack import ask, hosts, inventory, shell
+from tests.testbed.rack import ask, hosts, inventory, is_free, look, on_host
 from tests.testbed.servers import ROOT
 
 pytestmark = pytest.mark.physical
@@ -48,22 +48,6 @@ def holding(state: Path, seconds: float) -> Iterator[subprocess.Popen[str]]:
         yield process
 
 
-def look() -> HostSurvey:
-    login = shell(HOST, hosts()[HOST])
-    try:
-        return survey(login, HOST, programs=(), deadline=Deadline.after(120.0))
-    finally:
-        login.close()
-
-
-def is_free() -> bool:
-    login = shell(HOST, hosts()[HOST])
-    try:
-        return reservation.look(login, Deadline.after(60.0)).is_free
-    finally:
-        login.close()
-
-
 @pytest.fixture
 def other(state: Path) -> Path:
     """The state folder of another controller."""
@@ -76,16 +60,14 @@ def test_of_two_controllers_the_second_waits(other: Path, state: Path) -> None:
         assert first.wait() == 0
     assert second.returncode == 0, second.stderr
     assert f"waiting: host {HOST} is reserved by" in second.stderr + second.stdout
-    assert is_free()
+    assert is_free(HOST)
 
 
 def test_a_controller_that_took_the_host_over_is_obeyed(other: Path, state: Path) -> None:
     """The first one is stopped, so its reservation becomes stale; the second one has to say --steal."""
     with holding(other, 5.0) as first:
         os.kill(first.pid, 19)
-        login = shell(HOST, hosts()[HOST])
-        login.run("touch -d '1 hour ago' %s", reservation.FILE, deadline=Deadline.after(60.0))
-        login.close()
+        on_host(HOST, "touch -d '1 hour ago' %s", reservation.FILE)
         refused = up(state, "true")
         taken = up(state, "true", "--steal")
         os.kill(first.pid, 18)
@@ -94,22 +76,22 @@ def test_a_controller_that_took_the_host_over_is_obeyed(other: Path, state: Path
     assert refused.stderr.count("\n") == 1, refused.stderr
     assert taken.returncode == 0, taken.stderr
     assert f"{HOST}: taken over from" in taken.stderr + taken.stdout
-    assert is_free()
+    assert is_free(HOST)
 
 
 def test_a_dead_bmc_refuses_the_host_in_one_line_and_changes_nothing(state: Path) -> None:
-    before = look()
+    before = look(HOST)
     with faults.bmc_dead(double(HOST)):
         done = up(state, "true")
     assert done.returncode == 2 and f"the BMC of {HOST}" in done.stderr and "does not answer" in done.stderr
-    assert is_free() and differences(before, look()) == ()
+    assert is_free(HOST) and differences(before, look(HOST)) == ()
 
 
 def test_a_bmc_that_dies_in_the_middle_is_not_missed_by_a_host_that_is_well(state: Path) -> None:
-    before = look()
+    before = look(HOST)
     with holding(state, 15.0) as process, faults.bmc_dead(double(HOST)):
         assert process.wait() == 0
-    assert is_free() and differences(before, look()) == ()
+    assert is_free(HOST) and differences(before, look(HOST)) == ()
 
 
 def test_a_lost_login_is_one_line(state: Path) -> None:
@@ -117,14 +99,14 @@ def test_a_lost_login_is_one_line(state: Path) -> None:
         done = up(state, "true")
     assert done.returncode == 2 and done.stderr.count("\n") <= 2, done.stderr
     assert HOST in done.stderr
-    assert is_free()
+    assert is_free(HOST)
 
 
 def test_another_host_key_is_refused_and_named(state: Path) -> None:
     with faults.host_key_changed(double(HOST)):
         done = up(state, "true")
     assert done.returncode == 2 and "key" in done.stderr and "SHA256:" in done.stderr, done.stderr
-    assert is_free()
+    assert is_free(HOST)
 
 
 def test_a_host_that_hangs_and_cannot_be_reset_is_put_into_quarantine(state: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 import psutil
@@ -13,9 +14,12 @@ from harness.inventory.inventory import load_inventory
 from harness.model.clock import Deadline
 from harness.model.errors import HarnessError
 from harness.model.owned_host import OwnedHost
+from harness.physical import reservation
+from harness.physical.survey import HostSurvey, survey
 from tests.testbed.places import folder
 
 POLL_S = 1.0
+LOOK_S = 120.0
 
 
 def inventory() -> Path:
@@ -55,3 +59,25 @@ def ask(name: str, host: OwnedHost, command: str, *, within_s: float) -> str:
             deadline.clock.sleep(POLL_S)
         finally:
             login.close()
+
+
+def on_host(name: str, command: str, *arguments: object) -> str:
+    """What a command prints on a host; raises ShellError."""
+    with _login(name) as login:
+        return login.run(command, *arguments, deadline=Deadline.after(LOOK_S)).stdout.strip()
+
+
+def look(name: str) -> HostSurvey:
+    """The survey of a host, to compare it with itself."""
+    with _login(name) as login:
+        return survey(login, name, programs=(), deadline=Deadline.after(LOOK_S))
+
+
+def is_free(name: str) -> bool:
+    """Whether nobody has reserved a host."""
+    with _login(name) as login:
+        return reservation.look(login, Deadline.after(LOOK_S / 2)).is_free
+
+
+def _login(name: str) -> AbstractContextManager[FabricShell]:
+    return closing(shell(name, hosts()[name]))
